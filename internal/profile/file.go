@@ -1,0 +1,129 @@
+package profile
+
+import "time"
+
+// File is one configuration file: this machine (Node) and what all nodes share (Zones, Profiles).
+type File struct {
+	Node     Node      `yaml:"node"`
+	Zones    []Zone    `yaml:"zones"`
+	Profiles []Profile `yaml:"profiles"`
+
+	// Documents are the zones and profiles as the operator wrote them, as JSON, ready for the store. A zone's
+	// `file:` is already read and inlined: what is shared never names a file.
+	Documents []Document `yaml:"-"`
+}
+
+// Kind of a shared document.
+type Kind string
+
+// The kinds of documents, as they stand in store keys and API paths.
+const (
+	KindProfile Kind = "profiles"
+	KindZone    Kind = "zones"
+)
+
+// Document is one shared document in its source form, without defaults.
+type Document struct {
+	Kind   Kind
+	Name   string
+	Source []byte // JSON object
+}
+
+// Node is this machine; nothing in it is shared.
+type Node struct {
+	Name        string                  `yaml:"name"` // default: host name, filled in by the shell
+	Location    string                  `yaml:"location"`
+	Data        string                  `yaml:"data"` // default /var/lib/jurymast
+	Nameserver  NameserverFront         `yaml:"nameserver"`
+	Proxy       ProxyFront              `yaml:"proxy"`
+	API         API                     `yaml:"api"`
+	Store       Store                   `yaml:"store"`
+	Secrets     map[string]SecretSource `yaml:"secrets"`
+	Exec        map[string][]string     `yaml:"exec"`
+	OnIsolation OnIsolation             `yaml:"on_isolation"`
+}
+
+// NameserverFront lists the DNS listeners, each host:port.
+type NameserverFront struct {
+	Listen []string `yaml:"listen"` // UDP and TCP
+	TLS    []string `yaml:"tls"`
+	HTTPS  []string `yaml:"https"`
+	QUIC   []string `yaml:"quic"`
+}
+
+// ProxyFront lists the HTTP listeners and what holds for all of them.
+type ProxyFront struct {
+	HTTP           []string  `yaml:"http"`
+	HTTPS          []string  `yaml:"https"`
+	TLS            ProxyTLS  `yaml:"tls"`
+	TrustedProxies []string  `yaml:"trusted_proxies"` // prefixes
+	ProxyProtocol  []string  `yaml:"proxy_protocol"`  // prefixes
+	AccessLog      AccessLog `yaml:"access_log"`
+}
+
+// ProxyTLS is the TLS side of the https listeners.
+type ProxyTLS struct {
+	Certificates []CertificateFiles `yaml:"certificates"`
+	MinVersion   TLSVersion         `yaml:"min_version"`
+}
+
+// CertificateFiles names a PEM chain and its key.
+type CertificateFiles struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// AccessLog: "" is off, "-" standard output. One in Sample requests is written.
+type AccessLog struct {
+	File   string `yaml:"file"`
+	Sample int    `yaml:"sample"`
+}
+
+// API listens on a unix socket (mode 0600) and on loopback TCP.
+type API struct {
+	Socket string `yaml:"socket"` // default DATA/api.sock
+	Listen string `yaml:"listen"` // "" = off; loopback only
+}
+
+// Store says where nodes agree: embedded without Endpoints and Members.
+type Store struct {
+	Lease     time.Duration `yaml:"lease"` // 3s
+	Renew     time.Duration `yaml:"renew"` // 1s
+	Endpoints []string      `yaml:"endpoints"`
+	Members   []string      `yaml:"members"`
+	TLS       StoreTLS      `yaml:"tls"`
+	Seal      Seal          `yaml:"seal"`
+}
+
+// StoreTLS is how an external store is reached.
+type StoreTLS struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Seal names the file with the 32-byte key that seals secrets in the store.
+type Seal struct {
+	File string `yaml:"file"`
+}
+
+// SecretSource is where this node finds a secret; exactly one is set.
+type SecretSource struct {
+	Env  string `yaml:"env"`
+	File string `yaml:"file"`
+}
+
+// Zone is one DNS zone we are authoritative for.
+type Zone struct {
+	Name        string   `yaml:"name"` // lower case, no trailing dot
+	Nameservers []string `yaml:"nameservers"`
+	Hostmaster  string   `yaml:"hostmaster"`
+	Records     string   `yaml:"records"` // zone-file text
+	File        string   `yaml:"file"`    // node's own file only; inlined into Records when read
+	DNSSEC      DNSSEC   `yaml:"dnssec"`
+}
+
+// DNSSEC switches signing of a zone.
+type DNSSEC struct {
+	Enabled bool `yaml:"enabled"`
+}

@@ -1,0 +1,171 @@
+package profile
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The enumerations of a configuration. Each is the word the operator writes; Allowed lists them in the order of the
+// documentation, the default first.
+type (
+	Routing      string // how an answer is chosen
+	Protocol     string // how health is tested
+	FailbackMode string // when the decision returns
+	Fencing      string // how strictly a switch excludes overlap
+	Compat       string // whose behaviour wins where products differ
+	ProxyMode    string // how the proxy spreads requests
+	Balance      string // algorithm inside mode balance
+	OnFailure    string // bound endpoint down
+	OnFailback   string // preferred endpoint back
+	Presence     string // do instances need to see each other's agents
+	OnIsolation  string // what a node does that cannot confirm its decision
+	TLSVersion   string // lowest version accepted
+)
+
+// The words themselves.
+const (
+	Priority    Routing = "priority"
+	Weighted    Routing = "weighted"
+	Performance Routing = "performance"
+	Geographic  Routing = "geographic"
+	Multivalue  Routing = "multivalue"
+	Subnet      Routing = "subnet"
+
+	HTTP  Protocol = "http"
+	HTTPS Protocol = "https"
+	TCP   Protocol = "tcp"
+	DNS   Protocol = "dns"
+	Exec  Protocol = "exec"
+
+	FailbackAuto        FailbackMode = "auto"
+	FailbackDelayed     FailbackMode = "delayed"
+	FailbackManual      FailbackMode = "manual"
+	FailbackNewSessions FailbackMode = "new-sessions"
+
+	Relaxed Fencing = "relaxed"
+	Strict  Fencing = "strict"
+
+	CompatNone  Compat = "none"
+	CompatAzure Compat = "azure"
+
+	ModeFailover ProxyMode = "failover"
+	ModeBalance  ProxyMode = "balance"
+
+	RoundRobin       Balance = "round-robin"
+	LeastOutstanding Balance = "least-outstanding"
+	Hash             Balance = "hash"
+
+	Rebind OnFailure = "rebind"
+	Fail   OnFailure = "fail"
+	Borrow OnFailure = "borrow"
+
+	Return        OnFailback = "return"
+	Stay          OnFailback = "stay"
+	StayUntilIdle OnFailback = "stay-until-idle"
+
+	PresenceNotNeeded Presence = "not-needed"
+	PresenceNeeded    Presence = "needed"
+
+	IsolationHold OnIsolation = "hold"
+	IsolationStop OnIsolation = "stop"
+
+	TLS12 TLSVersion = "1.2"
+	TLS13 TLSVersion = "1.3"
+)
+
+func (Routing) Allowed() []string {
+	return []string{"priority", "weighted", "performance", "geographic", "multivalue", "subnet"}
+}
+func (Protocol) Allowed() []string     { return []string{"http", "https", "tcp", "dns", "exec"} }
+func (FailbackMode) Allowed() []string { return []string{"auto", "delayed", "manual", "new-sessions"} }
+func (Fencing) Allowed() []string      { return []string{"relaxed", "strict"} }
+func (Compat) Allowed() []string       { return []string{"none", "azure"} }
+func (ProxyMode) Allowed() []string    { return []string{"failover", "balance"} }
+func (Balance) Allowed() []string      { return []string{"round-robin", "least-outstanding", "hash"} }
+func (OnFailure) Allowed() []string    { return []string{"rebind", "fail", "borrow"} }
+func (OnFailback) Allowed() []string   { return []string{"return", "stay", "stay-until-idle"} }
+func (Presence) Allowed() []string     { return []string{"not-needed", "needed"} }
+func (OnIsolation) Allowed() []string  { return []string{"hold", "stop"} }
+func (TLSVersion) Allowed() []string   { return []string{"1.2", "1.3"} }
+
+// Size is a number of bytes, written 64KiB, 1MiB or as a bare number.
+type Size int64
+
+// Percent is 0..100, written 20%.
+type Percent int
+
+// Value is a text that may be secret: written as a string, or as {secret: NAME} or {env: NAME} where NAME is one of
+// the names node.secrets allows.
+type Value struct {
+	Text   string
+	Secret string // name in node.secrets
+	Env    string // environment variable that some entry of node.secrets names
+}
+
+// String never shows a secret, only its name.
+func (v Value) String() string {
+	switch {
+	case v.Secret != "":
+		return "{secret: " + v.Secret + "}"
+	case v.Env != "":
+		return "{env: " + v.Env + "}"
+	}
+	return v.Text
+}
+
+// StatusRange is an inclusive range of HTTP status codes, written "200" or "200-299".
+type StatusRange struct{ Min, Max int }
+
+func (r StatusRange) String() string {
+	if r.Min == r.Max {
+		return strconv.Itoa(r.Min)
+	}
+	return strconv.Itoa(r.Min) + "-" + strconv.Itoa(r.Max)
+}
+
+// Quorum is the rule that merges votes: it says how many down votes take an endpoint down.
+type Quorum struct {
+	Rule QuorumRule
+	N    int // at_least only, 1..
+}
+
+// QuorumRule is the word of a Quorum.
+type QuorumRule uint8
+
+// The quorum rules. Majority is the default.
+const (
+	QuorumMajority QuorumRule = iota
+	QuorumAny
+	QuorumAll
+	QuorumAtLeast
+)
+
+func (q Quorum) String() string {
+	switch q.Rule {
+	case QuorumAny:
+		return "any"
+	case QuorumAll:
+		return "all"
+	case QuorumAtLeast:
+		return "{at_least: " + strconv.Itoa(q.N) + "}"
+	case QuorumMajority:
+	}
+	return "majority"
+}
+
+// Needed is how many of voters must say down: majority floor(V/2)+1, any 1, all V, at_least n.
+func (q Quorum) Needed(voters int) int {
+	switch q.Rule {
+	case QuorumAny:
+		return 1
+	case QuorumAll:
+		return voters
+	case QuorumAtLeast:
+		return q.N
+	case QuorumMajority:
+	}
+	return voters/2 + 1
+}
+
+// CanonicalName is a host name as we compare it: ASCII lower case, no trailing dot.
+func CanonicalName(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
