@@ -1,0 +1,110 @@
+package health
+
+import (
+	"fmt"
+	"time"
+
+	"jurymast/internal/profile"
+)
+
+// Status is an endpoint's monitor status in the field's words.
+type Status uint8
+
+// The statuses. CheckingEndpoint is the zero value.
+const (
+	CheckingEndpoint Status = iota
+	Online
+	Degraded
+	Disabled
+	Inactive
+	Stopped
+	Unmonitored
+)
+
+var statusNames = []string{"CheckingEndpoint", "Online", "Degraded", "Disabled", "Inactive", "Stopped", "Unmonitored"}
+
+func (s Status) String() string { return nameOf(statusNames, int(s)) }
+
+// MarshalText keeps the word in the store and the API.
+func (s Status) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText accepts the seven words.
+func (s *Status) UnmarshalText(b []byte) error { return parseName(statusNames, b, (*uint8)(s)) }
+
+// Ballot is the vote of one live node. A live node that has not voted yet casts a Checking vote.
+type Ballot struct {
+	Node     string `json:"node"`
+	Location string `json:"location"`
+	Blind    bool   `json:"blind,omitempty"` // sees everything down at once; does not count while another node sees
+	Vote
+}
+
+// Verdict is the votes merged: CheckingEndpoint, Online or Degraded.
+type Verdict struct {
+	Status Status    `json:"status"`
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+	Stale  bool      `json:"stale,omitempty"` // taken over or frozen: nobody confirms it now
+}
+
+// Quorum merges the ballots of all live nodes about one endpoint. The order of ballots does not matter. First match:
+//
+//	no voter                          -> prev, stale
+//	downs >= needed                   -> Degraded
+//	at least one up                   -> Online
+//	only checking, or too few downs   -> prev if it was Online or Degraded, else CheckingEndpoint
+//
+// Blind voters do not count unless all are blind. With at_least n and fewer voters nothing can go down; the verdict is
+// then stale. An exact half of downs is up under majority.
+func Quorum(rule profile.Quorum, ballots []Ballot, prev Verdict, now time.Time) Verdict {
+	voters, downs, ups, downReason, upReason := count(ballots)
+	needed := rule.Needed(voters)
+	next := prev
+	next.Stale = rule.Rule == profile.QuorumAtLeast && voters < rule.N
+	switch {
+	case voters == 0:
+		next.Stale = true
+		return next
+	case downs >= needed:
+		next.Status, next.Reason = Degraded, fmt.Sprintf("%d of %d voters say down: %s", downs, voters, downReason)
+	case ups > 0:
+		next.Status, next.Reason = Online, fmt.Sprintf("%d of %d voters say up: %s", ups, voters, upReason)
+	case prev.Status == Online || prev.Status == Degraded:
+	default:
+		next.Status, next.Reason = CheckingEndpoint, "no verdict yet"
+	}
+	if next.Status != prev.Status || prev.Since.IsZero() {
+		next.Since = now
+	}
+	return next
+}
+
+// count takes the reason from the node whose name sorts first, so that every node tells the same story.
+func count(ballots []Ballot) (voters, downs, ups int, downReason, upReason string) {
+	all := true
+	for i := range ballots {
+		all = all && ballots[i].Blind
+	}
+	var downNode, upNode string
+	for i := range ballots {
+		b := &ballots[i]
+		if b.Blind && !all {
+			continue
+		}
+		voters++
+		switch b.Opinion {
+		case Down:
+			downs++
+			if downNode == "" || b.Node < downNode {
+				downNode, downReason = b.Node, b.Reason
+			}
+		case Up:
+			ups++
+			if upNode == "" || b.Node < upNode {
+				upNode, upReason = b.Node, b.Reason
+			}
+		case Checking:
+		}
+	}
+	return voters, downs, ups, downReason, upReason
+}
