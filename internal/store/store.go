@@ -25,8 +25,10 @@ var (
 	ErrLeaseLost = errors.New("store lease lost")
 	// ErrClosed: the store was closed by us.
 	ErrClosed = errors.New("store closed")
-	// ErrTooLarge: one commit is over the limits of a transaction (128 operations, 1.5 MiB).
+	// ErrTooLarge: one commit is over the limits of a transaction (MaxOps, MaxBytes).
 	ErrTooLarge = errors.New("store transaction too large")
+	// ErrInvalid: one commit contradicts itself (see CheckCommit) or a call has an argument that can never work.
+	ErrInvalid = errors.New("store call invalid")
 )
 
 // Limits of one Commit, those of etcd's defaults, enforced by every implementation.
@@ -102,11 +104,13 @@ type Store interface {
 	// List returns all keys below prefix in key order, and the store revision they are true at.
 	List(ctx context.Context, prefix string) (kvs []KV, rev int64, err error)
 	// Commit applies all ops if all conditions hold (ok true), else nothing (ok false). rev is the store
-	// revision after the call. An empty conds always holds. When err is not nil the outcome is unknown:
-	// the caller reads before it tries again.
+	// revision after the call; it grows only when something changed. An empty conds always holds.
+	// When err is ErrTooLarge, ErrInvalid or ErrLeaseLost nothing was applied; with every other err the outcome
+	// is unknown: the caller reads before it tries again.
 	Commit(ctx context.Context, conds []Cond, ops []Op) (rev int64, ok bool, err error)
-	// Watch delivers the changes below prefix with a revision above after, until ctx ends.
-	// A watch that falls behind or whose revision is compacted ends with an error batch, never with a gap.
+	// Watch delivers the changes below prefix with a revision above after, until ctx ends (the channel is then
+	// closed without an error batch). A watch that falls behind or whose revision is compacted ends with an
+	// error batch, never with a gap. The reader reads until the channel is closed or ends ctx.
 	Watch(ctx context.Context, prefix string, after int64) <-chan Batch
 	// Grant makes a lease; ttl is at least one second for etcd. It lives while Renew is called.
 	Grant(ctx context.Context, ttl time.Duration) (Lease, error)
