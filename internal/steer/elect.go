@@ -1,0 +1,141 @@
+package steer
+
+import (
+	"fmt"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+)
+
+// Reasons of a switch, as they stand in the journal, events, explain and metrics.
+const (
+	ReasonInitial         = "initial"
+	ReasonConfig          = "config"
+	ReasonQuorum          = "probe-quorum"
+	ReasonOverride        = "operator-override"
+	ReasonDrain           = "drain"
+	ReasonFailbackAuto    = "failback-auto"
+	ReasonFailbackDelayed = "failback-delayed"
+	ReasonFailbackManual  = "failback-manual"
+)
+
+// Elect says what the leader has to write now: changed is false when the decision stands. The epoch grows by one
+// with every new active endpoint; a change of Pending alone keeps it. Takeover from an active that is no candidate
+// ignores every failback rule. failback is the operator's order to return, or nil.
+//
+//	no decision          -> the best candidate, once no missing verdict can change it      initial
+//	active left config   -> the best candidate                                             config
+//	active no candidate  -> the best candidate                        probe-quorum | operator-override | drain
+//	better one usable    -> it, as the failback mode says                                  failback-*
+//	nobody usable        -> the decision stands: it does not move among the dead
+func Elect(v *health.View, failback *health.Override, now time.Time) (next health.Decision, changed bool) {
+	d := v.Decision
+	if v.Profile.Routing != profile.Priority || v.Disabled || !v.Ready {
+		return d, false
+	}
+	order := ranked(v)
+	cand, tier := candidates(v, order)
+	if len(cand) == 0 || tier == health.TierDown {
+		return d, false
+	}
+	best := cand[0]
+	active := v.Endpoint(d.Active)
+	switch {
+	case d.Epoch == 0:
+		return switchTo(v, best, ReasonInitial, now), true
+	case active == nil:
+		return switchTo(v, best, ReasonConfig, now), true
+	case active.Tier != tier:
+		return switchTo(v, best, takeoverReason(active), now), true
+	case d.Active == name(v, best) || tier != health.TierUsable:
+		return withoutPending(d)
+	}
+	return goBack(v, best, failback, now)
+}
+
+// goBack applies the failback policy: a better endpoint is usable, the active one lives.
+func goBack(v *health.View, best int, order *health.Override, now time.Time) (health.Decision, bool) {
+	d := v.Decision
+	if d.Pending != name(v, best) {
+		d.Pending, d.PendingSince = name(v, best), anchor(&v.Endpoints[best], now)
+	}
+	switch f := v.Profile.Failback; {
+	case order != nil:
+		return switchTo(v, best, ReasonFailbackManual, now), true
+	case f.Mode == profile.FailbackAuto || f.Mode == profile.FailbackNewSessions:
+		return switchTo(v, best, ReasonFailbackAuto, now), true
+	case f.Mode == profile.FailbackDelayed && !now.Before(d.PendingSince.Add(f.After)):
+		return switchTo(v, best, ReasonFailbackDelayed, now), true
+	}
+	return d, d != v.Decision
+}
+
+// anchor is when the endpoint became fit to return: its verdict, or the end of the order that kept it out.
+func anchor(e *health.EndpointView, now time.Time) time.Time {
+	if e.Verdict.Status == health.Online && !e.Verdict.Since.After(now) {
+		return e.Verdict.Since
+	}
+	return now
+}
+
+// FailbackDue is when a delayed failback becomes due by itself, zero when none is waiting.
+func FailbackDue(v *health.View) time.Time {
+	if v.Decision.Pending == "" || v.Profile.Failback.Mode != profile.FailbackDelayed {
+		return time.Time{}
+	}
+	return v.Decision.PendingSince.Add(v.Profile.Failback.After)
+}
+
+func withoutPending(d health.Decision) (health.Decision, bool) {
+	if d.Pending == "" {
+		return d, false
+	}
+	d.Pending, d.PendingSince = "", time.Time{}
+	return d, true
+}
+
+func switchTo(v *health.View, to int, reason string, now time.Time) health.Decision {
+	e := &v.Endpoints[to]
+	evidence := fmt.Sprintf("%s is %s: %s", e.Config.Name, e.Status, e.Verdict.Reason)
+	if was := v.Endpoint(v.Decision.Active); was != nil {
+		evidence = fmt.Sprintf("%s is %s: %s; ", was.Config.Name, was.Status, was.Verdict.Reason) + evidence
+	}
+	return health.Decision{
+		Active: e.Config.Name, Epoch: v.Decision.Epoch + 1, Since: now,
+		Reason: reason, Previous: v.Decision.Active, Evidence: evidence,
+	}
+}
+
+func takeoverReason(active *health.EndpointView) string {
+	switch {
+	case active.Layer.Drained:
+		return ReasonDrain
+	case active.Layer.Disabled, active.Layer.Forced == health.Down:
+		return ReasonOverride
+	case !active.Config.Enabled:
+		return ReasonConfig
+	}
+	return ReasonQuorum
+}
+
+// Ready reports that no missing verdict can change what is answered. With a decision, its active endpoint must have
+// been looked at, and a usable one is enough. Else, going down the priority order, an endpoint that is usable is met
+// before any that is still checking; or every verdict is in.
+func Ready(v *health.View) bool {
+	if active := v.Endpoint(v.Decision.Active); active != nil {
+		if active.Tier == health.TierUsable || active.Tier == health.TierChecking {
+			return active.Tier == health.TierUsable
+		}
+	}
+	for _, i := range ranked(v) {
+		switch v.Endpoints[i].Tier {
+		case health.TierUsable:
+			return true
+		case health.TierChecking:
+			return false
+		case health.TierDown, health.TierExcluded:
+		}
+	}
+	return true
+}
