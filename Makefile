@@ -1,0 +1,60 @@
+# Everything a developer and CI need; `make help` lists it. Only Go and make are needed, save where a target says so.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT  := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TOOLS   := bin/tools
+FUZZTIME ?= 5s
+
+# The race detector needs a C compiler; Go itself says whether it found one.
+ifeq ($(shell go env CGO_ENABLED),1)
+RACE := -race
+endif
+
+.PHONY: help build test test-interop check archtest fmt bench demo tools clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## bin/jurymast, one static binary
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/jurymast ./cmd/jurymast
+
+test: ## all tests that need no root and nothing but Go
+	$(if $(RACE),,@echo '*** no C compiler here: the race detector is LEFT OUT' >&2)
+	go test $(RACE) -vet=off -shuffle=on -timeout 4m ./...
+
+test-interop: ## tests with Debian's DNS and HTTP tools, root and namespaces
+	scripts/interop.sh
+
+check: tools ## format, lint, module files, arrows, generated files, fuzz targets, known vulnerabilities
+	@stale=$$($(TOOLS)/gofumpt -l -modpath jurymast cmd internal $(wildcard bench)); \
+	  [ -z "$$stale" ] || { echo "not formatted (make fmt):"; echo "$$stale"; exit 1; }
+	go mod tidy -diff
+	go vet ./...
+	$(TOOLS)/golangci-lint run
+	go test -count=1 ./internal/archtest
+	scripts/generated.sh
+	scripts/fuzz.sh $(FUZZTIME)
+	scripts/govulncheck.sh
+
+archtest: ## only the rules of the house: arrows, purity, comments, limits, documents
+	go test -count=1 ./internal/archtest
+
+fmt: tools ## format the Go code
+	$(TOOLS)/gofumpt -w -modpath jurymast cmd internal $(wildcard bench)
+
+bench: ## all Go benchmarks, no tests
+	go test -run '^$$' -bench . -benchmem ./...
+
+demo: build ## a failover and a failback before your eyes (KEEP=1 stays up)
+	bin/jurymast demo $(if $(KEEP),--keep)
+
+tools: ## the pinned Go tools, in bin/tools
+	scripts/tools.sh
+
+clean: ## remove what make built
+	rm -rf bin
