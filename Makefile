@@ -31,11 +31,11 @@ test-interop: ## tests with Debian's DNS and HTTP tools, root and namespaces
 	scripts/interop.sh
 
 check: tools ## format, lint, module files, arrows, generated files, fuzz targets, known vulnerabilities
-	@stale=$$($(TOOLS)/gofumpt -l -modpath jurymast cmd internal $(wildcard bench)); \
+	@stale=$$($(TOOLS)/gofumpt -l -modpath jurymast $(wildcard cmd internal bench)); \
 	  [ -z "$$stale" ] || { echo "not formatted (make fmt):"; echo "$$stale"; exit 1; }
 	go mod tidy -diff
 	go vet ./...
-	$(TOOLS)/golangci-lint run
+	$(TOOLS)/golangci-lint run --allow-parallel-runners
 	go test -count=1 ./internal/archtest
 	scripts/generated.sh
 	scripts/fuzz.sh $(FUZZTIME)
@@ -45,7 +45,7 @@ archtest: ## only the rules of the house: arrows, purity, comments, limits, docu
 	go test -count=1 ./internal/archtest
 
 fmt: tools ## format the Go code
-	$(TOOLS)/gofumpt -w -modpath jurymast cmd internal $(wildcard bench)
+	$(TOOLS)/gofumpt -w -modpath jurymast $(wildcard cmd internal bench)
 
 bench: ## all Go benchmarks, no tests
 	go test -run '^$$' -bench . -benchmem ./...
