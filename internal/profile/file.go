@@ -11,6 +11,9 @@ type File struct {
 	// Documents are the zones and profiles as the operator wrote them, as JSON, ready for the store. A zone's
 	// `file:` is already read and inlined: what is shared never names a file.
 	Documents []Document `yaml:"-"`
+
+	source string // name of the text, for messages
+	root   *node  // the text itself, with the place of every value
 }
 
 // Kind of a shared document.

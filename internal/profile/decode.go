@@ -1,0 +1,236 @@
+package profile
+
+import (
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// decoder writes a tree onto values that already hold their defaults. It never stops at the first mistake.
+type decoder struct{ *report }
+
+// elementer gives the value, with defaults, onto which a new element of the list or pointer under key is decoded.
+// It is asked while decoding, in the order of the struct's fields: an endpoint starts from the monitor its profile
+// has by then.
+type elementer interface{ newElement(key string) any }
+
+// chooser is an enumeration: a word out of a list.
+type chooser interface{ Allowed() []string }
+
+// into decodes a onto v, which is addressable. fresh makes new elements with their defaults; nil means zero values.
+func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
+	if a.n.kind == kindNull {
+		d.errorf(a, "has no value; write one or leave the key out")
+		return
+	}
+	if d.known(a, v.Addr().Interface()) {
+		return
+	}
+	if c, ok := v.Interface().(chooser); ok {
+		d.choice(a, v, c.Allowed())
+		return
+	}
+	switch v.Kind() { //nolint:exhaustive // the kinds our types use; the golden tests decode every key
+	case reflect.Struct:
+		d.structure(a, v)
+	case reflect.Pointer:
+		d.pointer(a, v, fresh)
+	case reflect.Slice:
+		d.list(a, v, fresh)
+	case reflect.Map:
+		d.mapping(a, v)
+	case reflect.String:
+		if text, ok := d.text(a); ok {
+			v.SetString(text)
+		}
+	case reflect.Bool:
+		if a.n.kind != kindBool {
+			d.errorf(a, "%s is not a switch; allowed: true, false (without quotes)", a.n.shown())
+			return
+		}
+		v.SetBool(a.n.text == "true")
+	case reflect.Int:
+		if i, ok := d.whole(a); ok {
+			v.SetInt(int64(i))
+		}
+	case reflect.Float64:
+		if f, err := strconv.ParseFloat(a.n.text, 64); err == nil && (a.n.kind == kindInt || a.n.kind == kindFloat) {
+			v.SetFloat(f)
+			return
+		}
+		d.errorf(a, "%s is not a number; write one like 50.1", a.n.shown())
+	default:
+		d.errorf(a, "cannot be configured")
+	}
+}
+
+// known decodes the types that have a notation of their own.
+func (d *decoder) known(a *at, p any) bool {
+	switch p := p.(type) {
+	case *time.Duration:
+		d.duration(a, p)
+	case *Size:
+		d.bytes(a, p)
+	case *Percent:
+		d.percent(a, p)
+	case *Value:
+		d.value(a, p)
+	case *Target:
+		d.target(a, p)
+	case *Quorum:
+		d.quorum(a, p)
+	case *StatusRange:
+		d.status(a, p)
+	default:
+		return false
+	}
+	return true
+}
+
+// structure decodes a mapping onto a struct: every key must be known.
+func (d *decoder) structure(a *at, v reflect.Value) {
+	keys := keysOf(v.Type())
+	if a.n.kind != kindMap {
+		d.errorf(a, "%s stands where a mapping is needed; write it with the keys it has: %s", a.n.shown(), strings.Join(keys, ", "))
+		return
+	}
+	for _, e := range a.n.entries {
+		if !slices.Contains(keys, e.key) {
+			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, keys))
+		}
+	}
+	owner, _ := v.Addr().Interface().(elementer)
+	for i := range v.NumField() {
+		key := v.Type().Field(i).Tag.Get("yaml")
+		if key == "" || key == "-" || !a.has(key) {
+			continue
+		}
+		var fresh func() any
+		if owner != nil {
+			fresh = func() any { return owner.newElement(key) }
+		}
+		d.into(a.child(key), v.Field(i), fresh)
+	}
+}
+
+// keysOf lists the keys of a struct in the order of its fields, which is the order of the documentation.
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for f := range t.Fields() {
+		if key := f.Tag.Get("yaml"); key != "" && key != "-" {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// newValue is a settable element of type t, with its defaults when fresh knows any.
+func newValue(t reflect.Type, fresh func() any) reflect.Value {
+	if fresh != nil {
+		if p := reflect.ValueOf(fresh()); p.IsValid() && p.Type() == reflect.PointerTo(t) {
+			return p.Elem()
+		}
+	}
+	return reflect.New(t).Elem()
+}
+
+func (d *decoder) pointer(a *at, v reflect.Value, fresh func() any) {
+	elem := newValue(v.Type().Elem(), fresh)
+	d.into(a, elem, nil)
+	v.Set(elem.Addr())
+}
+
+// list replaces what was there: a list is never merged.
+func (d *decoder) list(a *at, v reflect.Value, fresh func() any) {
+	if a.n.kind != kindList {
+		d.errorf(a, "%s stands where a list is needed; write [a, b], or one entry per line with a dash", a.n.shown())
+		return
+	}
+	if len(a.n.items) == 0 {
+		v.SetZero()
+		return
+	}
+	out := reflect.MakeSlice(v.Type(), 0, len(a.n.items))
+	for i := range a.n.items {
+		elem := newValue(v.Type().Elem(), fresh)
+		d.into(a.item(i), elem, nil)
+		out = reflect.Append(out, elem)
+	}
+	v.Set(out)
+}
+
+// mapping adds to what was there. Header names (the maps of Value) are one name in any case of letters.
+func (d *decoder) mapping(a *at, v reflect.Value) {
+	if a.n.kind != kindMap {
+		d.errorf(a, "%s stands where a mapping of names to values is needed; write {NAME: value}", a.n.shown())
+		return
+	}
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	headers := v.Type().Elem() == reflect.TypeFor[Value]()
+	written := map[string]entry{}
+	for _, e := range a.n.entries {
+		if headers {
+			fold := strings.ToLower(e.key)
+			if first, twice := written[fold]; twice {
+				d.errorf(a.keyOf(e), "duplicate header; %q in line %d is the same name; keep one of them", first.key, first.line)
+				continue
+			}
+			written[fold] = e
+			deleteFold(v, e.key)
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		d.into(a.child(e.key), elem, nil)
+		v.SetMapIndex(reflect.ValueOf(e.key), elem)
+	}
+}
+
+func deleteFold(m reflect.Value, name string) {
+	for _, k := range m.MapKeys() {
+		if strings.EqualFold(k.String(), name) {
+			m.SetMapIndex(k, reflect.Value{})
+		}
+	}
+}
+
+func (d *decoder) choice(a *at, v reflect.Value, allowed []string) {
+	word := a.n.text
+	switch {
+	case a.n.kind == kindMap || a.n.kind == kindList:
+		d.errorf(a, "%s stands where one word is needed; allowed: %s", a.n.kind, strings.Join(allowed, ", "))
+	case slices.Contains(allowed, word):
+		v.SetString(word)
+	default:
+		d.errorf(a, "%s is not allowed; %s", a.n.shown(), suggest(word, allowed))
+	}
+}
+
+// text is a string; what YAML reads as a number or a switch must be quoted, so that nothing is guessed.
+func (d *decoder) text(a *at) (string, bool) {
+	switch a.n.kind {
+	case kindText:
+		return a.n.text, true
+	case kindInt, kindFloat, kindBool:
+		d.errorf(a, "%s is %s where text is needed; write \"%s\" in quotes", a.n.text, a.n.kind, a.n.text)
+	case kindNull, kindList, kindMap:
+		d.errorf(a, "%s stands where text is needed; write one value", a.n.kind)
+	}
+	return "", false
+}
+
+// whole is an integer that fits 32 bits, which every number of ours does.
+func (d *decoder) whole(a *at) (int, bool) {
+	if a.n.kind != kindInt {
+		d.errorf(a, "%s is not a whole number; write one without quotes or unit", a.n.shown())
+		return 0, false
+	}
+	i, err := strconv.ParseInt(a.n.text, 10, 32)
+	if err != nil {
+		d.errorf(a, "%s is too large; allowed: at most 2147483647", a.n.text)
+		return 0, false
+	}
+	return int(i), true
+}

@@ -1,0 +1,165 @@
+package profile
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+)
+
+// DecodeFile reads a configuration file: YAML or JSON, strict, defaults filled in, validated. The error is Problems,
+// every mistake at once. Zones that name a `file:` still have to be read: call InlineZoneFiles.
+func DecodeFile(name string, data []byte) (*File, error) {
+	d := &decoder{&report{file: name}}
+	root := d.parse(data, maxFileBytes)
+	if root == nil {
+		return nil, d.err()
+	}
+	f, a := defaultFile(), rootAt(root)
+	d.into(a, reflect.ValueOf(f).Elem(), nil)
+	finishNode(a.child("node"), &f.Node)
+	for i := range f.Zones {
+		finishZone(&f.Zones[i])
+	}
+	for i := range f.Profiles {
+		finishProfile(a.child("profiles").item(i), &f.Profiles[i])
+	}
+	f.source, f.root = name, root
+	f.Documents = documents(d.report, f)
+	validateFile(d.report, a, f)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// DecodeProfile reads one shared profile, JSON or YAML, as DecodeFile does. name stands in the messages: a file, or
+// what the document is called in the store.
+func DecodeProfile(name string, source []byte) (*Profile, error) {
+	d := &decoder{&report{file: name}}
+	root := d.parse(source, maxDocumentBytes)
+	if root == nil {
+		return nil, d.err()
+	}
+	p, a := defaultProfile(), rootAt(root)
+	d.into(a, reflect.ValueOf(p).Elem(), nil)
+	finishProfile(a, p)
+	if a.mapping() {
+		validateProfile(d.report, a, p)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// DecodeZone reads one shared zone, JSON or YAML. A shared document cannot name a file: `file:` is refused.
+func DecodeZone(name string, source []byte) (*Zone, error) {
+	d := &decoder{&report{file: name}}
+	root := d.parse(source, maxDocumentBytes)
+	if root == nil {
+		return nil, d.err()
+	}
+	z, a := &Zone{}, rootAt(root)
+	d.into(a, reflect.ValueOf(z).Elem(), nil)
+	finishZone(z)
+	if a.has("file") {
+		d.errorf(a.child("file"), "a shared document cannot name a file; write the zone's text in records")
+	}
+	if a.mapping() {
+		validateZone(d.report, a, z)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return z, nil
+}
+
+// EncodeDocument is the ordered JSON of one shared document as the operator wrote it, ready for the store: aliases
+// expanded, no defaults. It checks the text only; DecodeProfile and DecodeZone check what it says.
+func EncodeDocument(name string, source []byte) ([]byte, error) {
+	r := &report{file: name}
+	root := r.parse(source, maxDocumentBytes)
+	if root == nil {
+		return nil, r.err()
+	}
+	var b bytes.Buffer
+	root.writeJSON(&b)
+	return b.Bytes(), nil
+}
+
+// documents are the zones and profiles of a file in their source form.
+func documents(r *report, f *File) []Document {
+	var out []Document
+	root := rootAt(f.root)
+	for i := range f.Zones {
+		out = append(out, encode(r, root.child("zones").item(i), KindZone, f.Zones[i].Name))
+	}
+	for i := range f.Profiles {
+		out = append(out, encode(r, root.child("profiles").item(i), KindProfile, f.Profiles[i].Name))
+	}
+	return out
+}
+
+func encode(r *report, a *at, kind Kind, name string) Document {
+	var b bytes.Buffer
+	a.n.writeJSON(&b)
+	if b.Len() > maxDocumentBytes {
+		r.errorf(a, "is %d bytes in the store; allowed: at most %d, because the store writes a document at once; split it", b.Len(), maxDocumentBytes)
+	}
+	return Document{Kind: kind, Name: name, Source: b.Bytes()}
+}
+
+// InlineZoneFiles reads every zone file the configuration names, through read, and puts its text into Records and
+// into the zone's Document, so that nothing shared names a file. Relative paths are handed to read as written.
+func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
+	r := &report{file: f.source}
+	zones := rootAt(f.root).child("zones")
+	for i := range f.Zones {
+		z, a := &f.Zones[i], zones.item(i)
+		if z.File == "" {
+			continue
+		}
+		text, err := read(z.File)
+		if err != nil {
+			r.errorf(a.child("file"), "cannot read the zone file: %v; correct the path or write the text in records", err)
+			continue
+		}
+		if len(text) > maxDocumentBytes {
+			r.errorf(a.child("file"), "%s has %d bytes; allowed: at most %d; split the zone", z.File, len(text), maxDocumentBytes)
+			continue
+		}
+		if !(&report{}).plainText(string(text)) {
+			r.errorf(a.child("file"), "%s is not text; allowed: UTF-8 without control characters", z.File)
+			continue
+		}
+		z.Records, z.File = string(text), ""
+		validateAuthority(r, a, z)
+		f.Documents[i] = encode(r, &at{up: a.up, index: i, n: a.n.inlined(z.Records), line: a.line, column: a.column}, KindZone, z.Name)
+	}
+	return r.err()
+}
+
+// inlined is a copy of a zone's node with the file's text in place of its name.
+func (n *node) inlined(text string) *node {
+	out := *n
+	out.entries = nil
+	for _, e := range n.entries {
+		if e.key == "file" {
+			e.key, e.value = "records", &node{kind: kindText, text: text, line: e.line, column: e.column}
+		}
+		out.entries = append(out.entries, e)
+	}
+	return &out
+}
+
+// place finds a document of a document, for messages of the functions that look at a finished File.
+func (f *File) place(list string, i int) *at {
+	if f.root == nil { // built in code, not decoded
+		root := &at{line: 1, column: 1}
+		return (&at{up: root, key: list, line: 1, column: 1}).item(i)
+	}
+	return rootAt(f.root).child(list).item(i)
+}
+
+// String names the document as messages do.
+func (d Document) String() string { return fmt.Sprintf("%s/%s", d.Kind, d.Name) }

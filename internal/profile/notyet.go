@@ -1,0 +1,85 @@
+package profile
+
+// NotYet lists what a file uses that decodes but that this build does not carry out. Starting with it anyway would
+// promise something nobody does, so callers refuse the file. Every message begins with "not yet:".
+func NotYet(f *File) Problems {
+	r := &report{file: f.source}
+	node := (&at{line: 1, column: 1})
+	if f.root != nil {
+		node = rootAt(f.root)
+	}
+	notYetNode(r, node.child("node"), &f.Node)
+	for i := range f.Zones {
+		notYetZone(r, f.place("zones", i), &f.Zones[i])
+	}
+	for i := range f.Profiles {
+		notYetProfile(r, f.place("profiles", i), &f.Profiles[i])
+	}
+	return r.sorted()
+}
+
+// NotYetProfile is NotYet for one shared profile. file stands in the messages; they have paths, and line 1.
+func NotYetProfile(file string, p *Profile) Problems {
+	r := &report{file: file}
+	notYetProfile(r, &at{line: 1, column: 1}, p)
+	return r.sorted()
+}
+
+// NotYetZone is NotYet for one shared zone.
+func NotYetZone(file string, z *Zone) Problems {
+	r := &report{file: file}
+	notYetZone(r, &at{line: 1, column: 1}, z)
+	return r.sorted()
+}
+
+func (r *report) notYet(a *at, used bool, what, meanwhile string) {
+	if used {
+		r.errorf(a, "not yet: %s; meanwhile %s", what, meanwhile)
+	}
+}
+
+func notYetNode(r *report, a *at, n *Node) {
+	ns := a.child("nameserver")
+	const plain = "use listen (UDP and TCP)"
+	r.notYet(ns.child("tls"), len(n.Nameserver.TLS) > 0, "DNS over TLS", plain)
+	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
+	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
+	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
+		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
+	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,
+		"an embedded store of several members", "run etcd on 3 machines and name it in store.endpoints")
+}
+
+func notYetZone(r *report, a *at, z *Zone) {
+	r.notYet(a.child("dnssec").child("enabled"), z.DNSSEC.Enabled, "signing zones", "leave it off, or sign in a secondary that transfers the zone")
+}
+
+func notYetProfile(r *report, a *at, p *Profile) {
+	r.notYet(a.child("routing"), p.Routing != Priority, "routing "+string(p.Routing), "use routing: priority")
+	r.notYet(a.child("fencing"), p.Fencing == Strict, "strict fencing", "use fencing: relaxed")
+	r.notYet(a.child("compat"), p.Compat == CompatAzure, "Azure's own answers", "use compat: none")
+	r.notYet(a.child("failback").child("mode"), p.Failback.Mode == FailbackNewSessions, "failback for new sessions only", "use mode: manual or delayed")
+	notYetMonitor(r, a.child("monitor"), &p.Monitor)
+	for i := range p.Endpoints {
+		e, place := &p.Endpoints[i], a.child("endpoints").item(i)
+		r.notYet(place.child("target"), e.Target.Profile != "", "nested profiles", "write the nested profile's endpoints here, or one of its host names")
+		if own := place.child("monitor"); own.given() || e.Monitor.Protocol != p.Monitor.Protocol {
+			if e.Monitor.Protocol != p.Monitor.Protocol {
+				notYetMonitor(r, own, &e.Monitor)
+			}
+		}
+	}
+	if p.Proxy != nil {
+		proxy := a.child("proxy")
+		r.notYet(proxy.child("mode"), p.Proxy.Mode == ModeBalance, "spreading requests over several endpoints", "use mode: failover")
+		r.notYet(proxy.child("sessions"), p.Proxy.Sessions != nil, "session affinity", "leave sessions out and write failback: {mode: manual}, so that no living instance loses its users")
+	}
+}
+
+func notYetMonitor(r *report, a *at, m *Monitor) {
+	switch m.Protocol {
+	case DNS, Exec:
+		r.notYet(a.child("protocol"), true, "probes by "+string(m.Protocol), "use protocol: http, https or tcp")
+	case HTTP, HTTPS, TCP:
+	}
+}

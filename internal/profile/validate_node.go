@@ -1,0 +1,143 @@
+package profile
+
+import (
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+const minLease = 2 * time.Second
+
+func validateNode(r *report, a *at, n *Node) {
+	if a.has("name") {
+		r.fault(a.child("name"), n.Name, nameFault(n.Name))
+	}
+	if n.Data == "" {
+		r.errorf(a.child("data"), "is empty; write a directory like %s", DefaultData)
+	}
+	validateListeners(r, a, n)
+	validateProxyFront(r, a.child("proxy"), &n.Proxy)
+	validateStore(r, a.child("store"), &n.Store)
+	for _, name := range slices.Sorted(maps.Keys(n.Secrets)) {
+		validateSecret(r, a.child("secrets").child(name), name, n.Secrets[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Exec)) {
+		validateProgram(r, a.child("exec").child(name), name, n.Exec[name])
+	}
+}
+
+// validateListeners checks every listening address, and that no two TCP or two UDP listeners want the same one.
+func validateListeners(r *report, a *at, n *Node) {
+	tcp, udp := map[string]*at{}, map[string]*at{}
+	listen := func(a *at, address string, taken ...map[string]*at) {
+		if why := listenFault(address); why != "" {
+			r.errorf(a, "%q %s", address, why)
+			return
+		}
+		if strings.HasSuffix(address, ":0") {
+			return // the system chooses
+		}
+		for _, t := range taken {
+			if first, twice := t[address]; twice {
+				r.errorf(a, "%s is already listened on in line %d (%s); choose another port", address, first.line, first.path())
+				return
+			}
+			t[address] = a
+		}
+	}
+	all := func(a *at, addresses []string, taken ...map[string]*at) {
+		for i, address := range addresses {
+			listen(a.item(i), address, taken...)
+		}
+	}
+	ns, proxy := a.child("nameserver"), a.child("proxy")
+	all(ns.child("listen"), n.Nameserver.Listen, udp, tcp)
+	all(ns.child("tls"), n.Nameserver.TLS, tcp)
+	all(ns.child("https"), n.Nameserver.HTTPS, tcp)
+	all(ns.child("quic"), n.Nameserver.QUIC, udp)
+	all(proxy.child("http"), n.Proxy.HTTP, tcp)
+	all(proxy.child("https"), n.Proxy.HTTPS, tcp)
+	if n.API.Listen == "" {
+		return
+	}
+	place := a.child("api").child("listen")
+	listen(place, n.API.Listen, tcp)
+	if host, _, _ := cutPort(n.API.Listen); !loopback(host) {
+		r.errorf(place, "%q is reachable from other machines, and the API has no tokens yet; allowed: 127.0.0.1, [::1] or localhost with a port", n.API.Listen)
+	}
+}
+
+func validateProxyFront(r *report, a *at, p *ProxyFront) {
+	for i, c := range p.TLS.Certificates {
+		place := a.child("tls").child("certificates").item(i)
+		if c.Cert == "" || c.Key == "" {
+			r.errorf(place, "a certificate needs both files; write {cert: site.pem, key: site.key}")
+		}
+	}
+	const remedy = "; write a network like 10.0.0.0/8 or an address"
+	for i, s := range p.TrustedProxies {
+		r.fault(a.child("trusted_proxies").item(i), s, prefixFault(s, remedy))
+	}
+	for i, s := range p.ProxyProtocol {
+		r.fault(a.child("proxy_protocol").item(i), s, prefixFault(s, remedy))
+	}
+	r.between(a.child("access_log").child("sample"), p.AccessLog.Sample, 1, 1_000_000)
+}
+
+func validateStore(r *report, a *at, s *Store) {
+	r.lasts(a.child("lease"), s.Lease, minLease, 10*time.Minute)
+	renew := a.child("renew")
+	if s.Renew <= 0 || s.Renew >= s.Lease/2 {
+		r.errorf(renew, "%s is out of range; allowed: above 0s and below half the lease (%s), so that one lost renewal does not end it; write %s", short(s.Renew), short(s.Lease), short(s.Lease/3))
+	}
+	for i, e := range s.Endpoints {
+		u, err := url.Parse(e)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") {
+			r.errorf(a.child("endpoints").item(i), "%q is not a store address; write https://host:2379", e)
+		}
+	}
+	members := a.child("members")
+	switch n := len(s.Members); {
+	case n > 0 && len(s.Endpoints) > 0:
+		r.errorf(members, "stands beside endpoints; a store is either embedded (members) or external (endpoints); remove one")
+	case n == 2:
+		r.errorf(members, "2 members are refused: half of two is no majority, so losing either one stops both; write 3 or 5, the third may be a small witness")
+	case n != 0 && n != 3 && n != 5:
+		r.errorf(members, "%d members; allowed: 3 or 5, or none for a single embedded store", n)
+	}
+	seen := unique{}
+	for i, m := range s.Members {
+		if strings.TrimSpace(m) == "" {
+			r.errorf(members.item(i), "is empty; write the address of a member")
+		}
+		seen.add(r, members.item(i), "the member", m)
+	}
+	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
+		r.errorf(a.child("tls"), "cert and key belong together; write both or none")
+	}
+}
+
+func validateSecret(r *report, a *at, name string, s SecretSource) {
+	switch {
+	case strings.TrimSpace(name) == "":
+		r.errorf(a, "a secret needs a name; write NAME: {env: VARIABLE} or NAME: {file: /path}")
+	case (s.Env == "") == (s.File == ""):
+		r.errorf(a, "exactly one source is needed; write {env: VARIABLE} or {file: /path}")
+	case strings.ContainsAny(s.Env, "= \x00"):
+		r.errorf(a.child("env"), "%q is not a name of an environment variable; write one like PROBE_TOKEN", s.Env)
+	}
+}
+
+func validateProgram(r *report, a *at, name string, argv []string) {
+	switch {
+	case strings.TrimSpace(name) == "":
+		r.errorf(a, "a program needs a name; write NAME: [/path/to/program, argument]")
+	case len(argv) == 0:
+		r.errorf(a, "is empty; write [/path/to/program, argument]")
+	case !path.IsAbs(argv[0]):
+		r.errorf(a.item(0), "%q is not an absolute path, so it would depend on where the node was started; write /usr/local/bin/%s", argv[0], path.Base(argv[0]))
+	}
+}
