@@ -15,7 +15,9 @@ ifeq ($(shell go env CGO_ENABLED),1)
 RACE := -race
 endif
 
-.PHONY: help build test test-interop check archtest fmt bench demo tools clean
+.PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
+  check-vulnerabilities fmt bench demo tools clean
+.NOTPARALLEL:
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,19 +32,30 @@ test: ## all tests that need no root and nothing but Go
 test-interop: ## tests with Debian's DNS and HTTP tools, root and namespaces
 	scripts/interop.sh
 
-check: tools ## format, lint, module files, arrows, generated files, fuzz targets, known vulnerabilities
+check: check-format check-modules lint archtest check-generated fuzz check-vulnerabilities ## all that CI checks beside tests
+
+check-format: tools
 	@stale=$$($(TOOLS)/gofumpt -l -modpath jurymast $(wildcard cmd internal bench)); \
 	  [ -z "$$stale" ] || { echo "not formatted (make fmt):"; echo "$$stale"; exit 1; }
+
+check-modules:
 	go mod tidy -diff
+
+lint: tools ## go vet and golangci-lint
 	go vet ./...
 	$(TOOLS)/golangci-lint run --allow-parallel-runners
-	go test -count=1 ./internal/archtest
-	scripts/generated.sh
-	scripts/fuzz.sh $(FUZZTIME)
-	scripts/govulncheck.sh
 
-archtest: ## only the rules of the house: arrows, purity, comments, limits, documents
+archtest: ## the rules of the house: arrows, purity, comments, limits, documents
 	go test -count=1 ./internal/archtest
+
+check-generated:
+	scripts/generated.sh
+
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+check-vulnerabilities: tools
+	scripts/govulncheck.sh
 
 fmt: tools ## format the Go code
 	$(TOOLS)/gofumpt -w -modpath jurymast $(wildcard cmd internal bench)
