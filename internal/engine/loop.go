@@ -1,0 +1,332 @@
+package engine
+
+import (
+	"container/heap"
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
+)
+
+// Carrier carries the effects of profiles to the edges. It must not block: the loop waits for nobody.
+type Carrier interface {
+	// Carry does one effect of one profile.
+	Carry(profile string, e Effect)
+	// Blind tells that this node's own sight changed.
+	Blind(blind bool)
+	// Published tells which views a publish made visible; material as in PublishView.
+	Published(views []*health.View, material bool)
+}
+
+// Options of a Loop.
+type Options struct {
+	Start   Start
+	Hub     *snapshot.Hub
+	Carrier Carrier
+	Logger  *slog.Logger
+}
+
+// Status is what the node as a whole is in, for readers outside the loop.
+type Status struct {
+	Leader    bool
+	Reachable bool // the store confirms our lease
+	Blind     bool
+	Members   []Member
+}
+
+// Loop owns all machines. One goroutine runs it; Post and its kin may be called from anywhere and never block.
+type Loop struct {
+	o       Options
+	mu      sync.Mutex
+	inbox   []message
+	wake    chan struct{}
+	status  atomic.Pointer[Status]
+	node    *Node
+	byName  map[string]*machine
+	dues    dueHeap
+	changed map[string]PublishView
+}
+
+type message struct {
+	profile string // "" with ev: all profiles
+	ev      Event
+	replace *Replacement
+}
+
+// Replacement is a new generation of documents that everybody has accepted. Commit runs in the loop at the moment of
+// the change, before effects of the new documents are carried; nothing in it may fail.
+type Replacement struct {
+	Prepared *snapshot.Prepared
+	Commit   func()
+}
+
+type machine struct {
+	*Profile
+	name string
+	due  time.Time
+	pos  int // in the heap, -1: not in it
+}
+
+// New makes a loop; Run starts it.
+func New(o Options) *Loop {
+	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}}
+	l.status.Store(&Status{Leader: o.Start.Solo, Members: []Member{o.Start.Self}})
+	return l
+}
+
+// Post queues an event of one profile.
+func (l *Loop) Post(profile string, ev Event) { l.put(message{profile: profile, ev: ev}) }
+
+// PostAll queues an event of the node: MembersSeen, RoleSeen, StoreSeen. Later profiles hear it too.
+func (l *Loop) PostAll(ev Event) { l.put(message{ev: ev}) }
+
+// Replace queues a new generation of documents.
+func (l *Loop) Replace(r Replacement) { l.put(message{replace: &r}) }
+
+// Status is the node's state as of the last event.
+func (l *Loop) Status() Status { return *l.status.Load() }
+
+func (l *Loop) put(m message) {
+	l.mu.Lock()
+	l.inbox = append(l.inbox, m)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run handles events until ctx ends. Everything that has queued up meanwhile is handled as one burst and published
+// once.
+func (l *Loop) Run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		if len(l.dues) > 0 {
+			timer.Reset(max(0, time.Until(l.dues[0].due)))
+		} else {
+			timer.Reset(time.Hour)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+		l.burst()
+	}
+}
+
+func (l *Loop) burst() {
+	l.mu.Lock()
+	inbox := l.inbox
+	l.inbox = nil
+	l.mu.Unlock()
+	for i := range inbox {
+		l.handle(&inbox[i])
+	}
+	for now := time.Now(); len(l.dues) > 0 && !l.dues[0].due.After(now); {
+		l.step(l.dues[0], Tick{}, now)
+	}
+	l.publish(nil)
+}
+
+func (l *Loop) handle(m *message) {
+	now := time.Now()
+	switch {
+	case m.replace != nil:
+		l.replace(m.replace, now)
+	case m.profile != "":
+		p := l.machine(m.profile)
+		l.step(p, m.ev, now)
+		if o, ok := m.ev.(Observed); ok {
+			l.look(p, o)
+		}
+	default:
+		l.noteStatus(m.ev)
+		for _, p := range l.byName {
+			l.step(p, m.ev, now)
+		}
+	}
+}
+
+// look feeds the node machine.
+func (l *Loop) look(p *machine, o Observed) {
+	if p.doc == nil {
+		return
+	}
+	cfg, _ := p.doc.Endpoint(o.Endpoint)
+	if cfg == nil || !l.node.Observe(p.name, o.Endpoint, o.Obs, cfg.Monitor.Interval) {
+		return
+	}
+	s := l.Status()
+	s.Blind = l.node.Blind()
+	l.status.Store(&s)
+	l.o.Logger.Warn("own sight changed", "blind", s.Blind)
+	l.o.Carrier.Blind(s.Blind)
+}
+
+func (l *Loop) noteStatus(ev Event) {
+	s := l.Status()
+	switch e := ev.(type) {
+	case MembersSeen:
+		s.Members = e.Members
+	case RoleSeen:
+		s.Leader = e.Leader || l.o.Start.Solo
+	case StoreSeen:
+		s.Reachable = e.Reachable
+	default:
+	}
+	l.status.Store(&s)
+}
+
+// machine finds or makes the machine of a profile. Votes and decisions may arrive before its document.
+func (l *Loop) machine(name string) *machine {
+	m := l.byName[name]
+	if m == nil {
+		m = &machine{Profile: NewProfile(l.o.Start), name: name, pos: -1}
+		l.byName[name] = m
+		s, now := l.Status(), time.Now()
+		m.Step(MembersSeen{s.Members}, now)
+		m.Step(RoleSeen{s.Leader}, now)
+		m.Step(StoreSeen{s.Reachable}, now)
+	}
+	return m
+}
+
+// replace swaps the documents. From here nothing can fail: everything fallible was prepared.
+func (l *Loop) replace(r *Replacement, now time.Time) {
+	l.publish(nil) // what belongs to the old documents
+	if r.Commit != nil {
+		r.Commit()
+	}
+	named := make(map[string]bool, len(r.Prepared.Docs.Profiles))
+	for _, doc := range r.Prepared.Docs.Profiles {
+		named[doc.Name] = true
+		m := l.machine(doc.Name)
+		if m.doc != doc {
+			l.step(m, Configured{doc}, now)
+		}
+		l.changed[doc.Name] = PublishView{View: m.View(), Material: true}
+	}
+	for name, m := range l.byName {
+		if !named[name] {
+			m.Unconfigure()
+			l.schedule(m, time.Time{})
+			delete(l.changed, name)
+		}
+	}
+	l.publish(r.Prepared)
+	l.node.Forget(func(p, e string) bool {
+		m := l.byName[p]
+		if m == nil || m.doc == nil {
+			return false
+		}
+		_, i := m.doc.Endpoint(e)
+		return i >= 0
+	})
+}
+
+// step runs one machine behind a fence: a panic in one profile is logged and its event lost, the others go on.
+func (l *Loop) step(m *machine, ev Event, now time.Time) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.o.Logger.Error("a profile's step panicked; its event is lost", "profile", m.name, "event", ev, "panic", r, "stack", string(debug.Stack()))
+			l.schedule(m, now.Add(time.Second))
+		}
+	}()
+	for _, e := range m.Step(ev, now) {
+		switch e := e.(type) {
+		case PublishView:
+			e.Material = e.Material || l.changed[m.name].Material
+			l.logTransition(m.name, e.View)
+			l.changed[m.name] = e
+		default:
+			l.o.Carrier.Carry(m.name, e)
+		}
+	}
+	l.schedule(m, m.Due(now))
+}
+
+// logTransition writes one line per change of the active endpoint.
+func (l *Loop) logTransition(name string, v *health.View) {
+	old := l.o.Hub.Load().View(name)
+	if c, ok := l.changed[name]; ok {
+		old = c.View
+	}
+	if v.Decision.Epoch != 0 && (old == nil || old.Decision.Epoch != v.Decision.Epoch) {
+		d := v.Decision
+		l.o.Logger.Info("active endpoint", "profile", name, "active", d.Active, "previous", d.Previous, "epoch", d.Epoch, "reason", d.Reason, "evidence", d.Evidence, "by", d.By)
+	}
+}
+
+func (l *Loop) publish(prepared *snapshot.Prepared) {
+	if prepared == nil && len(l.changed) == 0 {
+		return
+	}
+	views := make([]*health.View, 0, len(l.changed))
+	material := prepared != nil
+	for _, c := range l.changed {
+		if c.View != nil {
+			views = append(views, c.View)
+			material = material || c.Material
+		}
+	}
+	clear(l.changed)
+	l.o.Hub.Publish(prepared, views...)
+	l.o.Carrier.Published(views, material)
+}
+
+// Unconfigure forgets the document and all evidence, but keeps what the store said: the profile may come back.
+func (p *Profile) Unconfigure() {
+	p.doc, p.view, p.ready, p.stale = nil, nil, false, false
+	p.local, p.verdicts = map[string]*track{}, map[string]health.Verdict{}
+}
+
+// Document the machine runs on, nil without one.
+func (p *Profile) Document() *profile.Profile { return p.doc }
+
+func (l *Loop) schedule(m *machine, due time.Time) {
+	m.due = due
+	switch {
+	case due.IsZero() && m.pos >= 0:
+		heap.Remove(&l.dues, m.pos)
+	case due.IsZero():
+	case m.pos >= 0:
+		heap.Fix(&l.dues, m.pos)
+	default:
+		heap.Push(&l.dues, m)
+	}
+}
+
+// dueHeap orders machines by when they want a Tick.
+type dueHeap []*machine
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i, j
+}
+
+// Push is for container/heap.
+func (h *dueHeap) Push(x any) {
+	m := x.(*machine) //nolint:errcheck,forcetypeassert // only machines are pushed
+	m.pos = len(*h)
+	*h = append(*h, m)
+}
+
+// Pop is for container/heap.
+func (h *dueHeap) Pop() any {
+	old := *h
+	m := old[len(old)-1]
+	m.pos = -1
+	*h = old[:len(old)-1]
+	return m
+}

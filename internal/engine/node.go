@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"time"
+
+	"jurymast/internal/health"
+)
+
+// Node is the machine of what concerns the node as a whole: is it blind?
+//
+//	sees something --- everything it probes began to fail within one interval --> blind
+//	               <-- one probe succeeds ---------------------------------------
+//
+// Everything means at least two endpoints on at least two addresses, so that a test or a site with everything on one
+// host never goes blind: local loss of everything is evidence about the prober, not about the targets.
+type Node struct {
+	seen  map[endpointKey]sight
+	good  int // how many of seen are fine
+	blind bool
+}
+
+type endpointKey struct{ profile, endpoint string }
+
+type sight struct {
+	addr    string
+	failing time.Time // since when in a row; zero: fine
+}
+
+// NewNode returns a node that sees.
+func NewNode() *Node { return &Node{seen: map[endpointKey]sight{}} }
+
+// Blind reports what the node thinks of its own eyes.
+func (n *Node) Blind() bool { return n.blind }
+
+// Observe takes one probe result with the interval it is probed at, and reports whether Blind changed.
+func (n *Node) Observe(profile, endpoint string, o health.Observation, interval time.Duration) bool {
+	k := endpointKey{profile, endpoint}
+	was, known := n.seen[k]
+	is := sight{addr: o.Addr}
+	if is.addr == "" {
+		is.addr = was.addr
+	}
+	if known && was.failing.IsZero() {
+		n.good--
+	}
+	switch {
+	case o.OK:
+		n.good++
+	case known && !was.failing.IsZero():
+		is.failing = was.failing
+	default:
+		is.failing = o.At
+	}
+	n.seen[k] = is
+	return n.judge(interval)
+}
+
+// Forget drops the endpoints keep does not name: they are not probed any more.
+func (n *Node) Forget(keep func(profile, endpoint string) bool) {
+	for k, s := range n.seen {
+		if keep(k.profile, k.endpoint) {
+			continue
+		}
+		if s.failing.IsZero() {
+			n.good--
+		}
+		delete(n.seen, k)
+	}
+}
+
+// judge looks at everything only when nothing is fine.
+func (n *Node) judge(interval time.Duration) (changed bool) {
+	was := n.blind
+	switch {
+	case n.good > 0:
+		n.blind = false
+	case !n.blind:
+		n.blind = n.allFailedAtOnce(interval)
+	}
+	return n.blind != was
+}
+
+func (n *Node) allFailedAtOnce(interval time.Duration) bool {
+	addrs := map[string]bool{}
+	var first, last time.Time
+	for _, s := range n.seen {
+		if s.addr != "" {
+			addrs[s.addr] = true
+		}
+		if first.IsZero() || s.failing.Before(first) {
+			first = s.failing
+		}
+		if s.failing.After(last) {
+			last = s.failing
+		}
+	}
+	return len(n.seen) >= 2 && len(addrs) >= 2 && last.Sub(first) <= interval
+}

@@ -1,0 +1,121 @@
+package engine
+
+import (
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+)
+
+// Profile is the machine of one profile on one node. Only Step changes it.
+//
+//	         first events          every verdict that could change the answer is in
+//	(new) ----------------> silent ------------------------------------------------> ready <--+
+//	   |  Recovered                                                                    |      | store confirms,
+//	   +------------------> stale (last good state) -----------------------------------+      | all looked at
+//	                                          store out of reach (several nodes): stale ------+
+//
+// A node alone with its embedded store (Solo) never becomes stale by losing the store: nobody else can decide, so it
+// decides, from a block of epochs it may use unwritten, and writes when it can.
+type Profile struct {
+	self Member
+	solo bool
+
+	doc      *profile.Profile
+	local    map[string]*track
+	votes    map[string]map[string]health.Vote // node -> endpoint
+	members  []Member
+	orders   []health.Override
+	verdicts map[string]health.Verdict
+
+	decision   health.Decision
+	stored     uint64 // epoch of the decision the store has
+	storedRev  int64
+	writing    bool      // a WriteDecision is under way
+	ahead      bool      // decision is newer than the store's: taken unwritten by a node alone
+	unwritable bool      // the store of a node alone did not take the last write
+	retryAt    time.Time // earliest next WriteDecision after a failure
+	skip       uint64    // added to the next epoch once: the block an unclean earlier life may have used
+
+	leader    bool
+	reachable bool
+	connected bool // the store has been reachable once in this life
+	ready     bool
+	stale     bool
+	view      *health.View
+}
+
+// track is this node's own look at one endpoint.
+type track struct {
+	health.Tracker
+	looked  bool // observed at least once in this life
+	paused  bool
+	pace    time.Duration
+	confirm backoff
+}
+
+// OfflineEpochs is the block of epochs per profile that a node alone may use while its store cannot write. After an
+// unclean end the next life skips the block, so that no epoch is ever used twice.
+const OfflineEpochs = 100
+
+// Start says what a machine begins with.
+type Start struct {
+	Self    Member
+	Solo    bool // this node is the only one that can ever write: embedded store, one member
+	Unclean bool // the earlier life did not end in order
+}
+
+// NewProfile makes a machine; its first event must be Configured.
+func NewProfile(s Start) *Profile {
+	p := &Profile{
+		self: s.Self, solo: s.Solo, members: []Member{s.Self}, leader: s.Solo,
+		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
+	}
+	if s.Solo && s.Unclean {
+		p.skip = OfflineEpochs
+	}
+	return p
+}
+
+// View is what was published last; nil before the first.
+func (p *Profile) View() *health.View { return p.view }
+
+// Clone copies the machine for replay tests; views and documents are immutable and shared.
+func (p *Profile) Clone() *Profile {
+	c := *p
+	c.local = make(map[string]*track, len(p.local))
+	for k, t := range p.local {
+		cp := *t
+		c.local[k] = &cp
+	}
+	c.votes = make(map[string]map[string]health.Vote, len(p.votes))
+	for k, v := range p.votes {
+		c.votes[k] = v // replaced as a whole, never changed
+	}
+	c.verdicts = make(map[string]health.Verdict, len(p.verdicts))
+	for k, v := range p.verdicts {
+		c.verdicts[k] = v
+	}
+	return &c
+}
+
+// backoff spaces confirm runs of one endpoint: at least min apart, doubling while they find nothing.
+type backoff struct {
+	next time.Time
+	gap  time.Duration
+}
+
+const minConfirmGap = time.Second
+
+// allow reports whether a run may start now, and notes that it did.
+func (b *backoff) allow(now time.Time, most time.Duration) bool {
+	if now.Before(b.next) {
+		return false
+	}
+	b.gap = min(max(minConfirmGap, 2*b.gap), max(minConfirmGap, most))
+	b.next = now.Add(b.gap)
+	return true
+}
+
+// reset forgets the doubling: the endpoint really was down.
+func (b *backoff) reset() { b.gap = 0 }

@@ -1,0 +1,287 @@
+package engine
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/steer"
+)
+
+// settle brings everything that follows from the state up to date: paces, verdicts, the view, and, on the leader, the
+// decision. A decision a node alone has taken unwritten changes the view once more, hence the loop; it ends because
+// the second round finds the decision standing.
+func (p *Profile) settle(now time.Time, out *effects) {
+	p.pace(now, out)
+	v := p.build(now, out)
+	for p.decide(v, now, out) {
+		v = p.build(now, out)
+	}
+	p.publish(v, out)
+}
+
+// pace says how often each endpoint is probed: about every second until its first verdict, not at all while it is
+// switched off. Switched on again it is looked at from the beginning.
+func (p *Profile) pace(now time.Time, out *effects) {
+	off := p.disabled(now)
+	for i := range p.doc.Endpoints {
+		e := &p.doc.Endpoints[i]
+		t := p.local[e.Name]
+		pause := off || !e.Enabled || e.AlwaysServe || health.LayerOf(p.orders, e.Name, now).Disabled
+		if t.paused && !pause {
+			t.Reset(now, "enabled: checking again")
+			t.looked = false
+			delete(p.verdicts, e.Name)
+			out.add(PublishVotes{p.ownVotes()})
+		}
+		t.paused = pause
+		every := e.Monitor.Interval
+		switch {
+		case pause:
+			every = -1
+		case t.Opinion == health.Checking:
+			every = min(every, firstRound)
+		}
+		if every != t.pace {
+			t.pace = every
+			out.add(SetPace{Endpoint: e.Name, Every: max(0, every)})
+		}
+	}
+}
+
+func (p *Profile) disabled(now time.Time) bool {
+	return !p.doc.Enabled || health.ProfileOrder(p.orders, health.DisableProfile, now) != nil
+}
+
+// build computes the view. A node that has lost the store and is not alone freezes its verdicts: it cannot know what
+// the others see, and never fails over on its own view.
+func (p *Profile) build(now time.Time, out *effects) *health.View {
+	v := &health.View{
+		Profile: p.doc, Decision: p.decision, Disabled: p.disabled(now),
+		Held: health.ProfileOrder(p.orders, health.HoldProfile, now), Endpoints: make([]health.EndpointView, len(p.doc.Endpoints)),
+	}
+	for i := range p.doc.Endpoints {
+		cfg := &p.doc.Endpoints[i]
+		ev := &v.Endpoints[i]
+		*ev = health.EndpointView{Config: cfg, Votes: p.ballots(cfg.Name), Layer: health.LayerOf(p.orders, cfg.Name, now)}
+		ev.Verdict = p.verdict(cfg.Name, ev.Votes, now, out)
+		health.Resolve(p.doc, ev, v.Disabled, now)
+	}
+	p.freshen(v)
+	v.Ready, v.Stale = p.ready, p.stale
+	return v
+}
+
+func (p *Profile) verdict(endpoint string, ballots []health.Ballot, now time.Time, out *effects) health.Verdict {
+	prev := p.verdicts[endpoint]
+	if p.frozen() {
+		prev.Stale = true
+		return prev
+	}
+	next := health.Quorum(p.doc.Quorum, ballots, prev, now)
+	p.verdicts[endpoint] = next
+	if next.Status != prev.Status && p.leader {
+		out.add(Note{health.Entry{
+			At: now, Node: p.self.Name, Kind: health.EntryVerdict, Profile: p.doc.Name, Endpoint: endpoint,
+			From: prev.Status.String(), To: next.Status.String(), Reason: next.Reason,
+		}})
+	}
+	return next
+}
+
+// frozen: this node had the store, or needs it, and cannot reach it, and is not alone.
+func (p *Profile) frozen() bool { return !p.solo && !p.reachable }
+
+// ballots are the votes of the live nodes in name order; this node's own are taken from memory, not from the store.
+func (p *Profile) ballots(endpoint string) []health.Ballot {
+	out := make([]health.Ballot, 0, len(p.members))
+	for _, m := range p.members {
+		b := health.Ballot{Node: m.Name, Location: m.Location, Blind: m.Blind}
+		if m.Name == p.self.Name {
+			b.Vote = p.local[endpoint].Vote
+		} else if v, ok := p.votes[m.Name][endpoint]; ok {
+			b.Vote = v
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// freshen settles ready (which stays until the profile is switched off) and stale.
+func (p *Profile) freshen(v *health.View) {
+	switch {
+	case v.Disabled:
+		p.ready, p.stale = true, p.frozen()
+		return
+	case p.view != nil && p.view.Disabled && !p.stale:
+		p.ready = false // switched on again: nobody has looked yet
+	}
+	known := p.connected && !p.frozen()
+	if known && steer.Ready(v) {
+		p.ready = true
+	}
+	if p.frozen() {
+		p.stale = p.stale || p.connected
+		return
+	}
+	if p.stale && known && p.lookedAtAll() {
+		p.stale = false
+	}
+}
+
+func (p *Profile) lookedAtAll() bool {
+	for _, t := range p.local {
+		if !t.looked && !t.paused {
+			return false
+		}
+	}
+	return true
+}
+
+// decide lets the leader write what follows from the view. It reports true when the decision changed at once, which
+// only happens on a node alone whose store cannot write.
+func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
+	if !p.leader || !p.connected || p.frozen() {
+		return false
+	}
+	order := health.ProfileOrder(p.orders, health.FailbackNow, now)
+	next, changed := steer.Elect(v, order, now)
+	if !changed {
+		if order != nil && !p.writing {
+			out.add(EndOrder{order.ID}) // done, or nothing to return to
+		}
+		p.catchUp(now, out)
+		return false
+	}
+	next.By = p.self.Name
+	if next.Epoch != v.Decision.Epoch {
+		next.Epoch += p.skip
+	}
+	if p.solo && (p.unwritable || !p.reachable) {
+		return p.adoptUnwritten(next, now, out)
+	}
+	if p.reachable && !p.writing && !now.Before(p.retryAt) {
+		p.write(next, out)
+	}
+	return false
+}
+
+func (p *Profile) write(next health.Decision, out *effects) {
+	p.writing = true
+	out.add(WriteDecision{Next: next, Prev: p.storedRev})
+}
+
+// catchUp writes a decision that was taken unwritten.
+func (p *Profile) catchUp(now time.Time, out *effects) {
+	if p.ahead && p.reachable && !p.writing && !now.Before(p.retryAt) {
+		p.write(p.decision, out)
+	}
+}
+
+// adoptUnwritten follows a decision that cannot be written: a node alone must not stand still because its disk does.
+func (p *Profile) adoptUnwritten(next health.Decision, now time.Time, out *effects) bool {
+	if next.Epoch > p.stored+p.skip+OfflineEpochs {
+		return false // the block is used up; better stand than use an epoch twice
+	}
+	out.add(Note{health.Entry{
+		At: now, Node: p.self.Name, Kind: health.EntryAlarm, Profile: p.doc.Name, From: p.decision.Active, To: next.Active,
+		Epoch: next.Epoch, Reason: "decision taken although the store cannot write; it is written when the store is back",
+	}})
+	p.decision, p.ahead = next, true
+	return true
+}
+
+// adoptStored follows the decision of the store unless this node, alone, is ahead of it.
+func (p *Profile) adoptStored(e DecisionSeen) {
+	if e.Rev < p.storedRev {
+		return // reordered
+	}
+	p.storedRev = e.Rev
+	p.writing, p.unwritable = false, false
+	if p.connected && e.Decision.Epoch > p.stored {
+		p.skip = 0 // this life has written above the block an unclean earlier one may have used
+	}
+	p.stored = max(p.stored, e.Decision.Epoch)
+	if e.Decision.Epoch >= p.decision.Epoch {
+		p.decision, p.ahead = e.Decision, false
+	} else {
+		p.ahead = p.solo
+	}
+}
+
+func (p *Profile) writeFailed(e DecisionFailed, now time.Time) {
+	p.writing = false
+	p.retryAt = now.Add(retryWrite)
+	if !e.Lost && p.solo {
+		p.unwritable = true
+		p.retryAt = now.Add(retryUnwritable)
+	}
+}
+
+// publish hands out the view when it differs from the last one.
+func (p *Profile) publish(v *health.View, out *effects) {
+	if p.view != nil {
+		v.Revision = p.view.Revision
+		if reflect.DeepEqual(v, p.view) {
+			return
+		}
+	}
+	material := p.view == nil || materialChange(p.view, v)
+	v.Revision++
+	p.view = v
+	out.add(PublishView{View: v, Material: material})
+}
+
+func materialChange(a, b *health.View) bool {
+	if a.Profile != b.Profile || a.Decision != b.Decision || a.Ready != b.Ready || a.Stale != b.Stale ||
+		a.Disabled != b.Disabled || len(a.Endpoints) != len(b.Endpoints) {
+		return true
+	}
+	for i := range a.Endpoints {
+		if a.Endpoints[i].Verdict.Status != b.Endpoints[i].Verdict.Status || a.Endpoints[i].Tier != b.Endpoints[i].Tier {
+			return true
+		}
+	}
+	return false
+}
+
+// Due is when Step wants a Tick although nothing happens: an order ends, a failback is due, a write may be tried again,
+// or a TTL has to shrink towards a known end. Zero: never.
+func (p *Profile) Due(now time.Time) time.Time {
+	var due time.Time
+	soonest := func(t time.Time) {
+		if !t.IsZero() && t.After(now) && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	if p.doc == nil {
+		return due
+	}
+	for i := range p.orders {
+		soonest(shrinking(p.orders[i].Until, p.doc.TTL, now))
+	}
+	if p.view != nil {
+		soonest(shrinking(steer.FailbackDue(p.view), p.doc.TTL, now))
+	}
+	if !p.writing {
+		soonest(p.retryAt)
+	}
+	return due
+}
+
+// shrinking is end itself while it is further away than ttl, and every second once TTLs have to count down to it.
+func shrinking(end time.Time, ttl time.Duration, now time.Time) time.Time {
+	switch left := end.Sub(now); {
+	case end.IsZero() || left <= 0:
+		return time.Time{}
+	case left > ttl:
+		return end.Add(-ttl)
+	default:
+		return now.Add(min(left, time.Second))
+	}
+}
+
+func (p *Profile) String() string {
+	return fmt.Sprintf("%s at %s: epoch %d active %s", p.doc.Name, p.self.Name, p.decision.Epoch, p.decision.Active)
+}

@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+)
+
+// firstRound is how often an endpoint without a verdict is probed, at most.
+const firstRound = time.Second
+
+// Pauses after a decision could not be written: somebody was faster or the store was away; the store of a node alone
+// cannot write.
+const (
+	retryWrite      = 200 * time.Millisecond
+	retryUnwritable = 2 * time.Second
+)
+
+// Step is the whole brain of one profile: the same state, event and time give the same effects on every node. It owns
+// p and changes it in place; nobody else holds it.
+func (p *Profile) Step(ev Event, now time.Time) []Effect {
+	var out effects
+	switch e := ev.(type) {
+	case Configured:
+		p.configure(e.Doc, now, &out)
+	case Observed:
+		p.observe(e, now, &out)
+	case VotesSeen:
+		if e.Votes == nil {
+			delete(p.votes, e.Node)
+		} else {
+			p.votes[e.Node] = e.Votes
+		}
+	case MembersSeen:
+		p.members = e.Members
+	case OrdersSeen:
+		p.orders = e.Orders
+	case DecisionSeen:
+		p.adoptStored(e)
+	case DecisionFailed:
+		p.writeFailed(e, now)
+	case RoleSeen:
+		p.leader = e.Leader || p.solo
+	case StoreSeen:
+		p.storeSeen(e.Reachable, &out)
+	case Suspected:
+		p.suspect(e, now, &out)
+		return out
+	case Recovered:
+		p.recover(e)
+	case Tick:
+	}
+	if p.doc != nil {
+		p.settle(now, &out)
+	}
+	return out
+}
+
+type effects []Effect
+
+func (x *effects) add(e Effect) { *x = append(*x, e) }
+
+// configure takes a new document. An endpoint with a new target or origin is looked at from the beginning; a changed
+// monitor keeps the verdict and counts anew, so that editing a path never puts a dead primary back into answers.
+func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
+	old := p.doc
+	p.doc = doc
+	kept := make(map[string]*track, len(doc.Endpoints))
+	for i := range doc.Endpoints {
+		e := &doc.Endpoints[i]
+		t := p.local[e.Name]
+		if t == nil {
+			t = &track{}
+			t.Reset(now, "not probed yet")
+		}
+		if old != nil {
+			if was, _ := old.Endpoint(e.Name); was != nil {
+				p.reconsider(t, was, e, now)
+			}
+		}
+		kept[e.Name] = t
+	}
+	maps.DeleteFunc(p.verdicts, func(name string, _ health.Verdict) bool { return kept[name] == nil })
+	p.local = kept
+	out.add(PublishVotes{p.ownVotes()})
+}
+
+func (p *Profile) reconsider(t *track, was, is *profile.Endpoint, now time.Time) {
+	switch {
+	case !sameTarget(was, is) || (is.Enabled && !was.Enabled):
+		t.Reset(now, "target, origin or enabled changed: checking again")
+		delete(p.verdicts, is.Name)
+	case health.RuleOf(&was.Monitor) != health.RuleOf(&is.Monitor):
+		t.Recount()
+	}
+	t.pace = 0 // the schedule is new: say the pace again
+}
+
+func sameTarget(a, b *profile.Endpoint) bool {
+	return a.Origin == b.Origin && a.Target.Host == b.Target.Host && a.Target.Profile == b.Target.Profile &&
+		fmt.Sprint(a.Target.Addrs) == fmt.Sprint(b.Target.Addrs)
+}
+
+// observe counts one probe result; a changed vote is published.
+func (p *Profile) observe(e Observed, now time.Time, out *effects) {
+	if p.doc == nil {
+		return
+	}
+	cfg, _ := p.doc.Endpoint(e.Endpoint)
+	t := p.local[e.Endpoint]
+	if cfg == nil || t == nil || t.paused {
+		return // a late result of an endpoint that is gone or switched off
+	}
+	t.looked = true
+	before := t.Vote
+	if !t.Step(health.RuleOf(&cfg.Monitor), e.Obs) {
+		return
+	}
+	if t.Opinion != before.Opinion {
+		if t.Opinion == health.Down {
+			t.confirm.reset()
+		}
+		out.add(Note{health.Entry{
+			At: now, Node: p.self.Name, Kind: health.EntryVote, Profile: p.doc.Name, Endpoint: e.Endpoint,
+			From: before.Opinion.String(), To: t.Opinion.String(), Reason: t.Reason,
+		}})
+	}
+	out.add(PublishVotes{p.ownVotes()})
+}
+
+func (p *Profile) ownVotes() map[string]health.Vote {
+	votes := make(map[string]health.Vote, len(p.local))
+	for name, t := range p.local {
+		votes[name] = t.Vote
+	}
+	return votes
+}
+
+// suspect turns a passive failure into a confirm run. It is no vote.
+func (p *Profile) suspect(e Suspected, now time.Time, out *effects) {
+	if p.doc == nil {
+		return
+	}
+	cfg, _ := p.doc.Endpoint(e.Endpoint)
+	t := p.local[e.Endpoint]
+	if cfg == nil || t == nil || t.paused || cfg.AlwaysServe || t.Opinion == health.Down {
+		return
+	}
+	if !t.confirm.allow(now, cfg.Monitor.Interval) {
+		return
+	}
+	out.add(ProbeNow{Endpoint: e.Endpoint, Runs: cfg.Monitor.ToleratedFailures + 1, Span: p.confirmSpan(), Ask: !e.Asked && len(p.members) > 1})
+}
+
+// confirmSpan is how long failures of a confirm run must last at least: a restart of 20 ms must not log everybody off
+// where state lives in the instance.
+func (p *Profile) confirmSpan() time.Duration {
+	if p.doc.Fencing == profile.Strict || (p.doc.Proxy != nil && p.doc.Proxy.Sessions != nil) {
+		return time.Second
+	}
+	return 10 * time.Millisecond
+}
+
+// recover takes over the last good state of an earlier life. Strict profiles wait for lease and epoch instead.
+func (p *Profile) recover(e Recovered) {
+	if p.doc == nil || p.doc.Fencing == profile.Strict || p.connected {
+		return
+	}
+	for name, v := range e.Verdicts {
+		if ep, _ := p.doc.Endpoint(name); ep != nil {
+			v.Stale = true
+			p.verdicts[name] = v
+		}
+	}
+	if e.Decision.Epoch > p.decision.Epoch {
+		p.decision = e.Decision
+	}
+	p.ready, p.stale = p.ready || e.Ready, true
+}
+
+func (p *Profile) storeSeen(reachable bool, out *effects) {
+	back := reachable && !p.reachable
+	p.reachable = reachable
+	p.connected = p.connected || reachable
+	if back {
+		p.writing, p.retryAt = false, time.Time{}
+		out.add(PublishVotes{p.ownVotes()})
+	}
+}

@@ -1,0 +1,290 @@
+package engine_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"jurymast/internal/engine"
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+)
+
+var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func doc(change func(*profile.Profile)) *profile.Profile {
+	m := profile.Monitor{Interval: 10 * time.Second, ToleratedFailures: 1, RecoverySuccesses: 1}
+	p := &profile.Profile{
+		Name: "p", Enabled: true, Routing: profile.Priority, TTL: 30 * time.Second, TTLFloor: time.Second,
+		Failback: profile.Failback{Mode: profile.FailbackAuto},
+		Endpoints: []profile.Endpoint{
+			{Name: "eu", Priority: 1, Enabled: true, Monitor: m, Target: profile.Target{Addrs: []string{"192.0.2.1"}}},
+			{Name: "us", Priority: 2, Enabled: true, Monitor: m, Target: profile.Target{Addrs: []string{"192.0.2.2"}}},
+		},
+	}
+	if change != nil {
+		change(p)
+	}
+	return p
+}
+
+// bench drives one machine and answers its writes as a store would, unless full.
+type bench struct {
+	t    *testing.T
+	p    *engine.Profile
+	now  time.Time
+	rev  int64
+	have health.Decision
+	full bool
+	log  []engine.Effect
+}
+
+func start(t *testing.T, s engine.Start, d *profile.Profile) *bench {
+	t.Helper()
+	if s.Self.Name == "" {
+		s.Self = engine.Member{Name: "n1"}
+	}
+	b := &bench{t: t, p: engine.NewProfile(s), now: t0}
+	b.do(engine.Configured{Doc: d})
+	return b
+}
+
+func (b *bench) do(evs ...engine.Event) *bench {
+	b.t.Helper()
+	for len(evs) > 0 {
+		replay := b.p.Clone()
+		out := b.p.Step(evs[0], b.now)
+		if again := replay.Step(evs[0], b.now); !reflect.DeepEqual(out, again) {
+			b.t.Fatalf("replay of %T gives other effects:\n%+v\n%+v", evs[0], out, again)
+		}
+		b.log = append(b.log, out...)
+		evs = evs[1:]
+		for _, e := range out {
+			if w, ok := e.(engine.WriteDecision); ok {
+				evs = append(evs, b.store(w))
+			}
+		}
+	}
+	return b
+}
+
+func (b *bench) store(w engine.WriteDecision) engine.Event {
+	switch {
+	case b.full:
+		return engine.DecisionFailed{Epoch: w.Next.Epoch}
+	case w.Prev != b.rev:
+		return engine.DecisionFailed{Epoch: w.Next.Epoch, Lost: true}
+	}
+	if w.Next.Epoch < b.have.Epoch {
+		b.t.Fatalf("epoch goes back: %+v after %+v", w.Next, b.have)
+	}
+	b.rev++
+	b.have = w.Next
+	return engine.DecisionSeen{Decision: w.Next, Rev: b.rev}
+}
+
+func (b *bench) probe(endpoint string, results string) *bench {
+	b.t.Helper()
+	for _, r := range results {
+		b.now = b.now.Add(time.Second)
+		b.do(engine.Observed{Endpoint: endpoint, Obs: health.Observation{At: b.now, OK: r == 'g', Reason: string(r)}})
+	}
+	return b
+}
+
+func (b *bench) active(want string, epoch uint64) *bench {
+	b.t.Helper()
+	d := b.p.View().Decision
+	if d.Active != want || d.Epoch != epoch {
+		b.t.Fatalf("active %s epoch %d, want %s epoch %d", d.Active, d.Epoch, want, epoch)
+	}
+	return b
+}
+
+var connected = engine.StoreSeen{Reachable: true}
+
+func TestOneFailoverAndBack(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected)
+	if b.p.View().Ready {
+		t.Fatal("ready before anything was looked at")
+	}
+	b.probe("us", "g").active("", 0)
+	b.probe("eu", "g").active("eu", 1)
+	b.probe("eu", "b").active("eu", 1)
+	b.probe("eu", "b").active("us", 2)
+	b.probe("eu", "g").active("eu", 3)
+	if b.have.Epoch != 3 || b.have.Reason != "failback-auto" || b.have.By != "n1" {
+		t.Fatalf("the store has %+v", b.have)
+	}
+}
+
+func TestFollowerWaitsForTheLeader(t *testing.T) {
+	b := start(t, engine.Start{}, doc(nil)).do(connected, engine.RoleSeen{Leader: false})
+	b.probe("eu", "gbb").probe("us", "g").active("", 0)
+	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "us", Epoch: 5}, Rev: 9}).active("us", 5)
+	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "eu", Epoch: 4}, Rev: 7}).active("us", 5) // reordered
+	b.rev = 9
+	b.do(engine.RoleSeen{Leader: true}).active("us", 5)
+}
+
+// A node that has lost the store keeps verdicts and decision, marks them stale, and does not fail over on its own.
+func TestIsolatedNodeFreezes(t *testing.T) {
+	two := engine.MembersSeen{Members: []engine.Member{{Name: "n1"}, {Name: "n2"}}}
+	votes := map[string]health.Vote{"eu": {Opinion: health.Up}, "us": {Opinion: health.Up}}
+	b := start(t, engine.Start{}, doc(nil)).do(connected, two, engine.VotesSeen{Node: "n2", Votes: votes}, engine.RoleSeen{Leader: true})
+	b.probe("us", "g").probe("eu", "g").active("eu", 1)
+	b.do(engine.StoreSeen{Reachable: false}, engine.RoleSeen{Leader: false}).probe("eu", "bbbb").active("eu", 1)
+	v := b.p.View()
+	if !v.Stale || v.Endpoints[0].Verdict.Status != health.Online {
+		t.Fatalf("stale %v, verdict %v; want stale and Online", v.Stale, v.Endpoints[0].Verdict.Status)
+	}
+	b.do(connected)
+	if b.p.View().Stale {
+		t.Fatal("still stale although the store is back and everything was looked at")
+	}
+}
+
+// The disk is full, the primary dies: a node alone switches all the same, and writes when it can.
+func TestAloneWithAFullDisk(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g").active("eu", 1)
+	b.full = true
+	b.probe("eu", "bb").active("us", 2)
+	b.probe("eu", "g").active("eu", 3)
+	if b.have.Epoch != 1 {
+		t.Fatalf("the store has %+v", b.have)
+	}
+	var alarms int
+	for _, e := range b.log {
+		if n, ok := e.(engine.Note); ok && n.Entry.Kind == health.EntryAlarm {
+			alarms++
+		}
+	}
+	if alarms != 2 {
+		t.Fatalf("%d alarms, want one per unwritten decision", alarms)
+	}
+	b.full = false
+	b.now = b.p.Due(b.now)
+	b.do(engine.Tick{})
+	if b.have.Epoch != 3 || b.have.Active != "eu" {
+		t.Fatalf("the store has %+v, want epoch 3 after the disk has room", b.have)
+	}
+	b.probe("eu", "bb").active("us", 4)
+}
+
+// After an unclean end nobody knows whether the block of unwritten epochs was used: it is skipped, once.
+func TestUncleanLifeSkipsItsBlock(t *testing.T) {
+	b := start(t, engine.Start{Solo: true, Unclean: true}, doc(nil))
+	b.rev = 3
+	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "eu", Epoch: 7, By: "n1"}, Rev: 3}, connected)
+	b.probe("eu", "g").probe("us", "g").active("eu", 7)
+	b.probe("eu", "bb").active("us", 8+engine.OfflineEpochs)
+	b.probe("eu", "g").active("eu", 9+engine.OfflineEpochs)
+}
+
+func TestRecoveredStateServesStaleUntilLookedAt(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil))
+	b.do(engine.Recovered{Ready: true, Decision: health.Decision{Active: "us", Epoch: 4}, Verdicts: map[string]health.Verdict{
+		"eu": {Status: health.Degraded, Since: t0}, "us": {Status: health.Online, Since: t0},
+	}})
+	if v := b.p.View(); !v.Stale || !v.Ready || v.Decision.Active != "us" {
+		t.Fatalf("stale %v ready %v active %s", v.Stale, v.Ready, v.Decision.Active)
+	}
+	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "us", Epoch: 4}, Rev: 1}, connected)
+	b.rev = 1
+	b.probe("us", "g").active("us", 4)
+	if !b.p.View().Stale {
+		t.Fatal("fresh although eu was not looked at")
+	}
+	b.probe("eu", "bb").active("us", 4)
+	if b.p.View().Stale {
+		t.Fatal("stale although everything was looked at")
+	}
+}
+
+// A restart without a last good state must not switch just because the standby was probed first.
+func TestRestartDoesNotSwitchBeforeTheActiveWasLookedAt(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil))
+	b.rev = 1
+	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "eu", Epoch: 1}, Rev: 1}, connected)
+	b.probe("us", "g").active("eu", 1).probe("eu", "g").active("eu", 1)
+}
+
+func TestEditedPathKeepsTheVerdictNewOriginDoesNot(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "gbb").probe("us", "g").active("us", 2)
+	b.do(engine.Configured{Doc: doc(func(p *profile.Profile) { p.Endpoints[0].Monitor.Path = "/other" })})
+	if s := b.p.View().Endpoints[0].Status; s != health.Degraded {
+		t.Fatalf("an edited path put eu to %v", s)
+	}
+	b.do(engine.Configured{Doc: doc(func(p *profile.Profile) { p.Endpoints[0].Origin = "http://192.0.2.9" })})
+	if s := b.p.View().Endpoints[0].Status; s != health.CheckingEndpoint {
+		t.Fatalf("a new origin left eu at %v", s)
+	}
+}
+
+func TestOrdersAreALayer(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g").active("eu", 1)
+	o := health.Override{ID: "1", Act: health.ForceDown, Profile: "p", Endpoint: "eu", By: "ops", At: b.now, Until: b.now.Add(time.Minute)}
+	b.do(engine.OrdersSeen{Orders: []health.Override{o}}).active("us", 2)
+	if e := b.p.View().Endpoints[0]; e.Verdict.Status != health.Online || e.Status != health.Degraded {
+		t.Fatalf("real %v shown %v: an order is no write into the verdict", e.Verdict.Status, e.Status)
+	}
+	for range 100 {
+		due := b.p.Due(b.now)
+		if due.IsZero() {
+			break
+		}
+		b.now = due
+		b.do(engine.Tick{})
+	}
+	b.active("eu", 3)
+	if b.now.Before(o.Until) {
+		t.Fatal("returned before the order ended")
+	}
+}
+
+func TestDisabledEndpointIsNotProbedAndComesBackThroughChecking(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g")
+	b.log = nil
+	b.do(engine.OrdersSeen{Orders: []health.Override{{ID: "1", Act: health.Disable, Profile: "p", Endpoint: "eu"}}}).active("us", 2)
+	if !hasEffect(b.log, engine.SetPace{Endpoint: "eu", Every: 0}) {
+		t.Fatalf("probes go on: %+v", b.log)
+	}
+	b.do(engine.OrdersSeen{})
+	if s := b.p.View().Endpoints[0].Status; s != health.CheckingEndpoint {
+		t.Fatalf("enabled again it is %v", s)
+	}
+	b.active("us", 2).probe("eu", "g").active("eu", 3)
+}
+
+func TestPassiveFailureAsksForAConfirmRunOnce(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g")
+	b.log = nil
+	b.do(engine.Suspected{Endpoint: "eu", Kind: "refused"}, engine.Suspected{Endpoint: "eu", Kind: "refused"})
+	want := engine.ProbeNow{Endpoint: "eu", Runs: 2, Span: 10 * time.Millisecond}
+	if len(b.log) != 1 || !hasEffect(b.log, want) {
+		t.Fatalf("got %+v, want one %+v", b.log, want)
+	}
+	b.active("eu", 1) // a signal is no vote
+}
+
+func TestManualFailbackByOrder(t *testing.T) {
+	manual := doc(func(p *profile.Profile) { p.Failback.Mode = profile.FailbackManual })
+	b := start(t, engine.Start{Solo: true}, manual).do(connected).probe("eu", "g").probe("us", "g").probe("eu", "bbg").active("us", 2)
+	if b.have.Pending != "eu" || b.have.Epoch != 2 {
+		t.Fatalf("the store does not know that failback is pending: %+v", b.have)
+	}
+	b.log = nil
+	b.do(engine.OrdersSeen{Orders: []health.Override{{ID: "f", Act: health.FailbackNow, Profile: "p", By: "ops", At: b.now}}}).active("eu", 3)
+	if !hasEffect(b.log, engine.EndOrder{ID: "f"}) {
+		t.Fatalf("the order is not used up: %+v", b.log)
+	}
+}
+
+func hasEffect(log []engine.Effect, want engine.Effect) bool {
+	for _, e := range log {
+		if reflect.DeepEqual(e, want) {
+			return true
+		}
+	}
+	return false
+}
