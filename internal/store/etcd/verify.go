@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -69,6 +70,9 @@ func caught(f func() error) (err error) {
 }
 
 func verifyDB(path string, size int64) (err error) {
+	if size == 0 {
+		return errors.New("the file is empty")
+	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
 	if err != nil {
 		return fmt.Errorf("open the database: %w", err)
@@ -84,6 +88,10 @@ func verifyDB(path string, size int64) (err error) {
 				return nil
 			})
 		}
+		// bbolt's own check is more thorough, but on many kinds of damage it panics in a goroutine of its own.
+		if err := tx.ForEach(walkBucket); err != nil {
+			return err
+		}
 		var first error
 		for err := range tx.Check() {
 			if first == nil {
@@ -91,6 +99,22 @@ func verifyDB(path string, size int64) (err error) {
 			}
 		}
 		return first
+	})
+}
+
+// walkBucket reads every page of a bucket: keys must ascend, and must be found again from the top.
+func walkBucket(name []byte, b *bbolt.Bucket) error {
+	var last []byte
+	seek := b.Cursor()
+	return b.ForEach(func(k, _ []byte) error {
+		if last != nil && bytes.Compare(last, k) >= 0 {
+			return fmt.Errorf("bucket %q: key %x follows %x", name, k, last)
+		}
+		if found, _ := seek.Seek(k); !bytes.Equal(found, k) {
+			return fmt.Errorf("bucket %q: key %x is listed but not found", name, k)
+		}
+		last = k
+		return nil
 	})
 }
 
