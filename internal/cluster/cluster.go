@@ -1,0 +1,346 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/store"
+)
+
+// Options of a Cluster. Lease and Renew default to 3 s and 1 s.
+type Options struct {
+	Store  store.Store
+	Node   NodeRecord
+	Lease  time.Duration
+	Renew  time.Duration
+	Listen func(Event) // called from one goroutine at a time; must not block
+	Logger *slog.Logger
+	// WriteTimeout bounds one write of a decision (default 2 s). A node alone uses a short one, because it acts
+	// unwritten when its disk stalls.
+	WriteTimeout time.Duration
+}
+
+// Cluster is this node's part in the cluster. Run keeps it in session; the other methods may be called at any time
+// and fail with store.ErrUnavailable while out of reach.
+type Cluster struct {
+	o   Options
+	out outbox
+
+	mu       sync.Mutex // guards what follows and the order of events
+	st       state
+	session  *session
+	reported struct{ reachable, leader bool }
+}
+
+// ErrFormat: the store was written by a version with another key layout.
+var ErrFormat = errors.New("store holds another format")
+
+// ErrNameTaken: a live node with the same name but another data directory is in the cluster.
+var ErrNameTaken = errors.New("node name taken")
+
+type session struct {
+	lease     store.Lease
+	sent      time.Time // when the last successful renewal was sent
+	leaderRev int64     // revision of the leader key while it is ours, else 0
+}
+
+type meta struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"`
+}
+
+// New returns a cluster member; nothing happens before Run.
+func New(o Options) *Cluster {
+	if o.Lease == 0 {
+		o.Lease = 3 * time.Second
+	}
+	if o.Renew == 0 {
+		o.Renew = time.Second
+	}
+	if o.WriteTimeout == 0 {
+		o.WriteTimeout = 2 * time.Second
+	}
+	c := &Cluster{o: o, st: newState()}
+	c.out.init()
+	return c
+}
+
+// Run keeps the node in session until ctx ends, then hands its lease back, bounded by one second. It only returns
+// early with ErrFormat: trying again would not help.
+func (c *Cluster) Run(ctx context.Context) error {
+	var writers sync.WaitGroup
+	defer writers.Wait()
+	for range decisionWriters {
+		writers.Go(func() { c.writeDecisions(ctx) })
+	}
+	writers.Go(func() { c.writeRest(ctx) })
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		began := time.Now()
+		err := c.runSession(ctx)
+		if ctx.Err() != nil || errors.Is(err, ErrFormat) {
+			return err
+		}
+		if time.Since(began) > 10*time.Second {
+			pause = 100 * time.Millisecond
+		}
+		c.o.Logger.Warn("store session ended, trying again", "error", err, "after", pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+	}
+}
+
+// runSession connects, registers, lists, watches, and returns when the session is over.
+func (c *Cluster) runSession(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer c.leave()
+	setup, done := context.WithTimeout(ctx, 10*time.Second)
+	defer done()
+	if err := c.checkMeta(setup); err != nil {
+		return err
+	}
+	if err := c.revokeEarlier(setup); err != nil {
+		return err
+	}
+	s := &session{sent: time.Now()}
+	lease, err := c.o.Store.Grant(setup, c.o.Lease)
+	if err != nil {
+		return fmt.Errorf("grant lease: %w", err)
+	}
+	s.lease = lease
+	defer c.handBack(lease)
+	if err := c.register(setup, lease.ID()); err != nil {
+		return err
+	}
+	kvs, rev, err := c.o.Store.List(setup, root)
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	watch := c.o.Store.Watch(ctx, root, rev)
+	c.enter(s, kvs)
+	c.campaign(ctx, s)
+	return c.follow(ctx, s, watch)
+}
+
+// checkMeta refuses a store of another format before anything is written.
+func (c *Cluster) checkMeta(ctx context.Context) error {
+	kv, ok, err := c.o.Store.Get(ctx, keyMeta)
+	if err != nil {
+		return fmt.Errorf("read meta: %w", err)
+	}
+	if !ok {
+		val, _ := json.Marshal(meta{Format: Format, Cluster: c.o.Node.Instance}) //nolint:errchkjson // plain struct
+		_, _, err = c.o.Store.Commit(ctx, []store.Cond{{Key: keyMeta}}, []store.Op{store.Put(keyMeta, val)})
+		return err
+	}
+	var m meta
+	if err := json.Unmarshal(kv.Value, &m); err != nil || m.Format != Format {
+		return fmt.Errorf("%w: %s says %q, this build knows format %d; nothing was changed: use the build that wrote it, or another store", ErrFormat, keyMeta, kv.Value, Format)
+	}
+	return nil
+}
+
+// revokeEarlier ends the lease of this node's earlier life, so that nobody waits for it. A live node of the same name
+// with another data directory is a mistake of the operator and is not disturbed.
+func (c *Cluster) revokeEarlier(ctx context.Context) error {
+	kv, ok, err := c.o.Store.Get(ctx, keyNode(c.o.Node.Name))
+	if err != nil || !ok {
+		return err
+	}
+	var was NodeRecord
+	if err := json.Unmarshal(kv.Value, &was); err == nil && was.Instance != c.o.Node.Instance {
+		return fmt.Errorf("%w: a live node is already called %q; give this one another node.name", ErrNameTaken, c.o.Node.Name)
+	}
+	if r, can := c.o.Store.(store.Revoker); can && kv.Lease != 0 {
+		if err := r.RevokeID(ctx, kv.Lease); err != nil && !errors.Is(err, store.ErrLeaseLost) {
+			return fmt.Errorf("revoke the earlier lease: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) register(ctx context.Context, id store.LeaseID) error {
+	c.mu.Lock()
+	val, _ := json.Marshal(c.o.Node) //nolint:errchkjson // plain struct
+	c.mu.Unlock()
+	if _, _, err := c.o.Store.Commit(ctx, nil, []store.Op{store.PutLeased(keyNode(c.o.Node.Name), val, id)}); err != nil {
+		return fmt.Errorf("register node: %w", err)
+	}
+	return nil
+}
+
+// enter takes the listed state as this node's picture and tells it as events.
+func (c *Cluster) enter(s *session, kvs []store.KV) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = s
+	c.st.reset(kvs, c.o.Node.Name, c.emit)
+	c.report(true, s.leaderRev != 0)
+	c.out.nudge()
+}
+
+// leave ends the session's claims at once.
+func (c *Cluster) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.session = nil
+	c.report(false, false)
+}
+
+func (c *Cluster) handBack(lease store.Lease) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = lease.Revoke(ctx) // it runs out by itself otherwise
+}
+
+// report tells role and reachability when they changed; the caller holds mu.
+func (c *Cluster) report(reachable, leader bool) {
+	if c.reported.leader && !leader {
+		c.reported.leader = false
+		c.emit(Role{})
+	}
+	if c.reported.reachable != reachable {
+		c.reported.reachable = reachable
+		c.emit(Reachable{reachable})
+	}
+	if leader && !c.reported.leader {
+		c.reported.leader = true
+		c.emit(Role{Leader: true})
+	}
+}
+
+func (c *Cluster) emit(e Event) { c.o.Listen(e) }
+
+// follow renews the lease and applies watch batches until either fails.
+func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Batch) error {
+	renewed := make(chan error, 1)
+	tick := time.NewTicker(c.o.Renew)
+	defer tick.Stop()
+	expire := time.NewTimer(time.Until(s.sent.Add(c.o.Lease)))
+	defer expire.Stop()
+	busy := false
+	var sent time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b, open := <-watch:
+			if !open {
+				return store.ErrUnavailable
+			}
+			if b.Err != nil {
+				return fmt.Errorf("watch: %w", b.Err)
+			}
+			if c.apply(s, b) {
+				c.campaign(ctx, s)
+			}
+		case <-tick.C:
+			if !busy {
+				busy, sent = true, time.Now()
+				go func() { renewed <- c.renew(ctx, s) }()
+			}
+		case err := <-renewed:
+			busy = false
+			if errors.Is(err, store.ErrLeaseLost) {
+				return fmt.Errorf("renew: %w", err)
+			}
+			if err == nil {
+				s.sent = sent
+				expire.Reset(time.Until(sent.Add(c.o.Lease)))
+			}
+		case <-expire.C:
+			return fmt.Errorf("%w: no renewal succeeded for %v", store.ErrLeaseLost, c.o.Lease)
+		}
+	}
+}
+
+func (c *Cluster) renew(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Lease)
+	defer cancel()
+	return s.lease.Renew(ctx)
+}
+
+// apply takes one batch; it reports that the leader's chair is empty.
+func (c *Cluster) apply(s *session, b store.Batch) (vacant bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.st.apply(b.Events, c.o.Node.Name, c.emit)
+	if s.leaderRev != 0 && c.st.leaderRev != s.leaderRev {
+		s.leaderRev = 0
+		c.report(true, false)
+	}
+	return c.st.leaderRev == 0
+}
+
+// campaign takes the leader's chair if it is empty.
+func (c *Cluster) campaign(ctx context.Context, s *session) {
+	c.mu.Lock()
+	vacant := c.st.leaderRev == 0
+	c.mu.Unlock()
+	if !vacant {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.WriteTimeout)
+	defer cancel()
+	val, _ := json.Marshal(leaderRecord{Node: c.o.Node.Name}) //nolint:errchkjson // plain struct
+	rev, ok, err := c.o.Store.Commit(ctx, []store.Cond{{Key: keyLeader}}, []store.Op{store.PutLeased(keyLeader, val, s.lease.ID())})
+	if err != nil || !ok {
+		return // the watch tells who it is; an unknown outcome shows there as well
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.leaderRev, c.st.leaderRev, c.st.leader = rev, rev, c.o.Node.Name
+	c.report(true, true)
+}
+
+type leaderRecord struct {
+	Node string `json:"node"`
+}
+
+// fence returns the condition that this node still leads, and the lease; ok is false when it does not.
+func (c *Cluster) fence() (store.Cond, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.session == nil || c.session.leaderRev == 0 {
+		return store.Cond{}, false
+	}
+	return store.Cond{Key: keyLeader, Rev: c.session.leaderRev}, true
+}
+
+// SetBlind says whether this node's own sight is lost.
+func (c *Cluster) SetBlind(blind bool) {
+	c.mu.Lock()
+	c.o.Node.Blind = blind
+	c.mu.Unlock()
+	c.out.put(func(q *pending) { q.node = true })
+}
+
+// Leader is the name of the leading node, "" when unknown.
+func (c *Cluster) Leader() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.st.leader
+}
+
+// Nodes are the live nodes as of the last session, in name order.
+func (c *Cluster) Nodes() []NodeRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.st.members()
+}
+
+// Orders of a profile, or of all with "", in id order.
+func (c *Cluster) Orders(profile string) []health.Override {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.st.ordersOf(profile)
+}

@@ -1,0 +1,67 @@
+package cluster
+
+import (
+	"jurymast/internal/health"
+)
+
+// Event is a change in the store that somebody acts on.
+type Event interface{ event() }
+
+// The events. A session begins with the whole state as events, then InSession with Reachable true.
+type (
+	// Members are the live nodes in name order, this one included.
+	Members struct{ Nodes []NodeRecord }
+	// Votes of another node about one profile; nil: gone.
+	Votes struct {
+		Node, Profile string
+		Votes         map[string]health.Vote
+	}
+	// Orders are all overrides that name the profile, in id order.
+	Orders struct {
+		Profile string
+		Orders  []health.Override
+	}
+	// Decision as stored.
+	Decision struct {
+		Profile  string
+		Decision health.Decision
+		Rev      int64
+	}
+	// DecisionFailed: a write of this node was refused (Lost) or could not be done.
+	DecisionFailed struct {
+		Profile string
+		Epoch   uint64
+		Lost    bool
+	}
+	// Role of this node.
+	Role struct{ Leader bool }
+	// Reachable: the store confirms this node's lease.
+	Reachable struct{ Reachable bool }
+	// Documents are a new generation, as stored.
+	Documents struct{ Set DocumentSet }
+	// Asked: another node saw a passive failure and asks everybody to look.
+	Asked struct{ Profile, Endpoint string }
+	// Appended to the journal, by any node.
+	Appended struct{ Entry health.Entry }
+)
+
+func (Members) event()        {}
+func (Votes) event()          {}
+func (Orders) event()         {}
+func (Decision) event()       {}
+func (DecisionFailed) event() {}
+func (Role) event()           {}
+func (Reachable) event()      {}
+func (Documents) event()      {}
+func (Asked) event()          {}
+func (Appended) event()       {}
+
+// NodeRecord is what a live node says of itself under its lease.
+type NodeRecord struct {
+	Name      string   `json:"name"`
+	Location  string   `json:"location,omitempty"`
+	Addresses []string `json:"addresses,omitempty"` // where its probes come from
+	Blind     bool     `json:"blind,omitempty"`
+	Version   string   `json:"version,omitempty"`
+	Instance  string   `json:"instance"` // identifies the data directory, so that a name is not used twice
+}

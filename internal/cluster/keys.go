@@ -1,0 +1,40 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Format is the version of the key layout. Another one found in the store is refused and not touched.
+const Format = 1
+
+const root = "/jurymast/v1/"
+
+const (
+	keyMeta     = root + "meta"
+	keyCurrent  = root + "docs/current"
+	keyLeader   = root + "leader"
+	inDocs      = root + "docs/"
+	inIntent    = root + "intent/"
+	inNodes     = root + "nodes/"
+	inVotes     = root + "votes/"
+	inDecisions = root + "decisions/"
+	inAsks      = root + "asks/"
+	inJournal   = root + "journal/"
+)
+
+func keyNode(node string) string             { return inNodes + node }
+func keyVotes(node, profile string) string   { return inVotes + node + "/" + profile }
+func keyDecision(profile string) string      { return inDecisions + profile }
+func keyIntent(id string) string             { return inIntent + id }
+func keyAsk(profile, endpoint string) string { return inAsks + profile + "/" + endpoint }
+func keyGeneration(gen uint64) string        { return fmt.Sprintf("%s%016d/", inDocs, gen) }
+
+// entryID sorts by time; node and sequence make it unique.
+func entryID(at time.Time, seq uint32, node string) string {
+	return fmt.Sprintf("%020d-%06d-%s", at.UnixNano(), seq%1_000_000, node)
+}
+
+// rest returns what follows prefix.
+func rest(key, prefix string) (string, bool) { return strings.CutPrefix(key, prefix) }

@@ -1,0 +1,220 @@
+package cluster
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"jurymast/internal/health"
+	"jurymast/internal/store"
+)
+
+// state is this node's picture of the store: the sum of one List and the batches since.
+type state struct {
+	nodes     map[string]NodeRecord
+	votes     map[string]map[string]bool // node -> profiles it has voted on
+	orders    map[string]health.Override // by id
+	leader    string
+	leaderRev int64
+	current   currentRecord
+	docs      map[string]Record // by "kind/name" of the current generation
+	staged    map[string]Record // by key, generations not yet current
+	journal   []health.Entry
+	epochs    map[string]uint64 // newest decision seen, by profile
+}
+
+// journalKept is how many entries this node keeps at hand; the leader keeps as many in the store.
+const journalKept = 5000
+
+func newState() state {
+	return state{
+		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, orders: map[string]health.Override{},
+		docs: map[string]Record{}, staged: map[string]Record{}, epochs: map[string]uint64{},
+	}
+}
+
+// reset replaces the picture and tells all of it. Votes, orders and nodes that are gone are told as gone.
+func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
+	old := *s
+	*s = newState()
+	s.current = old.current
+	s.docs = old.docs
+	touched := map[string]bool{}
+	for _, o := range old.orders {
+		touched[o.Profile] = true
+	}
+	evs := make([]store.Event, len(kvs))
+	for i, kv := range kvs {
+		evs[i] = store.Event{KV: kv}
+	}
+	s.journal = nil
+	quiet := func(e Event) {
+		if _, ok := e.(Appended); !ok {
+			emit(e) // history is read by whoever asks for it, not told again
+		}
+	}
+	s.apply(evs, self, quiet)
+	for node, profiles := range old.votes {
+		for profile := range profiles {
+			if !s.votes[node][profile] && node != self {
+				emit(Votes{Node: node, Profile: profile})
+			}
+		}
+	}
+	for profile := range touched {
+		emit(Orders{profile, s.ordersOf(profile)})
+	}
+	emit(Members{s.members()})
+}
+
+// apply takes changes of whole revisions in order. What cannot be read is skipped: a writer to the store is not
+// trusted more than a caller of the API.
+func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
+	members, docs := false, false
+	profiles := map[string]bool{}
+	for i := range evs {
+		e := &evs[i]
+		switch {
+		case e.Key == keyLeader:
+			s.applyLeader(e)
+		case e.Key == keyCurrent:
+			docs = s.applyCurrent(e) || docs
+		case strings.HasPrefix(e.Key, inDocs):
+			s.applyDocument(e)
+		case strings.HasPrefix(e.Key, inNodes):
+			members = true
+			s.applyNode(e)
+		case strings.HasPrefix(e.Key, inVotes):
+			s.applyVotes(e, self, emit)
+		case strings.HasPrefix(e.Key, inIntent):
+			if p := s.applyIntent(e); p != "" {
+				profiles[p] = true
+			}
+		case strings.HasPrefix(e.Key, inDecisions):
+			s.applyDecision(e, emit)
+		case strings.HasPrefix(e.Key, inAsks):
+			applyAsk(e, self, emit)
+		case strings.HasPrefix(e.Key, inJournal):
+			s.applyJournal(e, emit)
+		}
+	}
+	if members {
+		emit(Members{s.members()})
+	}
+	for p := range profiles {
+		emit(Orders{p, s.ordersOf(p)})
+	}
+	if docs {
+		s.flip()
+		emit(Documents{s.set()})
+	}
+}
+
+func (s *state) applyLeader(e *store.Event) {
+	s.leader, s.leaderRev = "", 0
+	var l leaderRecord
+	if !e.Deleted && json.Unmarshal(e.Value, &l) == nil {
+		s.leader, s.leaderRev = l.Node, e.Rev
+	}
+}
+
+func (s *state) applyNode(e *store.Event) {
+	name, _ := rest(e.Key, inNodes)
+	var n NodeRecord
+	if e.Deleted || json.Unmarshal(e.Value, &n) != nil || n.Name != name {
+		delete(s.nodes, name)
+		return
+	}
+	s.nodes[name] = n
+}
+
+func (s *state) applyVotes(e *store.Event, self string, emit func(Event)) {
+	tail, _ := rest(e.Key, inVotes)
+	node, profile, ok := strings.Cut(tail, "/")
+	if !ok || node == self {
+		return // our own votes are in memory, and newer there
+	}
+	var votes map[string]health.Vote
+	if e.Deleted || json.Unmarshal(e.Value, &votes) != nil {
+		delete(s.votes[node], profile)
+		emit(Votes{Node: node, Profile: profile})
+		return
+	}
+	if s.votes[node] == nil {
+		s.votes[node] = map[string]bool{}
+	}
+	s.votes[node][profile] = true
+	emit(Votes{Node: node, Profile: profile, Votes: votes})
+}
+
+func (s *state) applyIntent(e *store.Event) (profile string) {
+	id, _ := rest(e.Key, inIntent)
+	was := s.orders[id]
+	var o health.Override
+	if e.Deleted || json.Unmarshal(e.Value, &o) != nil || o.ID != id {
+		delete(s.orders, id)
+		return was.Profile
+	}
+	s.orders[id] = o
+	return o.Profile
+}
+
+func (s *state) applyDecision(e *store.Event, emit func(Event)) {
+	profile, _ := rest(e.Key, inDecisions)
+	var d health.Decision
+	if e.Deleted || json.Unmarshal(e.Value, &d) != nil {
+		return // decisions live for ever; whoever removes one by hand does not turn an epoch back here
+	}
+	s.epochs[profile] = max(s.epochs[profile], d.Epoch)
+	emit(Decision{Profile: profile, Decision: d, Rev: e.Rev})
+}
+
+type askRecord struct {
+	Node string `json:"node"`
+}
+
+func applyAsk(e *store.Event, self string, emit func(Event)) {
+	tail, _ := rest(e.Key, inAsks)
+	profile, endpoint, ok := strings.Cut(tail, "/")
+	var a askRecord
+	if ok && !e.Deleted && json.Unmarshal(e.Value, &a) == nil && a.Node != self {
+		emit(Asked{profile, endpoint})
+	}
+}
+
+func (s *state) applyJournal(e *store.Event, emit func(Event)) {
+	id, _ := rest(e.Key, inJournal)
+	if e.Deleted {
+		return
+	}
+	var entry health.Entry
+	if json.Unmarshal(e.Value, &entry) != nil {
+		return
+	}
+	entry.ID = id
+	s.journal = append(s.journal, entry)
+	if len(s.journal) > journalKept+500 {
+		s.journal = slices.Clone(s.journal[len(s.journal)-journalKept:])
+	}
+	emit(Appended{entry})
+}
+
+func (s *state) members() []NodeRecord {
+	out := make([]NodeRecord, 0, len(s.nodes))
+	for _, n := range s.nodes {
+		out = append(out, n)
+	}
+	slices.SortFunc(out, func(a, b NodeRecord) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func (s *state) ordersOf(profile string) []health.Override {
+	var out []health.Override
+	for _, o := range s.orders {
+		if profile == "" || o.Profile == profile {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b health.Override) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
