@@ -21,6 +21,9 @@ type chooser interface{ Allowed() []string }
 
 // into decodes a onto v, which is addressable. fresh makes new elements with their defaults; nil means zero values.
 func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
+	if a.n.kind == kindBad {
+		return
+	}
 	if a.n.kind == kindNull {
 		d.errorf(a, "has no value; write one or leave the key out")
 		return
@@ -155,7 +158,7 @@ func (d *decoder) list(a *at, v reflect.Value, fresh func() any) {
 	out := reflect.MakeSlice(v.Type(), 0, len(a.n.items))
 	for i := range a.n.items {
 		elem := newValue(v.Type().Elem(), fresh)
-		d.into(a.item(i), elem, nil)
+		d.into(a.element(i), elem, nil)
 		out = reflect.Append(out, elem)
 	}
 	v.Set(out)
@@ -217,6 +220,7 @@ func (d *decoder) text(a *at) (string, bool) {
 		d.errorf(a, "%s is %s where text is needed; write \"%s\" in quotes", a.n.text, a.n.kind, a.n.text)
 	case kindNull, kindList, kindMap:
 		d.errorf(a, "%s stands where text is needed; write one value", a.n.kind)
+	case kindBad:
 	}
 	return "", false
 }

@@ -171,7 +171,7 @@ func finishProfile(a *at, p *Profile) {
 	}
 	monitor := a.child("monitor")
 	for i := range p.Endpoints {
-		own := a.child("endpoints").item(i).child("monitor")
+		own := a.child("endpoints").element(i).child("monitor")
 		finishMonitor(own, monitor, &p.Endpoints[i].Monitor)
 	}
 	finishMonitor(monitor, monitor, &p.Monitor)
@@ -182,7 +182,7 @@ func finishSessions(a *at, p *Profile) {
 	s := p.Proxy.Sessions
 	for i := range s.Keys {
 		k := &s.Keys[i]
-		if !a.child("keys").item(i).has("max_bytes") && (k.SOAP != "" || k.JSON != "") {
+		if !a.child("keys").element(i).has("max_bytes") && (k.SOAP != "" || k.JSON != "") {
 			k.MaxBytes = defaultBodyKey
 		}
 	}
@@ -253,12 +253,12 @@ func hostEntry(headers *at) (entry, *at, bool) {
 func finishPriorities(a *at, endpoints []Endpoint) {
 	highest := 0
 	for i := range endpoints {
-		if a.item(i).has("priority") {
+		if a.element(i).has("priority") {
 			highest = max(highest, endpoints[i].Priority)
 		}
 	}
 	for i := range endpoints {
-		if !a.item(i).has("priority") {
+		if !a.element(i).has("priority") {
 			highest++
 			endpoints[i].Priority = highest
 		}

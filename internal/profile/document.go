@@ -21,7 +21,7 @@ func DecodeFile(name string, data []byte) (*File, error) {
 		finishZone(&f.Zones[i])
 	}
 	for i := range f.Profiles {
-		finishProfile(a.child("profiles").item(i), &f.Profiles[i])
+		finishProfile(a.child("profiles").element(i), &f.Profiles[i])
 	}
 	f.source, f.root = name, root
 	f.Documents = documents(d.report, f)
@@ -79,8 +79,8 @@ func DecodeZone(name string, source []byte) (*Zone, error) {
 func EncodeDocument(name string, source []byte) ([]byte, error) {
 	r := &report{file: name}
 	root := r.parse(source, maxDocumentBytes)
-	if root == nil {
-		return nil, r.err()
+	if err := r.err(); err != nil {
+		return nil, err
 	}
 	var b bytes.Buffer
 	root.writeJSON(&b)
@@ -92,10 +92,10 @@ func documents(r *report, f *File) []Document {
 	var out []Document
 	root := rootAt(f.root)
 	for i := range f.Zones {
-		out = append(out, encode(r, root.child("zones").item(i), KindZone, f.Zones[i].Name))
+		out = append(out, encode(r, root.child("zones").element(i), KindZone, f.Zones[i].Name))
 	}
 	for i := range f.Profiles {
-		out = append(out, encode(r, root.child("profiles").item(i), KindProfile, f.Profiles[i].Name))
+		out = append(out, encode(r, root.child("profiles").element(i), KindProfile, f.Profiles[i].Name))
 	}
 	return out
 }
@@ -115,7 +115,7 @@ func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
 	r := &report{file: f.source}
 	zones := rootAt(f.root).child("zones")
 	for i := range f.Zones {
-		z, a := &f.Zones[i], zones.item(i)
+		z, a := &f.Zones[i], zones.element(i)
 		if z.File == "" {
 			continue
 		}
@@ -134,7 +134,7 @@ func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
 		}
 		z.Records, z.File = string(text), ""
 		validateAuthority(r, a, z)
-		f.Documents[i] = encode(r, &at{up: a.up, index: i, n: a.n.inlined(z.Records), line: a.line, column: a.column}, KindZone, z.Name)
+		f.Documents[i] = encode(r, &at{up: a.up, item: true, index: i, n: a.n.inlined(z.Records), line: a.line, column: a.column}, KindZone, z.Name)
 	}
 	return r.err()
 }
@@ -156,9 +156,9 @@ func (n *node) inlined(text string) *node {
 func (f *File) place(list string, i int) *at {
 	if f.root == nil { // built in code, not decoded
 		root := &at{line: 1, column: 1}
-		return (&at{up: root, key: list, line: 1, column: 1}).item(i)
+		return (&at{up: root, key: list, line: 1, column: 1}).element(i)
 	}
-	return rootAt(f.root).child(list).item(i)
+	return rootAt(f.root).child(list).element(i)
 }
 
 // String names the document as messages do.

@@ -4,11 +4,11 @@ package profile
 // promise something nobody does, so callers refuse the file. Every message begins with "not yet:".
 func NotYet(f *File) Problems {
 	r := &report{file: f.source}
-	node := (&at{line: 1, column: 1})
+	root := &at{line: 1, column: 1}
 	if f.root != nil {
-		node = rootAt(f.root)
+		root = rootAt(f.root)
 	}
-	notYetNode(r, node.child("node"), &f.Node)
+	notYetNode(r, root.child("node"), &f.Node)
 	for i := range f.Zones {
 		notYetZone(r, f.place("zones", i), &f.Zones[i])
 	}
@@ -61,12 +61,10 @@ func notYetProfile(r *report, a *at, p *Profile) {
 	r.notYet(a.child("failback").child("mode"), p.Failback.Mode == FailbackNewSessions, "failback for new sessions only", "use mode: manual or delayed")
 	notYetMonitor(r, a.child("monitor"), &p.Monitor)
 	for i := range p.Endpoints {
-		e, place := &p.Endpoints[i], a.child("endpoints").item(i)
+		e, place := &p.Endpoints[i], a.child("endpoints").element(i)
 		r.notYet(place.child("target"), e.Target.Profile != "", "nested profiles", "write the nested profile's endpoints here, or one of its host names")
-		if own := place.child("monitor"); own.given() || e.Monitor.Protocol != p.Monitor.Protocol {
-			if e.Monitor.Protocol != p.Monitor.Protocol {
-				notYetMonitor(r, own, &e.Monitor)
-			}
+		if e.Monitor.Protocol != p.Monitor.Protocol { // inherited ones are reported where they are written
+			notYetMonitor(r, place.child("monitor"), &e.Monitor)
 		}
 	}
 	if p.Proxy != nil {

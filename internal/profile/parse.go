@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,7 +25,8 @@ const (
 	freeExpansion    = 10_000   // ... and small texts may grow to this many values
 )
 
-// parse turns JSON or YAML text into a tree, or reports why it cannot.
+// parse turns JSON or YAML text into a tree, or reports why it cannot. A tree may come with problems: parts that could
+// not be understood are kindBad, and decoding goes on around them.
 func (r *report) parse(data []byte, limit int) (root *node) {
 	start := &at{line: 1, column: 1}
 	defer func() { // the YAML library is not ours: whatever it does, an operator gets a message and no crash
@@ -47,11 +49,45 @@ func (r *report) parse(data []byte, limit int) (root *node) {
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		r.syntax(err)
-		return nil
+		mended := mendBlockComments(text)
+		if mended == text {
+			r.syntax(err)
+			return nil
+		}
+		var again error
+		if file, again = parser.Parse(lexer.Tokenize(mended), 0, parser.AllowDuplicateMapKey()); again != nil {
+			r.syntax(err)
+			return nil
+		}
 	}
 	return r.build(file)
 }
+
+// blockHeader ends a line that opens a block text and has a comment behind it.
+var blockHeader = regexp.MustCompile(`[:-][ \t]+[|>][-+0-9]*[ \t]+#[^\n]*$`)
+
+// mendBlockComments blanks comment lines that continue the comment behind `|`: to YAML they are the first line of the
+// text, and being indented deeper than the rest they make it invalid. People write them all the same, our own
+// documentation does. It is asked only about text that cannot be parsed, so it changes the meaning of nothing.
+func mendBlockComments(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := 0; i < len(lines); i++ {
+		if !blockHeader.MatchString(strings.TrimSuffix(lines[i], "\r")) {
+			continue
+		}
+		first := i + 1
+		for first < len(lines) && strings.HasPrefix(strings.TrimLeft(lines[first], " "), "#") {
+			first++
+		}
+		for j := i + 1; j < first && first < len(lines) && indent(lines[j]) > indent(lines[first]); j++ {
+			lines[j] = ""
+		}
+		i = first - 1
+	}
+	return strings.Join(lines, "\n")
+}
+
+func indent(line string) int { return len(line) - len(strings.TrimLeft(line, " ")) }
 
 // plainText refuses what is not UTF-8 text, with the place of the first bad byte.
 func (r *report) plainText(text string) bool {
@@ -85,7 +121,10 @@ func (r *report) boundedTokens(tokens token.Tokens) bool {
 			flow++
 		case token.MappingEndType, token.SequenceEndType:
 			flow--
-		case token.SequenceEntryType, token.MappingKeyType, token.TagType, token.AnchorType:
+		case token.SequenceEntryType:
+			inLine++
+			forget(siblings, pos.Column)
+		case token.MappingKeyType, token.TagType, token.AnchorType:
 			inLine++
 		case token.MappingValueType:
 			if flow > 0 || tk.Prev == nil {
@@ -93,11 +132,7 @@ func (r *report) boundedTokens(tokens token.Tokens) bool {
 			}
 			column := tk.Prev.Position.Column
 			siblings[column]++
-			for c := range siblings {
-				if c > column {
-					delete(siblings, c)
-				}
-			}
+			forget(siblings, column)
 			if siblings[column] > maxSiblings {
 				r.errorf(tokenAt(tk), "more than %d keys in one mapping; split the file", maxSiblings)
 				return false
@@ -109,6 +144,15 @@ func (r *report) boundedTokens(tokens token.Tokens) bool {
 		}
 	}
 	return true
+}
+
+// forget drops the counts of what stood further right: a new key or list item ends those mappings.
+func forget(siblings map[int]int, column int) {
+	for c := range siblings {
+		if c > column {
+			delete(siblings, c)
+		}
+	}
 }
 
 func tokenAt(tk *token.Token) *at {
@@ -156,7 +200,7 @@ func (r *report) build(file *ast.File) *node {
 	}
 	b := &builder{report: r, anchors: map[string]*node{}, open: map[string]bool{}}
 	root := b.node(&at{}, body, 1)
-	if len(r.list) > 0 {
+	if b.exhausted {
 		return nil
 	}
 	if root.size > freeExpansion+maxExpansion*b.count {
@@ -173,14 +217,16 @@ type builder struct {
 	open    map[string]bool // anchors whose value is being built
 	count   int             // nodes built, aliases not counted
 	merged  int             // keys copied by merges
+
+	exhausted bool // a bound was reached: the tree is not complete
 }
 
 // bad reports a problem and stands in for the node that could not be built.
 func (b *builder) bad(a *at, tk *token.Token, format string, args ...any) *node {
 	place := tokenAt(tk)
-	place.up, place.key, place.index = a.up, a.key, a.index
+	place.up, place.key, place.index, place.item = a.up, a.key, a.index, a.item
 	b.errorf(place, format, args...)
-	return &node{line: place.line, column: place.column, size: 1, height: 1}
+	return &node{kind: kindBad, line: place.line, column: place.column, size: 1, height: 1}
 }
 
 func (b *builder) node(a *at, n ast.Node, depth int) *node {
@@ -215,6 +261,8 @@ func (b *builder) node(a *at, n ast.Node, depth int) *node {
 		return scalar(tk, kindBool, strconv.FormatBool(n.Value))
 	case *ast.IntegerNode:
 		return scalar(tk, kindInt, fmt.Sprint(n.Value))
+	case *ast.InfinityNode, *ast.NanNode:
+		return b.bad(a, tk, "%s is not a number we can use; write a finite one", tk.Value)
 	case *ast.FloatNode:
 		if math.IsInf(n.Value, 0) || math.IsNaN(n.Value) {
 			return b.bad(a, tk, "%s is not a number we can use; write a finite one", tk.Value)
@@ -233,9 +281,34 @@ func (b *builder) list(a *at, n *ast.SequenceNode, depth int) *node {
 	place := tokenAt(n.GetToken())
 	out := &node{kind: kindList, line: place.line, column: place.column, size: 1, height: 1}
 	for i, v := range n.Values {
-		out.adopt(b.node(&at{up: a, index: i}, v, depth+1))
+		if text, keyToken, ok := glued(v); ok {
+			b.count++
+			out.adopt(scalar(keyToken, kindText, text))
+			continue
+		}
+		out.adopt(b.node(&at{up: a, item: true, index: i}, v, depth+1))
 	}
 	return out
+}
+
+// glued mends how the library reads `{listen: [127.0.0.1:53]}`: inside braces it takes an unquoted host:port in a
+// list for a mapping, although YAML wants a blank behind the colon of a mapping (YAML 1.2.2 section 7.3.3).
+func glued(n ast.Node) (text string, key *token.Token, ok bool) {
+	m, ok := n.(*ast.MappingNode)
+	if !ok || len(m.Values) != 1 || m.GetToken().Type != token.MappingValueType {
+		return "", nil, false
+	}
+	key, colon, value := m.Values[0].Key.GetToken(), m.GetToken(), m.Values[0].Value.GetToken()
+	at, next := colon.Position, value.Position
+	if !plain(key.Type) || !plain(value.Type) || at.Line != next.Line || at.Column+1 != next.Column {
+		return "", nil, false
+	}
+	return key.Value + ":" + value.Value, key, true
+}
+
+// plain reports a scalar without quotes.
+func plain(t token.Type) bool {
+	return t == token.StringType || t == token.IntegerType || t == token.FloatType
 }
 
 // adopt appends a list item or counts a mapping's value.
@@ -312,6 +385,9 @@ func (b *builder) mapping(a *at, values []*ast.MappingValueNode, tk *token.Token
 
 // merge adds what `<<` names: one mapping, or a list of mappings of which the earlier wins.
 func (b *builder) merge(a *at, into, from *node, seen map[string]entry) {
+	if b.exhausted || from.kind == kindBad {
+		return
+	}
 	sources := []*node{from}
 	if from.kind == kindList {
 		sources = from.items
@@ -330,7 +406,8 @@ func (b *builder) merge(a *at, into, from *node, seen map[string]entry) {
 			}
 		}
 		if b.merged > freeExpansion+maxExpansion*b.count {
-			b.errorf(&at{up: a, key: "<<", line: from.line, column: from.column}, "merge keys copy more than %d values; write the values out", freeExpansion)
+			b.errorf(&at{up: a, key: "<<", line: from.line, column: from.column}, "merge keys copy more than %d values; write the values out", b.merged-1)
+			b.exhausted = true
 			return
 		}
 	}

@@ -20,7 +20,7 @@ func (d *decoder) duration(a *at, p *time.Duration) {
 			return
 		}
 		*p = v
-	case kindBool, kindNull, kindList, kindMap:
+	case kindBool, kindNull, kindList, kindMap, kindBad:
 		d.errorf(a, "%s stands where a duration is needed; write one like 10s", a.n.shown())
 	}
 }
@@ -112,7 +112,7 @@ func (d *decoder) target(a *at, p *Target) {
 		}
 	case kindList:
 		d.targetList(a, p)
-	case kindText, kindInt, kindFloat, kindBool, kindNull:
+	case kindText, kindInt, kindFloat, kindBool, kindNull, kindBad:
 		text, ok := d.text(a)
 		if !ok {
 			return
@@ -148,7 +148,7 @@ func (d *decoder) targetList(a *at, p *Target) {
 	var out Target
 	seen := map[string]bool{}
 	for i := range a.n.items {
-		item := a.item(i)
+		item := a.element(i)
 		text, ok := d.text(item)
 		if !ok {
 			continue

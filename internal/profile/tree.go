@@ -19,10 +19,11 @@ const (
 	kindBool
 	kindList
 	kindMap
+	kindBad // already reported
 )
 
 func (k kind) String() string {
-	return [...]string{"nothing", "text", "a whole number", "a number", "true/false", "a list", "a mapping"}[k]
+	return [...]string{"nothing", "text", "a whole number", "a number", "true/false", "a list", "a mapping", "something unclear"}[k]
 }
 
 // node is one value of the operator's text with its place. Aliases are resolved: the same node may hang in several
@@ -66,7 +67,7 @@ func (n *node) shown() string {
 		return strconv.Quote(text)
 	case kindInt, kindFloat, kindBool:
 		return n.text
-	case kindNull, kindList, kindMap:
+	case kindNull, kindList, kindMap, kindBad:
 	}
 	return n.kind.String()
 }
@@ -74,7 +75,7 @@ func (n *node) shown() string {
 // writeJSON renders the node as JSON with the keys in the order of the text.
 func (n *node) writeJSON(b *bytes.Buffer) {
 	switch n.kind {
-	case kindNull:
+	case kindNull, kindBad:
 		b.WriteString("null")
 	case kindInt, kindFloat, kindBool:
 		b.WriteString(n.text)
@@ -118,7 +119,8 @@ func writeJSONText(b *bytes.Buffer, s string) {
 type at struct {
 	up           *at
 	key          string // in a mapping
-	index        int    // in a list, when key is ""
+	item         bool   // in a list, at index
+	index        int
 	n            *node
 	line, column int
 }
@@ -139,9 +141,9 @@ func (a *at) keyOf(e entry) *at {
 	return &at{up: a, key: e.key, n: e.value, line: e.line, column: e.column}
 }
 
-// item is the place of one list element.
-func (a *at) item(i int) *at {
-	c := &at{up: a, index: i, line: a.line, column: a.column}
+// element is the place of one list item.
+func (a *at) element(i int) *at {
+	c := &at{up: a, item: true, index: i, line: a.line, column: a.column}
 	if a.n != nil && i < len(a.n.items) {
 		c.n = a.n.items[i]
 		c.line, c.column = c.n.line, c.n.column
@@ -167,9 +169,9 @@ func (a *at) path() string {
 	}
 	up := a.up.path()
 	switch {
-	case a.key == "":
+	case a.item:
 		return fmt.Sprintf("%s[%d]", up, a.index)
-	case strings.ContainsAny(a.key, ".[] \"\n"):
+	case a.key == "" || strings.ContainsAny(a.key, ".[] \"\n"):
 		return fmt.Sprintf("%s[%q]", up, a.key)
 	case up == "":
 		return a.key

@@ -73,7 +73,7 @@ func validateFile(r *report, a *at, f *File) {
 	validateNode(r, a.child("node"), &f.Node)
 	zones, profiles, hosts := unique{}, unique{}, unique{}
 	for i := range f.Zones {
-		z, place := &f.Zones[i], a.child("zones").item(i)
+		z, place := &f.Zones[i], a.child("zones").element(i)
 		if !place.mapping() {
 			continue
 		}
@@ -81,14 +81,14 @@ func validateFile(r *report, a *at, f *File) {
 		zones.add(r, place.child("name"), "the zone", z.Name)
 	}
 	for i := range f.Profiles {
-		p, place := &f.Profiles[i], a.child("profiles").item(i)
+		p, place := &f.Profiles[i], a.child("profiles").element(i)
 		if !place.mapping() {
 			continue
 		}
 		validateProfile(r, place, p)
 		profiles.add(r, place.child("name"), "the profile", p.Name)
 		for j, h := range p.Hostnames {
-			hosts.add(r, place.child("hostnames").item(j), "the host name", h)
+			hosts.add(r, place.child("hostnames").element(j), "the host name", h)
 		}
 		validateSecretNames(r, place, p, f.Node.Secrets)
 	}

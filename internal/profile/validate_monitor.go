@@ -169,7 +169,7 @@ func validateExpect(r *report, a *at, m *Monitor) {
 func validateSecretNames(r *report, a *at, p *Profile, secrets map[string]SecretSource) {
 	validateValues(r, a.child("monitor"), &p.Monitor, secrets)
 	for i := range p.Endpoints {
-		validateValues(r, a.child("endpoints").item(i).child("monitor"), &p.Endpoints[i].Monitor, secrets)
+		validateValues(r, a.child("endpoints").element(i).child("monitor"), &p.Endpoints[i].Monitor, secrets)
 	}
 }
 

@@ -50,7 +50,7 @@ func validateListeners(r *report, a *at, n *Node) {
 	}
 	all := func(a *at, addresses []string, taken ...map[string]*at) {
 		for i, address := range addresses {
-			listen(a.item(i), address, taken...)
+			listen(a.element(i), address, taken...)
 		}
 	}
 	ns, proxy := a.child("nameserver"), a.child("proxy")
@@ -72,17 +72,17 @@ func validateListeners(r *report, a *at, n *Node) {
 
 func validateProxyFront(r *report, a *at, p *ProxyFront) {
 	for i, c := range p.TLS.Certificates {
-		place := a.child("tls").child("certificates").item(i)
+		place := a.child("tls").child("certificates").element(i)
 		if c.Cert == "" || c.Key == "" {
 			r.errorf(place, "a certificate needs both files; write {cert: site.pem, key: site.key}")
 		}
 	}
 	const remedy = "; write a network like 10.0.0.0/8 or an address"
 	for i, s := range p.TrustedProxies {
-		r.fault(a.child("trusted_proxies").item(i), s, prefixFault(s, remedy))
+		r.fault(a.child("trusted_proxies").element(i), s, prefixFault(s, remedy))
 	}
 	for i, s := range p.ProxyProtocol {
-		r.fault(a.child("proxy_protocol").item(i), s, prefixFault(s, remedy))
+		r.fault(a.child("proxy_protocol").element(i), s, prefixFault(s, remedy))
 	}
 	r.between(a.child("access_log").child("sample"), p.AccessLog.Sample, 1, 1_000_000)
 }
@@ -91,12 +91,12 @@ func validateStore(r *report, a *at, s *Store) {
 	r.lasts(a.child("lease"), s.Lease, minLease, 10*time.Minute)
 	renew := a.child("renew")
 	if s.Renew <= 0 || s.Renew >= s.Lease/2 {
-		r.errorf(renew, "%s is out of range; allowed: above 0s and below half the lease (%s), so that one lost renewal does not end it; write %s", short(s.Renew), short(s.Lease), short(s.Lease/3))
+		r.errorf(renew, "%s is out of range; allowed: above 0s and below half the lease (%s), so that one lost renewal does not end it; write %s", short(s.Renew), short(s.Lease), short((s.Lease / 3).Truncate(time.Millisecond)))
 	}
 	for i, e := range s.Endpoints {
 		u, err := url.Parse(e)
 		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") {
-			r.errorf(a.child("endpoints").item(i), "%q is not a store address; write https://host:2379", e)
+			r.errorf(a.child("endpoints").element(i), "%q is not a store address; write https://host:2379", e)
 		}
 	}
 	members := a.child("members")
@@ -111,9 +111,9 @@ func validateStore(r *report, a *at, s *Store) {
 	seen := unique{}
 	for i, m := range s.Members {
 		if strings.TrimSpace(m) == "" {
-			r.errorf(members.item(i), "is empty; write the address of a member")
+			r.errorf(members.element(i), "is empty; write the address of a member")
 		}
-		seen.add(r, members.item(i), "the member", m)
+		seen.add(r, members.element(i), "the member", m)
 	}
 	if (s.TLS.Cert == "") != (s.TLS.Key == "") {
 		r.errorf(a.child("tls"), "cert and key belong together; write both or none")
@@ -138,6 +138,6 @@ func validateProgram(r *report, a *at, name string, argv []string) {
 	case len(argv) == 0:
 		r.errorf(a, "is empty; write [/path/to/program, argument]")
 	case !path.IsAbs(argv[0]):
-		r.errorf(a.item(0), "%q is not an absolute path, so it would depend on where the node was started; write /usr/local/bin/%s", argv[0], path.Base(argv[0]))
+		r.errorf(a.element(0), "%q is not an absolute path, so it would depend on where the node was started; write /usr/local/bin/%s", argv[0], path.Base(argv[0]))
 	}
 }

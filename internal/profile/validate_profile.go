@@ -34,7 +34,7 @@ func validateHostnames(r *report, a *at, names []string) {
 	}
 	seen := unique{}
 	for i, h := range names {
-		place := a.item(i)
+		place := a.element(i)
 		r.fault(place, h, hostPatternFault(h))
 		seen.add(r, place, "the host name", h)
 	}
@@ -42,14 +42,16 @@ func validateHostnames(r *report, a *at, names []string) {
 
 func validateTTL(r *report, a *at, p *Profile) {
 	ttl := a.child("ttl")
-	r.lasts(ttl, p.TTL, 0, maxTTL)
+	if p.TTL < 0 || p.TTL > maxTTL {
+		r.errorf(ttl, "%ds is out of range; allowed: 0s to %ds", p.TTL/time.Second, maxTTL/time.Second)
+	}
 	if p.TTL%time.Second != 0 {
 		r.errorf(ttl, "%s is not in whole seconds, which DNS counts; write %s or more", p.TTL, short(max(p.TTL.Truncate(time.Second), time.Second)))
 	}
 	floor := a.child("ttl_floor")
 	switch {
 	case p.TTLFloor < 0 || p.TTLFloor > p.TTL:
-		r.errorf(floor, "%s is out of range; allowed: 0s to the ttl, which is %s", p.TTLFloor, short(p.TTL))
+		r.errorf(floor, "%s is out of range; allowed: 0s to the ttl, which is %ds", p.TTLFloor, p.TTL/time.Second)
 	case p.TTLFloor%time.Second != 0:
 		r.errorf(floor, "%s is not in whole seconds, which DNS counts; write 1s", p.TTLFloor)
 	}
@@ -73,7 +75,7 @@ func validateFailback(r *report, a *at, p *Profile) {
 func validateEndpoints(r *report, a *at, p *Profile, shared monitorFaults) {
 	names, priorities := unique{}, map[int]*at{}
 	for i := range p.Endpoints {
-		e, place := &p.Endpoints[i], a.item(i)
+		e, place := &p.Endpoints[i], a.element(i)
 		if !place.mapping() {
 			continue
 		}
@@ -102,14 +104,14 @@ func validateEndpoint(r *report, a *at, p *Profile, e *Endpoint) {
 	validateLocation(r, a.child("location"), e.Location)
 	seen := unique{}
 	for i, code := range e.Geo {
-		place := a.child("geo").item(i)
+		place := a.child("geo").element(i)
 		if strings.TrimSpace(code) == "" {
 			r.errorf(place, "is empty; write a geographic code like DE or GEO-EU")
 		}
 		seen.add(r, place, "the code", code)
 	}
 	for i, s := range e.Subnets {
-		r.fault(a.child("subnets").item(i), s, subnetFault(s))
+		r.fault(a.child("subnets").element(i), s, subnetFault(s))
 	}
 	if e.Target.Profile != "" && e.AlwaysServe {
 		r.errorf(a.child("always_serve"), "is not possible with target {profile: %s}, whose health is computed; remove one of them", e.Target.Profile)

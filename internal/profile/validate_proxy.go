@@ -35,7 +35,7 @@ func validateRetry(r *report, a *at, retry *Retry) {
 	r.between(a.child("attempts"), retry.Attempts, 0, 10)
 	for i, m := range retry.Methods {
 		if !slices.Contains(idempotent, m) {
-			r.errorf(a.child("methods").item(i), "%q may not be sent twice, because the first try may have had its effect; %s", m, suggest(m, idempotent))
+			r.errorf(a.child("methods").element(i), "%q may not be sent twice, because the first try may have had its effect; %s", m, suggest(m, idempotent))
 		}
 	}
 	validateBuffer(r, a.child("body_buffer"), retry.BodyBuffer)
@@ -53,7 +53,7 @@ func validateSessions(r *report, a *at, s *Sessions) {
 		r.errorf(keys, "at least one key is needed, or no session can be told from another; write one like [{cookie: JSESSIONID}]")
 	}
 	for i := range s.Keys {
-		validateSessionKey(r, keys.item(i), &s.Keys[i])
+		validateSessionKey(r, keys.element(i), &s.Keys[i])
 	}
 	r.lasts(a.child("idle"), s.Idle, time.Second, 365*24*time.Hour)
 }

@@ -13,7 +13,7 @@ func validateZone(r *report, a *at, z *Zone) {
 	}
 	seen := unique{}
 	for i, ns := range z.Nameservers {
-		place := a.child("nameservers").item(i)
+		place := a.child("nameservers").element(i)
 		r.fault(place, ns, hostNameFault(ns))
 		seen.add(r, place, "the name server", ns)
 	}
@@ -53,19 +53,21 @@ func validateAuthority(r *report, a *at, z *Zone) {
 	}
 }
 
-// ownAuthority looks for SOA and NS as words of zone-file text, comments and quoted text aside. It is a light look:
-// the nameserver parses the text and has the last word.
+// ownAuthority looks for records of type SOA and NS in zone-file text. It is a light look at single lines: the
+// nameserver parses the text and has the last word.
 func ownAuthority(records string) (soa, ns bool) {
 	for line := range strings.Lines(records) {
 		line, _, _ = strings.Cut(line, ";")
-		line, _, _ = strings.Cut(line, "\"")
 		words := strings.Fields(strings.ToUpper(line))
-		for i, w := range words {
-			if i > 3 {
-				break // owner, TTL and class may stand before the type
-			}
-			soa = soa || w == "SOA"
-			ns = ns || w == "NS"
+		if len(words) > 0 && !strings.ContainsAny(line[:1], " \t") {
+			words = words[1:] // the owner, which may well be called ns
+		}
+		for len(words) > 0 && (words[0] == "IN" || words[0][0] >= '0' && words[0][0] <= '9') {
+			words = words[1:] // class and TTL, in either order
+		}
+		if len(words) > 0 {
+			soa = soa || words[0] == "SOA"
+			ns = ns || words[0] == "NS"
 		}
 	}
 	return soa, ns
