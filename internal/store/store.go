@@ -90,7 +90,8 @@ type Event struct {
 }
 
 // Batch is what a watch delivers: all changes of one or several whole revisions, in order (a commit is never
-// split over two batches), or the error that ended the watch, after which the channel is closed.
+// split over two batches), or the error that ended the watch, after which the channel is closed. Rev is the revision
+// of the last event; of an error batch, of the last one delivered: a new watch can go on after it.
 type Batch struct {
 	Events []Event
 	Rev    int64

@@ -43,15 +43,13 @@ var smallSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes }
 
 func (s *Store) openEmbedded(ctx context.Context) error {
 	smallSegments()
-	dir, err := openDir(s.opts.Dir, s.opts.CreatedBy)
+	dir, err := openDirWithin(ctx, s.opts)
 	if err != nil {
 		return err
 	}
 	srv, err := s.start(ctx, dir)
 	if err != nil {
-		fence(dir)
-		dir.unlock()
-		return err
+		return fmt.Errorf("etcd store: start in %s: %w: %w", dir.path, store.ErrUnavailable, err)
 	}
 	s.emb = &embedded{dir: dir, srv: srv}
 	s.cl = v3client.New(srv)
@@ -68,60 +66,94 @@ func joinClose(err error, s *Store) error {
 	return err
 }
 
-// start makes the server and waits until it leads. All of it runs away from the caller, for etcd may panic, end the
-// goroutine or hang on a stalled disk.
-func (s *Store) start(ctx context.Context, dir *dirLock) (*etcdserver.EtcdServer, error) {
-	if err := freeSpace(dir.path, s.opts.MinFree); err != nil {
-		return nil, fmt.Errorf("etcd store: %w", err)
-	}
+// openDirWithin gives up on a disk that does not answer; the lock is let go when it does.
+func openDirWithin(ctx context.Context, o Options) (*dirLock, error) {
 	type result struct {
-		srv *etcdserver.EtcdServer
+		dir *dirLock
 		err error
 	}
 	made := make(chan result, 1)
 	go func() {
-		r := result{err: errDied}
-		defer func() {
-			if p := recover(); p != nil {
-				r.err = fmt.Errorf("panic: %v", p)
+		dir, err := openDir(o.Dir, o.CreatedBy)
+		if err == nil {
+			if err = freeSpace(dir.path, o.MinFree); err != nil {
+				dir.unlock()
 			}
-			made <- r
-		}()
-		cfg, err := serverConfig(dir, s.opts, newZap(s.opts.Logger, s.health))
-		if err != nil {
-			r.err = err
-			return
 		}
-		r.srv, r.err = etcdserver.NewServer(cfg)
-		if r.err == nil {
-			r.srv.Start()
-		}
+		made <- result{dir, err}
 	}()
-	giveUp := func(srv *etcdserver.EtcdServer, err error) (*etcdserver.EtcdServer, error) {
-		if srv != nil {
-			stopServer(srv, s.opts.CloseTimeout)
-		}
-		return nil, fmt.Errorf("etcd store: start in %s: %w: %w", dir.path, store.ErrUnavailable, err)
-	}
-	var srv *etcdserver.EtcdServer
 	select {
 	case r := <-made:
-		if r.err != nil {
-			return giveUp(nil, firstCause(s.health, r.err))
-		}
-		srv = r.srv
-	case <-s.health.failed:
-		return giveUp(nil, s.health.cause())
+		return r.dir, r.err
 	case <-ctx.Done():
-		return giveUp(nil, ctx.Err())
+		go func() {
+			if r := <-made; r.err == nil {
+				r.dir.unlock()
+			}
+		}()
+		return nil, fmt.Errorf("etcd store: the disk of %s does not answer: %w: %w", o.Dir, store.ErrUnavailable, ctx.Err())
 	}
+}
+
+// start makes the server and waits until it leads, or gives the directory back. All of it runs away from the caller,
+// for etcd may panic, end the goroutine or hang on a stalled disk.
+func (s *Store) start(ctx context.Context, dir *dirLock) (*etcdserver.EtcdServer, error) {
+	var srv *etcdserver.EtcdServer
+	err := errDied
+	made := make(chan struct{})
+	go func() {
+		defer close(made)
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+		}()
+		cfg, cerr := serverConfig(dir, s.opts, newZap(s.opts.Logger, s.health))
+		if cerr != nil {
+			err = cerr
+			return
+		}
+		made, nerr := etcdserver.NewServer(cfg)
+		if nerr == nil {
+			made.Start()
+		}
+		srv, err = made, nerr // the last step: when the goroutine ends on the way, err stays errDied
+	}()
+	var why error
+	select {
+	case <-made:
+		if why = err; why == nil {
+			if why = s.lead(ctx, srv); why == nil {
+				return srv, nil
+			}
+		}
+	case <-s.health.failed:
+	case <-ctx.Done():
+		why = ctx.Err()
+	}
+	ended := make(chan struct{})
+	go func() {
+		<-made
+		if err == nil {
+			<-stopServer(srv)
+		}
+		close(ended)
+	}()
+	if rerr := release(dir, ended, s.health, s.opts.CloseTimeout); rerr != nil {
+		why = fmt.Errorf("%w (and %w)", firstCause(s.health, why), rerr)
+	}
+	return nil, firstCause(s.health, why)
+}
+
+// lead waits until the server leads its cluster of one.
+func (s *Store) lead(ctx context.Context, srv *etcdserver.EtcdServer) error {
 	select {
 	case <-srv.ReadyNotify():
-		return srv, nil
+		return nil
 	case <-s.health.failed:
-		return giveUp(srv, s.health.cause())
+		return s.health.cause()
 	case <-ctx.Done():
-		return giveUp(srv, ctx.Err())
+		return ctx.Err()
 	}
 }
 
@@ -154,37 +186,23 @@ func (s *Store) clearAlarm(ctx context.Context) error {
 	return err
 }
 
-// stop ends client and server. A server that has failed may never end: its goroutines hold locks for ever. Then it
-// is cut off from its files, so that it can do no harm and the directory can be opened again.
+// stop ends client and server and gives the directory back.
 func (e *embedded) stop(cl *clientv3.Client, h *health, limit time.Duration) error {
-	defer e.dir.unlock()
-	if h.cause() != nil {
-		limit = min(limit, 2*time.Second)
-	}
-	begin := time.Now()
-	clientDone := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
-		defer close(clientDone)
-		defer func() { _ = recover() }() // a client of a dead server has nothing left to say
-		_ = cl.Close()
+		defer close(ended)
+		func() {
+			defer func() { _ = recover() }() // a client of a dead server has nothing left to say
+			_ = cl.Close()
+		}()
+		<-stopServer(e.srv)
 	}()
-	ended := stopServer(e.srv, limit)
-	select {
-	case <-clientDone:
-	case <-time.After(max(0, limit-time.Since(begin))):
-	}
-	// Even an orderly end after a failure leaves files open.
-	if !ended || h.cause() != nil {
-		if err := fence(e.dir); err != nil {
-			return fmt.Errorf("etcd store: %s: the failed store could not be cut off from its files; start the process anew: %w", e.dir.path, err)
-		}
-	}
-	return nil
+	return release(e.dir, ended, h, limit)
 }
 
-// stopServer is true when the server ended within the limit. The goroutine keeps a stuck server reachable, so that the
-// garbage collector closes none of its files under fence.
-func stopServer(srv *etcdserver.EtcdServer, limit time.Duration) bool {
+// stopServer's channel is closed when the server has ended, which a failed one may never do. The goroutine keeps a
+// stuck server reachable, so that the garbage collector closes none of its files under fence.
+func stopServer(srv *etcdserver.EtcdServer) <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer func() {
@@ -195,12 +213,56 @@ func stopServer(srv *etcdserver.EtcdServer, limit time.Duration) bool {
 		srv.HardStop()
 		runtime.KeepAlive(srv)
 	}()
+	return done
+}
+
+// deadWait is how long a failed server is waited for: what still ends ends at once.
+const deadWait = 2 * time.Second
+
+// release gives the directory back when the server has ended or is dead. A server that only hangs, on a disk that
+// does not answer, may go on writing when the disk does: its directory stays locked until then.
+func release(d *dirLock, ended <-chan struct{}, h *health, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
-	case <-done:
-		return true
-	case <-time.After(limit):
-		return false
+	case <-ended:
+		return letGo(d, h)
+	case <-h.failed:
+		waitDead(ended, min(limit, deadWait))
+		return letGo(d, h)
+	case <-timer.C:
 	}
+	go func() {
+		select {
+		case <-ended:
+		case <-h.failed:
+			waitDead(ended, deadWait)
+		}
+		_ = letGo(d, h)
+	}()
+	return fmt.Errorf("etcd store: %s: the disk has not answered for %v: the directory stays locked until it does: %w",
+		d.path, limit, store.ErrUnavailable)
+}
+
+func waitDead(ended <-chan struct{}, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+	}
+}
+
+// letGo unlocks the directory. A failed server leaves files open and locks held, even after an orderly end.
+func letGo(d *dirLock, h *health) error {
+	defer d.unlock()
+	if h.cause() == nil {
+		return nil
+	}
+	if err := fence(d); err != nil {
+		return fmt.Errorf("etcd store: %s: the failed store could not be cut off from its files; start the process anew: %w", d.path, err)
+	}
+	return nil
 }
 
 func serverConfig(dir *dirLock, o Options, lg *zap.Logger) (config.ServerConfig, error) {

@@ -19,6 +19,8 @@ var errDied = errors.New("the embedded etcd has stopped")
 // mapErr gives an error of etcd the contract's name and keeps the cause. ctx is the caller's.
 func mapErr(ctx context.Context, err error) error {
 	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return err
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return fmt.Errorf("%w: %w", store.ErrLeaseLost, err)
 	case errors.Is(err, rpctypes.ErrCompacted):

@@ -19,7 +19,7 @@ func fence(d *dirLock) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", os.DevNull, err)
 	}
-	defer null.Close() //nolint:errcheck // only read from
+	defer func() { _ = null.Close() }()
 	const fds = "/proc/self/fd"
 	entries, err := os.ReadDir(fds)
 	if err != nil {

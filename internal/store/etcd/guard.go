@@ -38,17 +38,17 @@ func openDir(path, createdBy string) (*dirLock, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, refuse(path, "cannot be made: give a path this user may write to", err)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	full, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		real, err = filepath.Abs(real)
+		full, err = filepath.Abs(full)
 	}
 	if err != nil {
 		return nil, refuse(path, "cannot be resolved", err)
 	}
-	if _, err := readMarker(real); err != nil {
+	if _, err := readMarker(full); err != nil {
 		return nil, err
 	}
-	d, err := lockDir(real)
+	d, err := lockDir(full)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (d *dirLock) unlock() { _ = d.f.Close() } // closing releases the flock
 
 // lockDir takes the lock on the directory itself: no file has to be made for it, and it ends with the process.
 func lockDir(path string) (*dirLock, error) {
-	f, err := os.Open(path) //nolint:gosec // the operator's own data directory
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, refuse(path, "cannot be opened: check its permissions", err)
 	}
@@ -91,7 +91,7 @@ func lockDir(path string) (*dirLock, error) {
 // readMarker returns nil for an empty directory, and an error for a directory that is not ours.
 func readMarker(path string) (*marker, error) {
 	file := filepath.Join(path, markerName)
-	raw, err := os.ReadFile(file) //nolint:gosec // the operator's own data directory
+	raw, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, checkEmpty(path)
 	}
@@ -151,7 +151,7 @@ func writeMarker(path string, m marker) error {
 }
 
 func syncDir(path string) error {
-	d, err := os.Open(path) //nolint:gosec // the operator's own data directory
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ func (s *Store) Grant(ctx context.Context, ttl time.Duration) (store.Lease, erro
 	if ttl <= 0 {
 		return nil, fmt.Errorf("etcd store: grant a lease of %v: it must be positive: %w", ttl, store.ErrInvalid)
 	}
-	if err := s.spaceLeft(); err != nil {
-		return nil, err
-	}
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	resp, err := call(ctx, s, "grant a lease", func(ctx context.Context) (*clientv3.LeaseGrantResponse, error) {
+		if err := s.spaceLeft(); err != nil {
+			return nil, err
+		}
 		return s.cl.Grant(ctx, seconds)
 	})
 	if err != nil {

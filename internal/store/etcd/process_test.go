@@ -222,7 +222,7 @@ func reopenAndCheck(dir string, acked []string) error {
 			return fmt.Errorf("write after reopening: %w", err)
 		}
 	}
-	time.Sleep(300 * time.Millisecond) //nolint:forbidigo // lets the server left behind try what it may not
+	time.Sleep(300 * time.Millisecond) // lets the server left behind try what it may not
 	return s.Close()
 }
 
@@ -277,7 +277,7 @@ func idle(dir string) error {
 			return err
 		}
 	}
-	time.Sleep(2 * time.Second) //nolint:forbidigo // idle means idle
+	time.Sleep(2 * time.Second) // idle means idle
 	raw, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return err

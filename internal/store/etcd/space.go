@@ -31,8 +31,8 @@ func (s *Store) spaceLeft() error {
 		err := freeSpace(s.emb.dir.path, s.opts.MinFree)
 		s.emb.space.err.Store(&err)
 	}
-	if err := s.emb.space.err.Load(); err != nil && *err != nil {
-		return fmt.Errorf("etcd store: %w", *err)
+	if err := s.emb.space.err.Load(); err != nil {
+		return *err
 	}
 	return nil
 }

@@ -90,7 +90,6 @@ type Store struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	closed atomic.Bool
-	watch  sync.WaitGroup
 	once   sync.Once
 	ended  error // what Close answers
 }
@@ -135,8 +134,9 @@ func (s *Store) Failed() <-chan struct{} { return s.health.failed }
 // FailedBecause is the cause of Failed, nil before.
 func (s *Store) FailedBecause() error { return s.health.cause() }
 
-// Close ends the store within Options.CloseTimeout and releases the directory, even when the embedded server no
-// longer answers; its calls and watches end with ErrClosed. It may be called twice.
+// Close ends the store within Options.CloseTimeout and gives the directory back, also when the embedded server has
+// failed; calls and watches end with ErrClosed. When the disk does not answer at all, Close returns an error and the
+// directory stays locked until it does. It may be called twice.
 func (s *Store) Close() error {
 	s.once.Do(func() {
 		s.closed.Store(true)
@@ -186,10 +186,10 @@ func (s *Store) Commit(ctx context.Context, conds []store.Cond, ops []store.Op) 
 	if err := store.CheckCommit(conds, ops); err != nil {
 		return 0, false, err
 	}
-	if err := s.spaceLeft(); err != nil {
-		return 0, false, err
-	}
 	resp, err := call(ctx, s, "commit", func(ctx context.Context) (*clientv3.TxnResponse, error) {
+		if err := s.spaceLeft(); err != nil {
+			return nil, err
+		}
 		return s.cl.Txn(ctx).If(toCmps(conds)...).Then(toOps(ops)...).Commit()
 	})
 	if err != nil {
@@ -208,6 +208,9 @@ func (s *Store) Compact(ctx context.Context) error {
 	_, err = call(ctx, s, "compact", func(ctx context.Context) (*clientv3.CompactResponse, error) {
 		return s.cl.Compact(ctx, rev)
 	})
+	if errors.Is(err, store.ErrCompacted) {
+		return nil // done already
+	}
 	return err
 }
 

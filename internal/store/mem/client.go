@@ -95,27 +95,33 @@ func (c *Client) Watch(ctx context.Context, prefix string, after int64) <-chan s
 	out := make(chan store.Batch)
 	go func() {
 		defer close(out)
-		if err := c.watch(ctx, prefix, after, out); err != nil {
-			send(ctx, out, store.Batch{Rev: after, Err: fmt.Errorf("watch %q: %w", prefix, err)})
+		if last, err := c.watch(ctx, prefix, after, out); err != nil {
+			select {
+			case out <- store.Batch{Rev: last, Err: fmt.Errorf("watch %q: %w", prefix, err)}:
+			case <-ctx.Done():
+			}
 		}
 	}()
 	return out
 }
 
-// watch returns nil when ctx ended.
-func (c *Client) watch(ctx context.Context, prefix string, after int64, out chan<- store.Batch) error {
+// watch returns the revision it has delivered, and nil when ctx ended.
+func (c *Client) watch(ctx context.Context, prefix string, after int64, out chan<- store.Batch) (int64, error) {
+	delivered := after
 	for {
 		if err := c.passWatch(ctx); err != nil || ctx.Err() != nil {
-			return err
+			return delivered, err
 		}
 		events, rev, next, err := c.s.since(prefix, after)
 		if err != nil {
-			return err
+			return delivered, err
 		}
 		if len(events) > 0 {
-			if !c.deliver(ctx, out, store.Batch{Events: events, Rev: rev}) {
+			b := store.Batch{Events: events, Rev: events[len(events)-1].Rev}
+			if !c.deliver(ctx, out, b) {
 				continue // ctx ended or a fault was switched: look again, from the same revision
 			}
+			delivered = b.Rev
 		}
 		after = rev
 		select {
@@ -124,14 +130,5 @@ func (c *Client) watch(ctx context.Context, prefix string, after int64, out chan
 		case <-c.turn():
 		case <-c.s.closed:
 		}
-	}
-}
-
-func send(ctx context.Context, out chan<- store.Batch, b store.Batch) bool {
-	select {
-	case out <- b:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -7,6 +7,7 @@ package mem
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -220,7 +221,8 @@ func (s *Store) record(events []store.Event) {
 	s.wake()
 }
 
-// since returns what happened below prefix after a revision, and the channel that is closed by the next change.
+// since returns what happened below prefix after a revision, up to which revision it looked, and the channel that is
+// closed by the next change.
 func (s *Store) since(prefix string, after int64) (events []store.Event, rev int64, next <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,14 +231,13 @@ func (s *Store) since(prefix string, after int64) (events []store.Event, rev int
 			prefix, after, s.compacted, store.ErrCompacted)
 	}
 	at, _ := slices.BinarySearchFunc(s.history, after+1, func(c change, rev int64) int {
-		return int(c.rev - rev)
+		return cmp.Compare(c.rev, rev)
 	})
 	for _, c := range s.history[at:] {
 		for _, e := range c.events {
 			if strings.HasPrefix(e.Key, prefix) {
 				e.Value = bytes.Clone(e.Value)
 				events = append(events, e)
-				rev = e.Rev
 			}
 		}
 	}
