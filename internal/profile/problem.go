@@ -52,8 +52,9 @@ func (p Problem) String() string {
 }
 
 // Problems is every finding at once, in the order of the text. As an error it prints one line per problem.
-type Problems []Problem
+type Problems []Problem //nolint:errname // a list of findings first; only some lists are errors
 
+// Error is the text an operator reads.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {

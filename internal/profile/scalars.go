@@ -3,6 +3,7 @@ package profile
 import (
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,11 +82,7 @@ func (d *decoder) value(a *at, p *Value) {
 // single reads a mapping with exactly one of the allowed keys and a non-empty text behind it.
 func (d *decoder) single(a *at, allowed ...string) (key, text string, ok bool) {
 	for _, e := range a.n.entries {
-		known := false
-		for _, k := range allowed {
-			known = known || k == e.key
-		}
-		if !known {
+		if !slices.Contains(allowed, e.key) {
 			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, allowed))
 			return "", "", false
 		}
