@@ -227,20 +227,26 @@ func TestDelay(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	bubble(t, mem.Options{History: 3}, func(t *testing.T, a, _ *mem.Client) {
 		slow := a.Watch(t.Context(), "/", 0)
-		for range 5 {
+		for i := range 5 {
 			if err := put(t.Context(), a, "/x"); err != nil {
 				t.Fatal(err)
 			}
+			if i == 0 {
+				synctest.Wait() // the slow watch now holds revision 2 in its hand
+			}
 		}
-		synctest.Wait()
 		// Revisions 2 to 6 were written, 4 to 6 are kept.
 		wants(t, (<-a.Watch(t.Context(), "/", 2)).Err, store.ErrCompacted)
 		if got := <-a.Watch(t.Context(), "/", 3); len(got.Events) != 3 {
 			t.Fatalf("got %v", got)
 		}
-		got := <-slow
-		if got.Err == nil && len(got.Events) != 1 {
-			t.Fatalf("a slow reader got %v", got)
+		if got := <-slow; got.Err != nil || len(got.Events) != 1 {
+			t.Fatalf("a slow reader got %v first", got)
+		}
+		end := <-slow
+		wants(t, end.Err, store.ErrCompacted)
+		if end.Rev != 2 {
+			t.Fatalf("it says that it was delivered up to revision %d", end.Rev)
 		}
 	})
 }
