@@ -1,0 +1,283 @@
+package nameserver
+
+import (
+	"bytes"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/nameserver/zone"
+	"jurymast/internal/snapshot"
+)
+
+// maxChain is how many CNAME and DNAME steps one question follows; then it gets what was gathered.
+const maxChain = 16
+
+// typeNXNAME marks names that do not exist in compact denial; nobody may ask for it [RFC 9824 3.5].
+const typeNXNAME = 128
+
+// record is one set on its way into a section.
+type record struct {
+	owner    []byte
+	set      *zone.RRset
+	ttl      uint32
+	negative bool // the SOA of a negative answer: its MINIMUM must not exceed ttl either
+	optional bool // may be left out without a word when the message is full
+}
+
+// response is everything a question gets before it becomes a message, and where that came from. It is reused.
+type response struct {
+	rcode  uint16
+	aa     bool
+	answer []record
+	author []record
+	glue   []record
+	errors []wire.EDE
+	tally  counter // of the profile's endpoint that answered
+
+	zone    *zone.Zone // the first one
+	kind    zone.Kind
+	profile *compiled // the first one
+	number  int       // of that profile, or zone.NoProfile
+
+	snap *snapshot.Snapshot
+	slot snapshot.Slot
+	conf *config
+	name wire.Name // where a chain has come to
+	temp wire.Name
+}
+
+func (r *response) reset() {
+	r.rcode, r.aa, r.errors, r.tally = wire.Success, false, nil, nil
+	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
+	r.zone, r.kind, r.profile, r.number = nil, zone.Missing, nil, zone.NoProfile
+}
+
+func (r *response) fail(rcode uint16, errors ...wire.EDE) {
+	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
+	r.rcode, r.aa, r.errors, r.tally = rcode, false, errors, nil
+}
+
+// The reasons given with a refusal. They are shared and never changed.
+var (
+	whyForeign  = []wire.EDE{{Code: edeNotAuthoritative, Text: "no zone of this server encloses the name"}}
+	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
+	whyMeta     = []wire.EDE{{Code: edeInvalidQueryType}}
+	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
+	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
+)
+
+// resolve answers a well-formed question from one snapshot.
+func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Slot) {
+	r.reset()
+	r.snap, r.slot = s, slot
+	r.conf, _ = s.Config(slot).(*config)
+	switch {
+	case q.Opcode == wire.OpcodeNotify:
+		r.notify(q)
+	case q.Class != dns.ClassINET: // CH names tell versions, and ours stays with us
+		r.fail(wire.Refused)
+	case meta(q.Type):
+		r.fail(wire.FormErr, whyMeta...)
+	case r.conf == nil:
+		r.fail(wire.ServFail, whyEmpty...)
+	case q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR:
+		if r.conf.find(&q.Name, q.Type) == nil {
+			r.fail(wire.Refused, whyForeign...)
+			return
+		}
+		r.fail(wire.Refused, whyTransfer...)
+	default:
+		r.chain(q)
+	}
+}
+
+// notify: nobody is our primary, so a zone of ours is refused and another one is not ours [RFC 1996].
+func (r *response) notify(q *wire.Query) {
+	r.fail(wire.NotAuth)
+	if r.conf != nil && q.Class == dns.ClassINET && r.conf.zones[string(q.Name.Key(0))] != nil {
+		r.rcode = wire.Refused
+	}
+}
+
+func meta(typ uint16) bool {
+	switch typ {
+	case dns.TypeOPT, dns.TypeTKEY, dns.TypeTSIG, dns.TypeMAILA, dns.TypeMAILB, typeNXNAME:
+		return true
+	}
+	return false
+}
+
+// chain answers the name and, as long as that is an alias into our zones, what it points to. The response code is
+// that of the last step [RFC 6604], AA that of the first.
+func (r *response) chain(q *wire.Query) {
+	name := &q.Name
+	for step := 0; ; step++ {
+		z := r.conf.find(name, q.Type)
+		if z == nil {
+			if step == 0 {
+				r.fail(wire.Refused, whyForeign...)
+			}
+			return
+		}
+		m := z.Find(name)
+		if step == 0 {
+			r.zone, r.kind, r.aa = z, m.Kind, true
+		}
+		next := r.step(z, m, name, q.Type)
+		if next == nil || step == maxChain || r.seen(next) {
+			return
+		}
+		if r.name.Set(next) == 0 {
+			return
+		}
+		name = &r.name
+	}
+}
+
+// seen reports that a chain has come back to where it was.
+func (r *response) seen(name []byte) bool {
+	for i := range r.answer {
+		if r.answer[i].set.Type == dns.TypeCNAME && wire.EqualFold(r.answer[i].owner, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// step answers one name inside one zone and returns where it points to, if anywhere.
+func (r *response) step(z *zone.Zone, m zone.Match, name *wire.Name, typ uint16) (next []byte) {
+	switch m.Kind {
+	case zone.Missing:
+		r.rcode = wire.NXDomain
+		r.negative(z, z.NegativeTTL)
+	case zone.Cut:
+		if m.Label == 0 && typ == dns.TypeDS {
+			return r.static(z, m.Node, name, typ)
+		}
+		r.referral(z, m.Node, name.Wire(m.Label))
+	case zone.Redirect:
+		return r.redirect(m, name)
+	case zone.Exact, zone.Wildcard:
+		if m.Node.Profile != zone.NoProfile {
+			return r.dynamic(z, m.Node, name, typ)
+		}
+		return r.static(z, m.Node, name, typ)
+	}
+	return nil
+}
+
+func (r *response) static(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint16) (next []byte) {
+	if alias := n.Set(dns.TypeCNAME); alias != nil {
+		r.add(name, alias)
+		if typ == dns.TypeCNAME || typ == dns.TypeANY {
+			return nil
+		}
+		return alias.Data[0]
+	}
+	set := n.Set(typ)
+	if typ == dns.TypeANY && len(n.Sets) > 0 {
+		set = &n.Sets[0] // one set is enough [RFC 8482]
+	}
+	if set == nil {
+		r.negative(z, z.NegativeTTL)
+		return nil
+	}
+	r.add(name, set)
+	return nil
+}
+
+// dynamic answers from the compiled part of the node's profile, or from the static records beside it.
+func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint16) (next []byte) {
+	if !n.Alias && typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeANY {
+		return r.static(z, n, name, typ)
+	}
+	var c *compiled
+	if p := r.snap.Part(n.Profile); p != nil {
+		c, _ = p.Compiled(r.slot).(*compiled)
+	}
+	if typ == dns.TypeANY && len(n.Sets) > 0 && (c == nil || c.set(typ) == nil) {
+		return r.static(z, n, name, typ)
+	}
+	if r.number == zone.NoProfile {
+		r.profile, r.number = c, n.Profile
+	}
+	if c == nil {
+		r.fail(wire.ServFail, whyMissing...)
+		return nil
+	}
+	set := c.set(typ)
+	switch {
+	case !c.ready:
+		r.fail(wire.ServFail, c.errors...)
+		return nil
+	case set == nil:
+		r.negative(z, min(z.NegativeTTL, c.ttl))
+		r.errors = c.errors
+		return nil
+	}
+	r.errors, r.tally = c.errors, c.answers
+	r.add(name, set)
+	if set.Type == dns.TypeCNAME && typ != dns.TypeCNAME && typ != dns.TypeANY {
+		return set.Data[0]
+	}
+	return nil
+}
+
+// redirect answers below a DNAME: the DNAME, and a CNAME made from it with the same TTL [RFC 6672 3.1].
+func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
+	set := m.Node.Set(dns.TypeDNAME)
+	owner := bytes.Clone(name.Wire(m.Label))
+	r.answer = append(r.answer, record{owner: owner, set: set, ttl: set.TTL})
+	prefix := len(name.Wire(0)) - len(owner)
+	if prefix+len(set.Data[0]) > wire.MaxName {
+		r.rcode = wire.YXDomain
+		return nil
+	}
+	target := append(bytes.Clone(name.Wire(0)[:prefix]), set.Data[0]...)
+	r.add(name, &zone.RRset{Type: dns.TypeCNAME, TTL: set.TTL, Data: [][]byte{target}})
+	return target
+}
+
+// add puts a set into the answer under the name that was asked for. Its bytes belong to the packet or to a zone's
+// data, both of which outlive the message.
+func (r *response) add(name *wire.Name, set *zone.RRset) {
+	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, ttl: set.TTL})
+}
+
+func (r *response) negative(z *zone.Zone, ttl uint32) {
+	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl, negative: true})
+}
+
+// referral sends the resolver to the servers of a delegation, with the addresses we know. Addresses of servers inside
+// the delegated zone are needed to reach it, so a message without room for them is truncated [RFC 9471].
+func (r *response) referral(z *zone.Zone, cut *zone.Node, owner []byte) {
+	r.aa = len(r.answer) > 0
+	set := cut.Set(dns.TypeNS)
+	r.author = append(r.author, record{owner: owner, set: set, ttl: set.TTL})
+	for _, target := range set.Data {
+		if r.temp.Set(target) == 0 || r.conf.find(&r.temp, dns.TypeA) != z {
+			continue
+		}
+		n := z.Glue(&r.temp)
+		if n == nil {
+			continue
+		}
+		optional := !within(&r.temp, cut.Name)
+		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			if addrs := n.Set(typ); addrs != nil {
+				r.glue = append(r.glue, record{owner: target, set: addrs, ttl: addrs.TTL, optional: optional})
+			}
+		}
+	}
+}
+
+// within reports that a name is the apex or below it.
+func within(n *wire.Name, apex []byte) bool {
+	for i := 0; i <= n.Labels(); i++ {
+		if wire.EqualFold(n.Wire(i), apex) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,222 @@
+package nameserver
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/health"
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/nameserver/zone"
+	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
+	"jurymast/internal/steer"
+)
+
+// Extended error codes used here [RFC 8914].
+const (
+	edeOther            = 0
+	edeStaleAnswer      = 3
+	edeNotReady         = 14
+	edeProhibited       = 18
+	edeNotAuthoritative = 20
+	edeInvalidQueryType = 30
+)
+
+// Zone is one zone ready to be served.
+type Zone = zone.Zone
+
+// ParseZone reads and checks one zone as the nameserver will serve it. The generation becomes the serial of an SOA
+// that the text does not bring itself. Errors name the zone, the line of the records and what is wrong.
+func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.Parse(z, generation) }
+
+// config is what all questions of one set of documents share.
+type config struct {
+	zones    map[string]*zone.Zone // by apex in wire form, lower case
+	warnings []string
+}
+
+// find is the deepest zone that encloses the name, or nil. The DS set of an apex belongs to the zone above, if that
+// is ours too [RFC 4035 3.1.4.1].
+func (c *config) find(n *wire.Name, typ uint16) *zone.Zone {
+	var own *zone.Zone
+	for i := 0; i <= n.Labels(); i++ {
+		z := c.zones[string(n.Key(i))]
+		switch {
+		case z != nil && i == 0 && typ == dns.TypeDS:
+			own = z
+		case z != nil:
+			return z
+		}
+	}
+	return own
+}
+
+// build checks the documents and makes the zone trees with the profiles' host names in them.
+func build(docs *snapshot.Documents) (*config, error) {
+	c := &config{zones: make(map[string]*zone.Zone, len(docs.Zones))}
+	for _, doc := range docs.Zones {
+		z, err := zone.Parse(doc, docs.Generation)
+		if err != nil {
+			return nil, err
+		}
+		if c.zones[z.Key()] != nil {
+			return nil, fmt.Errorf("zone %s is there twice; keep one", doc.Name)
+		}
+		c.zones[z.Key()] = z
+		c.warnings = append(c.warnings, z.Warnings...)
+	}
+	for i, p := range docs.Profiles {
+		for _, host := range p.Hostnames {
+			if err := c.attach(i, p, host); err != nil {
+				return nil, fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
+			}
+		}
+	}
+	return c, nil
+}
+
+func (c *config) attach(number int, p *profile.Profile, host string) error {
+	packed, err := zone.PackName(host)
+	if err != nil {
+		return err
+	}
+	h := &zone.Host{Profile: number}
+	h.Name.Set(packed)
+	z := c.find(&h.Name, dns.TypeA)
+	if z == nil {
+		c.warnings = append(c.warnings, fmt.Sprintf(
+			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
+		return nil
+	}
+	for i := range p.Endpoints {
+		t := &p.Endpoints[i].Target
+		if t.Profile != "" {
+			return fmt.Errorf("endpoint %s: target profile %s: nested profiles are not answered yet; give a host name or addresses",
+				p.Endpoints[i].Name, t.Profile)
+		}
+		h.Alias = h.Alias || t.Host != ""
+		if err := checkTarget(t); err != nil {
+			return fmt.Errorf("endpoint %s: %w", p.Endpoints[i].Name, err)
+		}
+	}
+	return z.Attach(h)
+}
+
+func checkTarget(t *profile.Target) error {
+	if t.Host != "" {
+		_, err := zone.PackName(t.Host)
+		return err
+	}
+	for _, a := range t.Addrs {
+		if _, err := netip.ParseAddr(a); err != nil {
+			return fmt.Errorf("target %q: not an IP address", a)
+		}
+	}
+	return nil
+}
+
+// Warnings lists what works but was hardly meant in documents that build: host names outside every zone, name servers
+// that are aliases. The error is the one that would keep the documents from being served.
+func Warnings(docs *snapshot.Documents) ([]string, error) {
+	c, err := build(docs)
+	if err != nil {
+		return nil, err
+	}
+	return c.warnings, nil
+}
+
+// compiled is what one profile answers until its next view: sets in wire form, at most one of them alias.
+type compiled struct {
+	profile  string
+	endpoint string // "" when nobody answers
+	ready    bool
+	ttl      uint32
+	alias    *zone.RRset
+	v4, v6   *zone.RRset
+	errors   []wire.EDE
+	answers  counter
+}
+
+// compile turns a view into answers. It cannot fail: targets were checked with the documents.
+func compile(v *health.View, m *metrics) *compiled {
+	a := steer.Decide(v, steer.Client{}, nil, nil)
+	c := &compiled{profile: v.Profile.Name, ready: a.Serving != steer.ServingNotReady, ttl: seconds(a.TTL)}
+	if len(a.Order) > 0 && a.Order[0] < len(v.Endpoints) {
+		e := v.Endpoints[a.Order[0]].Config
+		c.endpoint = e.Name
+		c.sets(&e.Target)
+	}
+	c.errors = extendedErrors(v, &a, c.endpoint)
+	if c.endpoint != "" {
+		c.answers = m.answer(c.profile, c.endpoint)
+	}
+	return c
+}
+
+func (c *compiled) sets(t *profile.Target) {
+	if t.Host != "" {
+		if name, err := zone.PackName(t.Host); err == nil {
+			c.alias = &zone.RRset{Type: dns.TypeCNAME, TTL: c.ttl, Data: [][]byte{name}}
+		}
+		return
+	}
+	for _, text := range t.Addrs {
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			continue
+		}
+		typ, set := dns.TypeAAAA, &c.v6
+		if addr = addr.Unmap(); addr.Is4() {
+			typ, set = dns.TypeA, &c.v4
+		}
+		if *set == nil {
+			*set = &zone.RRset{Type: typ, TTL: c.ttl}
+		}
+		(*set).Data = append((*set).Data, addr.AsSlice())
+	}
+}
+
+// set is what a question of that type gets, or nil for NODATA.
+func (c *compiled) set(typ uint16) *zone.RRset {
+	switch {
+	case c.alias != nil:
+		return c.alias
+	case typ == dns.TypeA:
+		return c.v4
+	case typ == dns.TypeAAAA:
+		return c.v6
+	case typ == dns.TypeANY && c.v4 != nil:
+		return c.v4
+	case typ == dns.TypeANY:
+		return c.v6
+	}
+	return nil
+}
+
+func extendedErrors(v *health.View, a *steer.Answer, endpoint string) (list []wire.EDE) {
+	switch a.Serving {
+	case steer.ServingNotReady:
+		return []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
+	case steer.ServingAllDown:
+		list = append(list, wire.EDE{Code: edeOther, Text: "all endpoints are down, answering " + endpoint})
+	case steer.ServingNone:
+		text := "no endpoint may be answered"
+		if v.Disabled {
+			text = "profile is disabled"
+		}
+		list = append(list, wire.EDE{Code: edeOther, Text: text})
+	case steer.ServingPreferred, steer.ServingFallback:
+	}
+	if a.Stale {
+		list = append(list, wire.EDE{Code: edeStaleAnswer, Text: "last known state, not confirmed"})
+	}
+	return list
+}
+
+func seconds(d time.Duration) uint32 {
+	return uint32(min(max(d/time.Second, 0), math.MaxInt32)) //nolint:gosec // 0..2^31-1
+}

@@ -1,0 +1,112 @@
+package nameserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+)
+
+// portTries bounds the search for a port that is free for UDP and TCP.
+const portTries = 32
+
+// bind binds one entry of Listen. An entry without a host is both families, each with its own sockets.
+func (s *Server) bind(ctx context.Context, text string) error {
+	host, portText, err := net.SplitHostPort(text)
+	if err != nil {
+		return errors.New("not host:port; write 192.0.2.1:53, [2001:db8::1]:53 or :53")
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return fmt.Errorf("port %q: 0 to 65535 are allowed", portText)
+	}
+	if host == "" {
+		return s.bindAll(ctx, uint16(port))
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return fmt.Errorf("host %q: give an IP address, names are not resolved here", host)
+	}
+	_, err = s.bindOne(ctx, netip.AddrPortFrom(addr.Unmap(), uint16(port)))
+	return err
+}
+
+// bindAll binds every address of both families; a machine without IPv6 has only one.
+func (s *Server) bindAll(ctx context.Context, port uint16) error {
+	bound, err := s.bindOne(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+	if err != nil {
+		return err
+	}
+	_, err = s.bindOne(ctx, netip.AddrPortFrom(netip.IPv6Unspecified(), bound))
+	if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		s.log.Warn("no IPv6 on this machine, listening on IPv4 only")
+		return nil
+	}
+	return err
+}
+
+// bindOne binds one address: TCP first, because its port is exclusive while UDP sockets share theirs.
+func (s *Server) bindOne(ctx context.Context, addr netip.AddrPort) (port uint16, err error) {
+	if addr.Addr().IsUnspecified() && !wildcardReplies {
+		return 0, errors.New("answers on a wildcard address could leave from another one on this system; list the addresses")
+	}
+	for try := 0; ; try++ {
+		port, err = s.pair(ctx, addr)
+		if err == nil || addr.Port() != 0 || try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return port, remedy(err, addr.Port())
+		}
+	}
+}
+
+func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) {
+	family := "6"
+	if addr.Addr().Is4() {
+		family = "4"
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp"+family, addr.String())
+	if err != nil {
+		return 0, err
+	}
+	bound, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		l.Close()
+		return 0, err
+	}
+	var conns []*net.UDPConn
+	for range loops(s.opt.Loops) {
+		c, err := listenUDP(ctx, "udp"+family, bound)
+		if err != nil {
+			for _, c := range conns {
+				c.Close()
+			}
+			l.Close()
+			return 0, err
+		}
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		s.udp = append(s.udp, newDatagram(s, c, bound.Addr()))
+	}
+	s.tcp = append(s.tcp, newStream(s, l))
+	s.addrs = append(s.addrs, bound)
+	return bound.Port(), nil
+}
+
+// remedy adds what to do about a bind error.
+func remedy(err error, port uint16) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("%w; port %d needs the capability CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=CAP_NET_BIND_SERVICE), or choose a port from 1024", err, port)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; another program has port %d (often systemd-resolved, dnsmasq or a second copy of this one; see: ss -lnptu 'sport = :%d'), stop it or choose another address", err, port, port)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; no interface of this machine has that address", err)
+	}
+	return err
+}

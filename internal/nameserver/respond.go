@@ -1,0 +1,123 @@
+package nameserver
+
+import (
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/snapshot"
+)
+
+// Sizes in bytes.
+const (
+	udpSize    = 1232  // what we send at most over UDP, and offer to receive [RFC 9715]
+	plainSize  = 512   // over UDP without EDNS [RFC 1035 4.2.1]
+	streamSize = 65535 // over TCP
+)
+
+// responder answers packets one after the other; every loop and connection has its own. Nothing in it outlives one
+// packet.
+type responder struct {
+	load func() *snapshot.Snapshot // once per packet
+	slot snapshot.Slot
+	m    *metrics
+	q    wire.Query
+	r    response
+	w    wire.Writer
+}
+
+// respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
+// transports without a datagram limit. pkt and out must not overlap.
+func (a *responder) respond(pkt, out []byte, stream bool) []byte {
+	outcome := a.q.Parse(pkt)
+	var reply []byte
+	var rcode uint16
+	switch outcome {
+	case wire.Drop:
+		a.m.dropped.Inc()
+		return nil
+	case wire.NotOurs:
+		rcode = wire.NotImp
+		a.w.Begin(out, &a.q, plainSize)
+		reply = a.w.Finish(&a.q, 0, rcode)
+	case wire.Malformed:
+		a.m.malformed.Inc()
+		rcode = wire.FormErr
+		a.w.Begin(out, &a.q, plainSize)
+		reply = a.w.Finish(&a.q, 0, rcode)
+	case wire.Version:
+		rcode = wire.BadVers
+		a.w.Begin(out, &a.q, plainSize)
+		a.w.OPT(rcode, udpSize, a.q.DO, nil)
+		reply = a.w.Finish(&a.q, 0, rcode)
+	case wire.OK:
+		a.r.resolve(&a.q, a.load(), a.slot)
+		rcode = a.r.rcode
+		reply = a.message(out, a.limit(stream))
+		if a.r.tally != nil {
+			a.r.tally.Inc()
+		}
+	}
+	a.m.response(rcode)
+	return reply
+}
+
+// limit is the largest answer this question may get.
+func (a *responder) limit(stream bool) int {
+	switch {
+	case stream:
+		return streamSize
+	case !a.q.EDNS:
+		return plainSize
+	}
+	return min(max(int(a.q.Size), plainSize), udpSize)
+}
+
+// message writes the response. When a set does not fit, the answer is empty and TC asks to come again over TCP.
+func (a *responder) message(out []byte, limit int) []byte {
+	reserve, flags := 0, uint16(0)
+	if a.q.EDNS {
+		reserve = wire.OPTLen
+	}
+	if a.r.aa {
+		flags |= wire.FlagAA
+	}
+	a.w.Begin(out, &a.q, limit)
+	if !a.sections(reserve) {
+		flags |= wire.FlagTC
+		a.w.Begin(out, &a.q, limit)
+		a.m.truncated.Inc()
+	}
+	if a.q.EDNS {
+		a.w.OPT(a.r.rcode, udpSize, a.q.DO, a.r.errors)
+	}
+	return a.w.Finish(&a.q, flags, a.r.rcode)
+}
+
+func (a *responder) sections(reserve int) bool {
+	for i, list := range [...][]record{a.r.answer, a.r.author, a.r.glue} {
+		for j := range list {
+			rec := &list[j]
+			section := wire.Section(i) //nolint:gosec // 0..2
+			if !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Data, reserve) {
+				if rec.optional {
+					continue
+				}
+				return false
+			}
+			if rec.negative {
+				a.w.CapMinimum(rec.ttl)
+			}
+		}
+	}
+	return true
+}
+
+// failure is SERVFAIL for a packet whose answering broke: header and nothing else, written without any of the code
+// that broke. It is nil when the packet is too short for that.
+func failure(pkt, out []byte) []byte {
+	if len(pkt) < wire.HeaderLen {
+		return nil
+	}
+	out = append(out[:0], pkt[:4]...)
+	out[2] = out[2]&0x79 | 0x80 // QR, opcode and RD
+	out[3] = wire.ServFail
+	return append(out, 0, 0, 0, 0, 0, 0, 0, 0)
+}

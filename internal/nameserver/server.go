@@ -1,0 +1,190 @@
+package nameserver
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"jurymast/internal/health"
+	"jurymast/internal/snapshot"
+)
+
+// Options of a Server. Hub and Logger are needed, the rest has usable zero values.
+type Options struct {
+	Hub        *snapshot.Hub
+	Listen     []string // host:port each, for UDP and TCP; port 0 is any port, the same for both; no host is all addresses
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // nil: metrics are counted but shown nowhere
+	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
+}
+
+const (
+	maxLoops      = 4                     // default of Loops
+	closeGrace    = 5 * time.Second       // of Run, for connections that are still being written to
+	drainTime     = 20 * time.Millisecond // what is queued in UDP sockets is still answered within
+	panicHexBytes = 512                   // of a packet that broke something, in the log
+)
+
+// Server is the DNS front. Listen, then Serve, then Close; or Run for the last two.
+type Server struct {
+	opt      Options
+	log      *slog.Logger
+	m        *metrics
+	slot     snapshot.Slot
+	broken   error // from New
+	mu       sync.Mutex
+	udp      []*datagram
+	tcp      []*stream
+	addrs    []netip.AddrPort
+	running  sync.WaitGroup
+	stopping chan struct{}
+	stopOnce sync.Once
+}
+
+// New makes a server and gives it its place in the hub; it must be called before the hub's first Prepare. What could
+// not be set up is returned by Listen.
+func New(opt Options) *Server {
+	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(), stopping: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.opt.Loops <= 0 {
+		s.opt.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
+	}
+	s.broken = s.m.register(opt.Registerer)
+	s.slot = opt.Hub.Register(snapshot.Compiler{
+		Name: "nameserver",
+		Config: func(docs *snapshot.Documents) (any, error) {
+			c, err := build(docs)
+			if err != nil {
+				return nil, err // a nil *config in an interface would not be nil
+			}
+			return c, nil
+		},
+		Part: func(_ any, v *health.View) any { return compile(v, s.m) },
+	})
+	return s
+}
+
+// Listen binds every address for UDP and TCP. The error names the address and what to do; nothing stays bound then.
+func (s *Server) Listen(ctx context.Context) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range s.opt.Listen {
+		if err := s.bind(ctx, text); err != nil {
+			s.closeSockets()
+			return fmt.Errorf("nameserver: listen %s: %w", text, err)
+		}
+	}
+	return nil
+}
+
+// Addrs are the bound addresses, each for UDP and TCP, in the order of Options.Listen.
+func (s *Server) Addrs() []netip.AddrPort {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]netip.AddrPort(nil), s.addrs...)
+}
+
+// Serve starts answering on the bound addresses and returns at once.
+func (s *Server) Serve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range s.udp {
+		s.running.Go(d.loop)
+	}
+	for _, t := range s.tcp {
+		s.running.Go(t.accept)
+	}
+	s.log.Info("nameserver answers", "addresses", fmt.Sprint(s.addrs), "udp_sockets", len(s.udp))
+}
+
+// Run serves until ctx ends, then closes in a few seconds.
+func (s *Server) Run(ctx context.Context) error {
+	s.Serve()
+	<-ctx.Done()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+	defer cancel()
+	return s.Close(end)
+}
+
+// Close stops accepting, answers what has arrived and closes. When ctx ends first, connections that are left are cut
+// and its error is returned. It may be called more than once, and without Serve.
+func (s *Server) Close(ctx context.Context) error {
+	s.stopOnce.Do(func() { close(s.stopping) })
+	s.mu.Lock()
+	for _, t := range s.tcp {
+		t.stop()
+	}
+	for _, d := range s.udp {
+		// Not the past: a read with an elapsed deadline would leave queued questions unread.
+		_ = d.conn.SetReadDeadline(time.Now().Add(drainTime)) // fails on a closed socket only
+	}
+	s.mu.Unlock()
+	done := make(chan struct{})
+	go func() { s.running.Wait(); close(done) }()
+	var err error
+	select {
+	case <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("nameserver: connections cut while stopping: %w", ctx.Err())
+	}
+	s.mu.Lock()
+	s.closeSockets()
+	s.mu.Unlock()
+	<-done // nothing waits for a closed socket
+	return err
+}
+
+// closeSockets needs mu.
+func (s *Server) closeSockets() {
+	for _, d := range s.udp {
+		d.conn.Close()
+	}
+	for _, t := range s.tcp {
+		t.cut()
+	}
+	s.udp, s.tcp, s.addrs = nil, nil, nil
+}
+
+func (s *Server) isStopping() bool {
+	select {
+	case <-s.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Server) responder() *responder {
+	return &responder{load: s.opt.Hub.Load, slot: s.slot, m: s.m}
+}
+
+// answer is respond behind a fence: a panic costs one SERVFAIL, not the loop.
+func (s *Server) answer(a *responder, pkt, out []byte, stream bool) (reply []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.m.panics.Inc()
+			s.m.response(2)
+			s.log.Error("answering a question failed inside; it got SERVFAIL", "panic", fmt.Sprint(p),
+				"packet", hex.EncodeToString(pkt[:min(len(pkt), panicHexBytes)]), "packet_bytes", len(pkt), "stack", stack())
+			reply = failure(pkt, out)
+		}
+	}()
+	return a.respond(pkt, out, stream)
+}
+
+func stack() string {
+	buf := make([]byte, 4096)
+	return string(buf[:runtime.Stack(buf, false)])
+}

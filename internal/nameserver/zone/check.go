@@ -1,0 +1,115 @@
+package zone
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver/wire"
+)
+
+// check looks at what only the whole zone can tell and finishes it.
+func (p *parser) check() error {
+	z := p.zone
+	z.seal()
+	if z.SOA = z.Apex.Set(dns.TypeSOA); z.SOA == nil {
+		return errors.New("no SOA at the apex")
+	}
+	soa := z.SOA.Data[0]
+	z.Serial = binary.BigEndian.Uint32(soa[len(soa)-20:])
+	z.NegativeTTL = min(z.SOA.TTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))
+	if z.Apex.Set(dns.TypeCNAME) != nil {
+		return errors.New("a CNAME at the apex is not possible")
+	}
+	for _, n := range p.inOrder() {
+		p.name.Set(n.Name)
+		for i := 1; i <= p.name.Labels()-z.labels; i++ {
+			if above := z.nodes[string(p.name.Key(i))]; above != nil && above.dname && len(n.Sets) > 0 {
+				return fmt.Errorf("records line %d: %s lies below the DNAME at %s, which redirects every name below it",
+					p.first[n], Text(n.Name), Text(above.Name))
+			}
+		}
+		p.warnAliases(n)
+	}
+	return nil
+}
+
+// inOrder lists the nodes with records as they were written.
+func (p *parser) inOrder() []*Node {
+	list := make([]*Node, 0, len(p.first))
+	for n := range p.first {
+		list = append(list, n)
+	}
+	slices.SortFunc(list, func(a, b *Node) int {
+		if d := p.first[a] - p.first[b]; d != 0 {
+			return d
+		}
+		return slices.Compare(a.Name, b.Name)
+	})
+	return list
+}
+
+// warnAliases notes NS and MX that point to a CNAME of the zone [RFC 2181 10.3].
+func (p *parser) warnAliases(n *Node) {
+	for _, typ := range []uint16{dns.TypeNS, dns.TypeMX} {
+		set := n.Set(typ)
+		if set == nil {
+			continue
+		}
+		for _, d := range set.Data {
+			if typ == dns.TypeMX {
+				d = d[2:]
+			}
+			var target wire.Name
+			target.Set(d)
+			if !p.zone.contains(&target) {
+				continue
+			}
+			if to := p.zone.nodes[string(target.Key(0))]; to != nil && to.Set(dns.TypeCNAME) != nil {
+				p.zone.Warnings = append(p.zone.Warnings, fmt.Sprintf("zone %s: %s %s points to %s, which is a CNAME; resolvers may refuse it",
+					p.zone.Name, Text(n.Name), dns.Type(typ), Text(to.Name)))
+			}
+		}
+	}
+}
+
+// Host is a profile's host name on its way into the tree.
+type Host struct {
+	Name    wire.Name
+	Profile int  // number of the profile
+	Alias   bool // an endpoint answers with a CNAME, which tolerates nothing beside it
+}
+
+// Attach makes the node of a host name one that the profile answers. The error says what stands in the way. Only
+// before the zone is served.
+func (z *Zone) Attach(h *Host) error {
+	for i := h.Name.Labels() - z.labels - 1; i >= 0; i-- {
+		above := z.nodes[string(h.Name.Key(i))]
+		if above != nil && above.cut {
+			return fmt.Errorf("zone %s delegates %s to other name servers, so nobody would ask us for it", z.Name, Text(above.Name))
+		}
+		if parent := z.nodes[string(h.Name.Key(i+1))]; parent != nil && parent.dname {
+			return fmt.Errorf("zone %s redirects everything below %s with a DNAME", z.Name, Text(parent.Name))
+		}
+	}
+	n := z.node(&h.Name)
+	switch {
+	case n.Profile != NoProfile && n.Profile != h.Profile:
+		return errors.New("another profile answers it already")
+	case h.Alias && n == z.Apex:
+		return fmt.Errorf("it is the apex of zone %s and an endpoint's target is a host name; flattening is not there yet: give addresses", z.Name)
+	case h.Alias && len(n.Sets) > 0:
+		return fmt.Errorf("zone %s has %s records at the same name and an endpoint's target is a host name; flattening is not there yet: give addresses",
+			z.Name, dns.Type(n.Sets[0].Type))
+	}
+	for _, typ := range []uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA} {
+		if n.Set(typ) != nil {
+			return fmt.Errorf("zone %s has %s records at the same name; remove them, the profile answers there", z.Name, dns.Type(typ))
+		}
+	}
+	n.Profile, n.Alias = h.Profile, h.Alias
+	return nil
+}

@@ -1,0 +1,262 @@
+package zone
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/profile"
+)
+
+const (
+	// DefaultTTL of records without one, in seconds.
+	DefaultTTL = 3600
+
+	// maxRecords of one zone: $GENERATE multiplies a short text.
+	maxRecords = 1_000_000
+)
+
+// The timers of a generated SOA, in seconds. MINIMUM is short because a name that is missing now may be a service's
+// tomorrow.
+const (
+	soaTTL, soaRefresh, soaRetry, soaExpire, soaMinimum = 3600, 3600, 600, 1209600, 60
+)
+
+// Parse reads and checks a zone. SOA and NS are made from Nameservers and Hostmaster when the text has none; the
+// serial is then the generation of the documents, which is the same on all nodes and only grows (modulo 2^32, as
+// serials do [RFC 1982]). An error names the zone, the line of the records and what is wrong.
+func Parse(doc *profile.Zone, generation uint64) (*Zone, error) {
+	p, err := newParser(doc)
+	if err != nil {
+		return nil, fmt.Errorf("zone %s: %w", doc.Name, err)
+	}
+	for _, step := range []func() error{p.text, func() error { return p.generate(generation) }, p.check} {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("zone %s: %w", doc.Name, err)
+		}
+	}
+	return p.zone, nil
+}
+
+// parser builds one zone. first remembers where a node's first record stands, for messages about later checks.
+type parser struct {
+	doc   *profile.Zone
+	zone  *Zone
+	in    *lineReader
+	name  wire.Name // scratch
+	first map[*Node]int
+	count int
+}
+
+func newParser(doc *profile.Zone) (*parser, error) {
+	apex, err := PackName(doc.Name)
+	if err != nil {
+		return nil, err
+	}
+	z := &Zone{Name: doc.Name, nodes: map[string]*Node{}}
+	p := &parser{doc: doc, zone: z, in: &lineReader{text: doc.Records}, first: map[*Node]int{}}
+	p.name.Set(apex)
+	z.labels = p.name.Labels()
+	z.node(&p.name)
+	return p, nil
+}
+
+// lineReader counts the lines the zone parser has taken, because parsed records do not say where they stood.
+type lineReader struct {
+	text string
+	at   int
+	line int
+}
+
+func (r *lineReader) ReadByte() (byte, error) {
+	if r.at >= len(r.text) {
+		return 0, io.EOF
+	}
+	c := r.text[r.at]
+	r.at++
+	if c == '\n' {
+		r.line++
+	}
+	return c, nil
+}
+
+func (r *lineReader) Read(b []byte) (int, error) {
+	for i := range b {
+		c, err := r.ReadByte()
+		if err != nil {
+			return i, err
+		}
+		b[i] = c
+	}
+	return len(b), nil
+}
+
+func (p *parser) text() error {
+	if i := strings.IndexFunc(p.doc.Records, control); i >= 0 {
+		line := 1 + strings.Count(p.doc.Records[:i], "\n")
+		return fmt.Errorf("records line %d: control character %q; write it as \\DDD", line, p.doc.Records[i])
+	}
+	zp := dns.NewZoneParser(p.in, dns.Fqdn(p.doc.Name), "")
+	zp.SetDefaultTTL(DefaultTTL)
+	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
+		line := max(1, p.in.line)
+		if p.in.at >= len(p.in.text) && !strings.HasSuffix(p.in.text, "\n") {
+			line = p.in.line + 1
+		}
+		if err := p.record(rr, line); err != nil {
+			return fmt.Errorf("records line %d: %w", line, err)
+		}
+	}
+	return textError(zp.Err())
+}
+
+func control(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
+
+var parseError = regexp.MustCompile(`^dns: (.*): (".*") at line: (\d+):(\d+)$`)
+
+// textError puts the library's message in our order: place first.
+func textError(err error) error {
+	if err == nil {
+		return nil
+	}
+	m := parseError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return fmt.Errorf("records: %s", strings.TrimPrefix(err.Error(), "dns: "))
+	}
+	if strings.Contains(m[1], "INCLUDE") {
+		return fmt.Errorf("records line %s: $INCLUDE is not allowed here; put the included records into the text", m[3])
+	}
+	return fmt.Errorf("records line %s, column %s: %s at %s", m[3], m[4], m[1], m[2])
+}
+
+func (p *parser) record(rr dns.RR, line int) error {
+	h := rr.Header()
+	if p.count++; p.count > maxRecords {
+		return fmt.Errorf("more than %d records; split the zone", maxRecords)
+	}
+	if h.Class != dns.ClassINET {
+		return fmt.Errorf("class %s: only IN is served", dns.Class(h.Class))
+	}
+	if h.Rrtype == 0 || h.Rrtype == dns.TypeOPT || h.Rrtype >= 128 && h.Rrtype <= 255 {
+		return fmt.Errorf("%s %s: not a type that can be stored in a zone", h.Name, dns.Type(h.Rrtype))
+	}
+	owner, err := PackName(h.Name)
+	if err != nil {
+		return err
+	}
+	p.name.Set(owner)
+	if !p.zone.contains(&p.name) {
+		return fmt.Errorf("%s is outside the zone; the names of this text end in %s", h.Name, dns.Fqdn(p.doc.Name))
+	}
+	rdata, err := packData(rr)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", h.Name, dns.Type(h.Rrtype), err)
+	}
+	n := p.zone.node(&p.name)
+	if p.first[n] == 0 {
+		p.first[n] = line
+	}
+	return p.add(n, h, rdata)
+}
+
+// add puts one record into its set.
+func (p *parser) add(n *Node, h *dns.RR_Header, rdata []byte) error {
+	set := n.Set(h.Rrtype)
+	switch {
+	case h.Ttl > math.MaxInt32:
+		return fmt.Errorf("%s: TTL %d: 0 to %d are allowed", h.Name, h.Ttl, math.MaxInt32)
+	case h.Rrtype == dns.TypeSOA && n != p.zone.Apex:
+		return fmt.Errorf("%s SOA: only the apex %s has one", h.Name, dns.Fqdn(p.doc.Name))
+	case set != nil && (h.Rrtype == dns.TypeCNAME || h.Rrtype == dns.TypeSOA || h.Rrtype == dns.TypeDNAME):
+		return fmt.Errorf("%s: a second %s; a name has one", h.Name, dns.Type(h.Rrtype))
+	case set == nil && n.Set(dns.TypeCNAME) != nil, h.Rrtype == dns.TypeCNAME && len(n.Sets) > 0:
+		return fmt.Errorf("%s: CNAME beside other records; a name with a CNAME has nothing else", h.Name)
+	case set != nil && set.TTL != h.Ttl:
+		return fmt.Errorf("%s %s: TTL %d, but other records of this set have %d; a set has one TTL", h.Name, dns.Type(h.Rrtype), h.Ttl, set.TTL)
+	case set == nil:
+		n.Sets = append(n.Sets, RRset{Type: h.Rrtype, TTL: h.Ttl, Data: [][]byte{rdata}})
+		return nil
+	}
+	if !slices.ContainsFunc(set.Data, func(d []byte) bool { return bytes.Equal(d, rdata) }) {
+		set.Data = append(set.Data, rdata)
+	}
+	return nil
+}
+
+// packData is the RDATA in wire form without compression.
+func packData(rr dns.RR) ([]byte, error) {
+	buf := make([]byte, dns.Len(rr)+wire.MaxName)
+	end, err := dns.PackRR(rr, buf, 0, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	_, start, err := dns.UnpackDomainName(buf[:end], 0)
+	if err != nil {
+		return nil, err
+	}
+	data := slices.Clone(buf[start+10 : end])
+	// What we write must be readable again, and what we walk over when writing must be whole.
+	if _, _, err := dns.UnpackRR(buf[:end], 0); err != nil || len(data) == 0 && !mayBeEmpty(rr) {
+		return nil, errors.New("the data is not complete")
+	}
+	return data, nil
+}
+
+func mayBeEmpty(rr dns.RR) bool {
+	t := rr.Header().Rrtype
+	return t == dns.TypeAPL || t == dns.TypeNULL || t > dns.TypeANY
+}
+
+// generate adds the SOA and NS that the text left out.
+func (p *parser) generate(generation uint64) error {
+	apex, origin := p.zone.Apex, dns.Fqdn(p.doc.Name)
+	needNS, needSOA := apex.Set(dns.TypeNS) == nil, apex.Set(dns.TypeSOA) == nil
+	if (needNS || needSOA) && len(p.doc.Nameservers) == 0 {
+		return errors.New("no NS or SOA at the apex: name the servers under nameservers, or write both into records")
+	}
+	if needNS {
+		for _, ns := range p.doc.Nameservers {
+			if err := p.generated(fmt.Sprintf("%s %d IN NS %s", origin, DefaultTTL, dns.Fqdn(ns))); err != nil {
+				return fmt.Errorf("nameservers: %q: %w", ns, err)
+			}
+		}
+	}
+	if needSOA {
+		mbox := hostmaster(p.doc)
+		serial := strconv.FormatUint(uint64(max(1, uint32(generation))), 10) //nolint:gosec // modulo 2^32, as serials count
+		err := p.generated(fmt.Sprintf("%s %d IN SOA %s %s %s %d %d %d %d", origin, soaTTL, dns.Fqdn(p.doc.Nameservers[0]), mbox, serial,
+			soaRefresh, soaRetry, soaExpire, soaMinimum))
+		if err != nil {
+			return fmt.Errorf("hostmaster: %q: %w", p.doc.Hostmaster, err)
+		}
+	}
+	return nil
+}
+
+func (p *parser) generated(text string) error {
+	rr, err := dns.NewRR(text)
+	if err != nil || rr == nil {
+		return errors.New("not a host name")
+	}
+	return p.record(rr, 0)
+}
+
+// hostmaster is the mailbox of the SOA; ops@example.org is written ops.example.org, dots before the @ escaped.
+func hostmaster(doc *profile.Zone) string {
+	if doc.Hostmaster == "" {
+		return "hostmaster." + dns.Fqdn(doc.Name)
+	}
+	if user, host, ok := strings.Cut(doc.Hostmaster, "@"); ok {
+		return strings.ReplaceAll(user, ".", `\.`) + "." + dns.Fqdn(host)
+	}
+	return dns.Fqdn(doc.Hostmaster)
+}

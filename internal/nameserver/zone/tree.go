@@ -1,0 +1,180 @@
+package zone
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver/wire"
+)
+
+// NoProfile is a Node's Profile when no profile answers there.
+const NoProfile = -1
+
+// RRset is all records of one type at one name, ready to be written. It may be shared and is never changed.
+type RRset struct {
+	Type uint16
+	TTL  uint32   // seconds, one for the whole set [RFC 2181 5.2]
+	Data [][]byte // RDATA in wire form, names not compressed
+}
+
+// Node is one name of a zone. Without Sets and profile it is an empty non-terminal.
+type Node struct {
+	Name    []byte // wire form, letter case as written
+	Sets    []RRset
+	Profile int  // number of the profile that answers here, or NoProfile
+	Alias   bool // that profile may answer with a CNAME, so no other type can be here
+
+	cut   bool // NS below the apex
+	dname bool
+	wild  *Node // the child "*"
+}
+
+// Set of a type, or nil.
+func (n *Node) Set(typ uint16) *RRset {
+	for i := range n.Sets {
+		if n.Sets[i].Type == typ {
+			return &n.Sets[i]
+		}
+	}
+	return nil
+}
+
+// Zone is one zone, immutable once it is served.
+type Zone struct {
+	Name        string // lower case, no trailing dot; "." for the root
+	Apex        *Node
+	SOA         *RRset
+	NegativeTTL uint32   // min(TTL of the SOA, MINIMUM) [RFC 2308]
+	Serial      uint32   // of the SOA
+	Warnings    []string // what works but was hardly meant
+
+	labels int // of the apex
+	nodes  map[string]*Node
+}
+
+// Key is the apex in wire form and lower case: what a table of zones is keyed with.
+func (z *Zone) Key() string {
+	var n wire.Name
+	n.Set(z.Apex.Name)
+	return string(n.Key(0))
+}
+
+// Kind says how a name was matched.
+type Kind uint8
+
+// The kinds of a Match.
+const (
+	Missing  Kind = iota // NXDOMAIN
+	Exact                // the node itself
+	Wildcard             // synthesised from the closest encloser's "*"
+	Cut                  // at or below a delegation
+	Redirect             // below a DNAME
+)
+
+func (k Kind) String() string {
+	switch k {
+	case Exact:
+		return "exact"
+	case Wildcard:
+		return "wildcard"
+	case Cut:
+		return "delegation"
+	case Redirect:
+		return "dname"
+	case Missing:
+	}
+	return "missing"
+}
+
+// Match is where a name led.
+type Match struct {
+	Kind  Kind
+	Node  *Node // nil for Missing
+	Label int   // Cut, Redirect: the label of the asked name at which Node's name starts
+}
+
+// Find matches a name that lies in the zone.
+func (z *Zone) Find(n *wire.Name) Match {
+	at := z.Apex
+	for i := n.Labels() - z.labels - 1; i >= 0; i-- {
+		if at.dname {
+			return Match{Redirect, at, i + 1}
+		}
+		next := z.nodes[string(n.Key(i))]
+		switch {
+		case next != nil && next.cut:
+			return Match{Cut, next, i}
+		case next != nil:
+			at = next
+		case at.wild != nil:
+			return Match{Wildcard, at.wild, 0}
+		default:
+			return Match{}
+		}
+	}
+	return Match{Exact, at, 0}
+}
+
+// Glue is the node with that name even when it is hidden below a cut, or nil.
+func (z *Zone) Glue(n *wire.Name) *Node {
+	return z.nodes[string(n.Key(0))]
+}
+
+// node returns the node of a name inside the zone and creates it, with the empty non-terminals above it.
+func (z *Zone) node(n *wire.Name) *Node {
+	if z.Apex == nil {
+		z.Apex = &Node{Name: slices.Clone(n.Wire(n.Labels() - z.labels)), Profile: NoProfile}
+		z.nodes[string(n.Key(n.Labels()-z.labels))] = z.Apex
+	}
+	at := z.Apex
+	for i := n.Labels() - z.labels - 1; i >= 0; i-- {
+		key := string(n.Key(i))
+		next := z.nodes[key]
+		if next == nil {
+			next = &Node{Name: slices.Clone(n.Wire(i)), Profile: NoProfile}
+			z.nodes[key] = next
+			if key[0] == 1 && key[1] == '*' {
+				at.wild = next
+			}
+		}
+		at = next
+	}
+	return at
+}
+
+// contains reports that the name is the apex or below it.
+func (z *Zone) contains(n *wire.Name) bool {
+	i := n.Labels() - z.labels
+	return i >= 0 && (z.Apex == nil || z.nodes[string(n.Key(i))] == z.Apex)
+}
+
+// seal marks cuts and sorts sets after all records are in.
+func (z *Zone) seal() {
+	for _, n := range z.nodes {
+		slices.SortFunc(n.Sets, func(a, b RRset) int { return cmp.Compare(a.Type, b.Type) })
+		n.cut = n != z.Apex && n.Set(dns.TypeNS) != nil
+		n.dname = n.Set(dns.TypeDNAME) != nil
+	}
+}
+
+// PackName turns a name in text, dots and escapes, into wire form.
+func PackName(text string) ([]byte, error) {
+	buf := make([]byte, wire.MaxName+1)
+	end, err := dns.PackDomainName(dns.Fqdn(text), buf, 0, nil, false)
+	if err != nil || end > wire.MaxName {
+		return nil, fmt.Errorf("name %q: not a domain name of at most 255 bytes with labels of 1 to 63", text)
+	}
+	return buf[:end], nil
+}
+
+// Text is a name in wire form as text with a trailing dot.
+func Text(name []byte) string {
+	s, _, err := dns.UnpackDomainName(name, 0)
+	if err != nil {
+		return fmt.Sprintf("%q", name)
+	}
+	return s
+}
