@@ -1,0 +1,187 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// flushAfter is how long a byte of known-length response may wait for company. Others are flushed at once.
+const flushAfter = 5 * time.Millisecond
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// informational passes a 1xx on.
+func (x *exchange) informational(code int, fields http.Header) {
+	h := x.w.Header()
+	clear(h)
+	for k, v := range fields {
+		h[k] = v
+	}
+	stripHopByHop(h)
+	x.w.WriteHeader(code)
+	clear(h)
+}
+
+// relay passes the origin's answer on.
+func (x *exchange) relay(resp *http.Response, c *choice) {
+	defer resp.Body.Close()
+	x.line.OriginStatus, x.line.Status = resp.StatusCode, resp.StatusCode
+	x.line.Reason = x.served(c)
+	if resp.StatusCode >= 500 && resp.StatusCode <= 599 && resp.StatusCode != http.StatusNotImplemented && resp.StatusCode != http.StatusHTTPVersionNotSupported {
+		x.svc.charge(c.endpoint, KindStatus)
+	}
+	x.svc.metric(c.endpoint, "ok")
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(resp, c)
+		return
+	}
+	x.head(resp, c)
+	x.headPassed = true
+	out := &flusher{w: x.w, rc: x.rc, now: resp.ContentLength < 0}
+	err, fromOrigin := x.copy(out, resp.Body)
+	out.stop()
+	switch {
+	case err == nil:
+		x.trailers(resp)
+	case !fromOrigin || x.r.Context().Err() != nil:
+		x.line.Reason = ReasonClientLeft
+		panic(http.ErrAbortHandler)
+	default:
+		x.line.Reason = ReasonBroken
+		x.svc.charge(c.endpoint, KindBroken)
+		panic(http.ErrAbortHandler) // the client must see that this is no complete answer
+	}
+}
+
+// head copies status and fields, and keeps net/http from adding any.
+func (x *exchange) head(resp *http.Response, c *choice) {
+	h := x.w.Header()
+	clear(h)
+	stripHopByHop(resp.Header)
+	for k, v := range resp.Header {
+		h[k] = v
+	}
+	for _, own := range []string{"Date", "Content-Type"} {
+		if _, ok := h[own]; !ok {
+			h[own] = nil
+		}
+	}
+	for name := range resp.Trailer {
+		h.Add("Trailer", name)
+	}
+	x.debugHeaders(h, x.line.Reason)
+	if c.endpoint != "" && x.settings.DebugHeaders {
+		h.Set("Jurymast-Endpoint", c.endpoint)
+	}
+	x.w.WriteHeader(resp.StatusCode)
+}
+
+// debugHeaders tells the client what was decided, when the profile wants that.
+func (x *exchange) debugHeaders(h http.Header, why Reason) {
+	if x.settings == nil || !x.settings.DebugHeaders {
+		return
+	}
+	h.Set("Jurymast-Reason", string(why))
+	if x.sent != nil {
+		h.Set("Jurymast-Endpoint", x.sent.endpoint)
+		h.Set("Jurymast-Epoch", strconv.FormatUint(x.sent.epoch, 10))
+	}
+}
+
+// trailers follow the body: announced ones under their name, others with net/http's prefix.
+func (x *exchange) trailers(resp *http.Response) {
+	h := x.w.Header()
+	announced := map[string]bool{}
+	for _, v := range h["Trailer"] {
+		announced[http.CanonicalHeaderKey(v)] = true
+	}
+	for k, v := range resp.Trailer {
+		if announced[k] {
+			h[k] = v
+		} else {
+			h[http.TrailerPrefix+k] = v
+		}
+	}
+}
+
+// copy moves the body as it comes. fromOrigin tells whose fault an error is.
+func (x *exchange) copy(out *flusher, body io.Reader) (err error, fromOrigin bool) { //nolint:revive,staticcheck // the error is the result, the flag explains it
+	p := buffers.Get().(*[]byte) //nolint:errcheck // only buffers are in the pool
+	defer buffers.Put(p)
+	for {
+		n, rerr := body.Read(*p)
+		if n > 0 {
+			if _, err := out.Write((*p)[:n]); err != nil {
+				return err, false
+			}
+			x.line.BytesOut += int64(n)
+		}
+		if errors.Is(rerr, io.EOF) {
+			return nil, false
+		}
+		if rerr != nil {
+			return rerr, true
+		}
+		out.written()
+	}
+}
+
+// flusher writes a response and flushes: at once when its length is unknown (events, streams), else soon.
+type flusher struct {
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	now     bool
+	timer   *time.Timer
+	pending bool
+	stopped bool
+}
+
+func (f *flusher) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.w.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
+}
+
+// written is called between reads: more is to come, what is there must not wait for it.
+func (f *flusher) written() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.now:
+		f.flush()
+	case f.pending:
+	default:
+		f.pending = true
+		if f.timer == nil {
+			f.timer = time.AfterFunc(flushAfter, f.late)
+		} else {
+			f.timer.Reset(flushAfter)
+		}
+	}
+}
+
+func (f *flusher) late() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pending = false
+	if !f.stopped {
+		f.flush()
+	}
+}
+
+// flush may fail only when the client is gone; the next write says so.
+func (f *flusher) flush() { _ = f.rc.Flush() }
+
+func (f *flusher) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stopped = true
+	if f.timer != nil {
+		f.timer.Stop()
+	}
+}
