@@ -49,8 +49,8 @@ func TestQuota(t *testing.T) {
 	must(t, put(t.Context(), s, "/a"))
 }
 
-// TestSlowReader: a watch whose reader sleeps ends with an error and never with a gap.
-func TestSlowReader(t *testing.T) {
+// TestLateReader: what a watch could not hand over yet is kept, in order.
+func TestLateReader(t *testing.T) {
 	t.Parallel()
 	s := open(t, etcd.Options{Dir: t.TempDir()})
 	w := s.Watch(t.Context(), "/", 0)

@@ -28,7 +28,7 @@ func fence(d *dirLock) error {
 	var errs []error
 	for _, e := range entries {
 		fd, err := strconv.Atoi(e.Name())
-		if err != nil || fd == int(d.f.Fd()) { //nolint:gosec // descriptors are small
+		if err != nil || fd == int(d.f.Fd()) {
 			continue
 		}
 		target, err := os.Readlink(filepath.Join(fds, e.Name()))
@@ -37,7 +37,7 @@ func fence(d *dirLock) error {
 		}
 		// The memory map of the database keeps its open file, and so its lock, alive beyond the descriptor.
 		err = unix.Flock(fd, unix.LOCK_UN)
-		err = errors.Join(err, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC)) //nolint:gosec // descriptors are small
+		err = errors.Join(err, unix.Dup3(int(null.Fd()), fd, unix.O_CLOEXEC))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", target, err))
 		}

@@ -78,7 +78,7 @@ func lockDir(path string) (*dirLock, error) {
 	if err != nil {
 		return nil, refuse(path, "cannot be opened: check its permissions", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { //nolint:gosec // descriptors are small
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, refuse(path, "is in use by another jurymast: stop that one, or give each its own data directory", err)

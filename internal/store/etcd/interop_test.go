@@ -154,7 +154,7 @@ func TestStalledDisk(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", image, disk).CombinedOutput(); err != nil {
 		t.Skipf("loop mount: %v: %s", err, out)
 	}
-	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() }) //nolint:noctx // the test's context has ended
+	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
 	opts := etcd.Options{Dir: filepath.Join(disk, "data"), CloseTimeout: 2 * time.Second}
 	s, err := tryOpen(t, opts)
 	must(t, err)
@@ -162,7 +162,7 @@ func TestStalledDisk(t *testing.T) {
 
 	root, err := os.Open(disk)
 	must(t, err)
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
 	must(t, unix.IoctlSetInt(int(root.Fd()), freeze, 0))
 	thawed := false

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -29,7 +30,7 @@ type bridge struct {
 func (b *bridge) Enabled(l zapcore.Level) bool { return l >= zapcore.WarnLevel }
 
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
-	return &bridge{to: b.to, fields: append(b.fields[:len(b.fields):len(b.fields)], fields...)}
+	return &bridge{to: b.to, fields: append(slices.Clip(b.fields), fields...)}
 }
 
 func (b *bridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -45,7 +46,7 @@ func (b *bridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 		level = slog.LevelError
 	}
 	enc := zapcore.NewMapObjectEncoder()
-	for _, f := range append(b.fields[:len(b.fields):len(b.fields)], fields...) {
+	for _, f := range append(slices.Clip(b.fields), fields...) {
 		f.AddTo(enc)
 	}
 	attrs := make([]slog.Attr, 0, len(enc.Fields)+1)

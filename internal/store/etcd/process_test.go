@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,7 +28,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	roles := map[string]func(dir string) error{"commit": commitForEver, "limited": limitedFiles, "idle": idle}
+	roles := map[string]func(dir string) error{"commit": commitForEver, "limited": limitedFiles, "idle": idle, "leak": leak}
 	role, ok := roles[os.Getenv(roleVar)]
 	if !ok {
 		os.Exit(m.Run())
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 
 func child(t *testing.T, role, dir string, env ...string) (*exec.Cmd, *bufio.Scanner, *logBuffer) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very binary
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(append(os.Environ(), roleVar+"="+role, dirVar+"="+dir), env...)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
@@ -249,6 +250,58 @@ func TestFailedWritesDoNotEndTheProcess(t *testing.T) {
 				t.Errorf("on stderr: %s", stderr)
 			}
 		})
+	}
+}
+
+// leak opens and closes stores and looks at what is left of them.
+func leak(dir string) error {
+	before := 0
+	for round := range 4 {
+		if err := useOnce(dir); err != nil {
+			return err
+		}
+		time.Sleep(500 * time.Millisecond)
+		fds, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			return err
+		}
+		now := runtime.NumGoroutine()
+		fmt.Println("round", round, "goroutines", now, "files", len(fds))
+		if round == 1 {
+			before = now
+		}
+		if round > 1 && now > before {
+			buf := make([]byte, 1<<20)
+			fmt.Fprintf(os.Stderr, "%s", buf[:runtime.Stack(buf, true)])
+			return fmt.Errorf("%d goroutines after round %d, %d before", now, round, before)
+		}
+	}
+	return nil
+}
+
+func useOnce(dir string) error {
+	s, err := etcd.Open(context.Background(), etcd.Options{Dir: dir})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	w := s.Watch(ctx, "/", 0)
+	if err := put(ctx, s, "/k"); err != nil {
+		return err
+	}
+	<-w
+	return s.Close()
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	t.Parallel()
+	cmd, lines, stderr := child(t, "leak", t.TempDir())
+	for lines.Scan() {
+		t.Log(lines.Text())
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
 	}
 }
 

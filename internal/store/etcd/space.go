@@ -43,7 +43,7 @@ func freeSpace(dir string, atLeast int64) error {
 	if err := unix.Statfs(dir, &st); err != nil || atLeast < 0 {
 		return nil //nolint:nilerr // a disk that does not tell is not full
 	}
-	free := int64(st.Bavail) * int64(st.Bsize) //nolint:gosec // no disk has 2^63 bytes
+	free := int64(st.Bavail) * st.Bsize //nolint:gosec // no disk has 2^63 bytes
 	if free >= atLeast {
 		return nil
 	}

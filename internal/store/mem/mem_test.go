@@ -145,11 +145,11 @@ func TestLeaseOfAPartitionedNodeEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.SetPartitioned(true)
-		time.Sleep(3*time.Second - 1)
+		time.Sleep(3*time.Second - time.Nanosecond)
 		if !has(t, b, "/n") {
 			t.Fatal("gone too early")
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if has(t, b, "/n") {
 			t.Fatal("still there")

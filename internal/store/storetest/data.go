@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -124,7 +125,7 @@ func limits(t *testing.T, s store.Store) {
 	}
 	commit(t, s, nil, many...)
 	commit(t, s, conds)
-	over := append(many[:len(many):len(many)], store.Put("/one", nil))
+	over := append(slices.Clip(many), store.Put("/one", nil))
 	_, _, err := s.Commit(ctx(t), nil, over)
 	isErr(t, "one operation too many", err, store.ErrTooLarge)
 	_, _, err = s.Commit(ctx(t), append(conds, store.Cond{Key: "/x"}), nil)
@@ -216,9 +217,9 @@ func createOnce(t *testing.T, s store.Store) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	won := 0
-	for i := range 16 {
+	for range 16 {
 		wg.Go(func() {
-			_, ok, err := s.Commit(ctx(t), []store.Cond{{Key: "/leader"}}, []store.Op{store.Put("/leader", []byte{byte(i)})})
+			_, ok, err := s.Commit(ctx(t), []store.Cond{{Key: "/leader"}}, []store.Op{store.Put("/leader", nil)})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

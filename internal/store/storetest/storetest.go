@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -115,11 +116,11 @@ func list(t *testing.T, s store.Store, prefix string) ([]store.KV, int64) {
 }
 
 func keys(kvs []store.KV) string {
-	out := ""
+	var out strings.Builder
 	for _, kv := range kvs {
-		out += fmt.Sprintf("%s=%s ", kv.Key, kv.Value)
+		fmt.Fprintf(&out, "%s=%s ", kv.Key, kv.Value)
 	}
-	return out
+	return out.String()
 }
 
 func next(t *testing.T, w <-chan store.Batch) store.Batch {
@@ -155,18 +156,18 @@ func events(t *testing.T, w <-chan store.Batch, n int) []store.Event {
 }
 
 func show(evs []store.Event) string {
-	out := ""
+	var out strings.Builder
 	for _, e := range evs {
 		if e.Deleted {
-			out += fmt.Sprintf("-%s ", e.Key)
+			fmt.Fprintf(&out, "-%s ", e.Key)
 			if e.Value != nil || e.Lease != 0 {
-				out += "(with a value or lease!) "
+				out.WriteString("(with a value or lease!) ")
 			}
 			continue
 		}
-		out += fmt.Sprintf("+%s=%s ", e.Key, e.Value)
+		fmt.Fprintf(&out, "+%s=%s ", e.Key, e.Value)
 	}
-	return out
+	return out.String()
 }
 
 func equal[T comparable](t *testing.T, what string, got, want T) {
