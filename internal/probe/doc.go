@@ -1,0 +1,13 @@
+// Package probe tests endpoints and says what it saw.
+//
+//	profile.Monitor --SpecOf--> Spec --Run--> Result (observation, log, failure class)
+//	Check (Spec + interval) --Scheduler--> Report, once per probe
+//
+// One probe is one new connection: resolve, connect, TLS, request, first byte, status, rules. The timeout counts
+// from the start of name resolution. A probe keeps nothing: no kept connection, no cookie, no proxy from the
+// environment, no followed redirect, no TLS session.
+//
+// The Scheduler starts every check's probe each interval, whatever the last one took. It never judges: a row of
+// failures becomes a vote in health, and nothing here knows what a vote is. Secrets are sent and never shown: every
+// text that leaves this package is masked.
+package probe

@@ -1,0 +1,103 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+	"time"
+
+	"jurymast/internal/health"
+)
+
+// Class is what kind of failure a probe ended in. "" is success.
+type Class string
+
+// The classes of failure.
+const (
+	ClassResolve   Class = "resolve"   // the name did not resolve, or not in time
+	ClassConnect   Class = "connect"   // no address accepted the connection
+	ClassTimeout   Class = "timeout"   // the timeout ran out in a later phase
+	ClassTLS       Class = "tls"       // handshake or certificate
+	ClassStatus    Class = "status"    // a status outside the expected ranges
+	ClassBody      Class = "body"      // the body rule did not match
+	ClassHeader    Class = "header"    // an expected header is missing or differs
+	ClassProtocol  Class = "protocol"  // no HTTP answer: closed, reset, malformed
+	ClassPanic     Class = "panic"     // a bug of ours; counted as a failure and logged
+	ClassCancelled Class = "cancelled" // the caller ended the probe; never reported by the Scheduler
+)
+
+// classes are all values of the label result, the success first.
+var classes = []string{
+	"ok", string(ClassResolve), string(ClassConnect), string(ClassTimeout), string(ClassTLS), string(ClassStatus),
+	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassPanic),
+}
+
+// Names of phases in a Result's log.
+const (
+	PhaseResolve   = "resolve"
+	PhaseConnect   = "connect"
+	PhaseTLS       = "tls"
+	PhaseRequest   = "request"
+	PhaseFirstByte = "first byte"
+	PhaseStatus    = "status"
+	PhaseRule      = "rule"
+	PhaseBody      = "body"
+)
+
+// Phase is one step of a probe.
+type Phase struct {
+	Name     string
+	Duration time.Duration
+	Detail   string // one line, secrets masked
+}
+
+// Result is what one probe saw.
+type Result struct {
+	Obs   health.Observation
+	Class Class // "" when Obs.OK
+	Log   []Phase
+}
+
+// failure ends a probe. nil is success so far.
+type failure struct {
+	class  Class
+	reason string
+}
+
+func failed(class Class, format string, args ...any) *failure {
+	return &failure{class, fmt.Sprintf(format, args...)}
+}
+
+// broke says why an operation of the probe ended in err: the caller's cancel, our timeout, or class with the cause.
+func (r *run) broke(ctx context.Context, err error, class Class, what, waiting string) *failure {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return failed(ClassCancelled, "cancelled")
+	case timedOut(err):
+		return failed(ClassTimeout, "timeout after %s %s", r.spec.Timeout, waiting)
+	default:
+		return failed(class, "%s: %s", what, cause(err))
+	}
+}
+
+func timedOut(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// cause is the innermost useful text of an error: what an operator can search for.
+func cause(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed in the middle"
+	case errors.Is(err, io.EOF):
+		return "connection closed"
+	default:
+		return err.Error()
+	}
+}
