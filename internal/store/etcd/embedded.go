@@ -107,6 +107,9 @@ func (s *Store) start(ctx context.Context, dir *dirLock) (*etcdserver.EtcdServer
 			if p := recover(); p != nil {
 				err = fmt.Errorf("panic: %v", p)
 			}
+			if err != nil { // what was opened on the way stays open: have it cut off
+				s.health.fail(err.Error())
+			}
 		}()
 		cfg, cerr := serverConfig(dir, s.opts, newZap(s.opts.Logger, s.health))
 		if cerr != nil {

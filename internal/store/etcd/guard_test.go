@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"jurymast/internal/store/etcd"
 )
 
@@ -192,4 +194,28 @@ func TestMarkerAndModes(t *testing.T) {
 	if st.Mode().Perm() != 0o700 {
 		t.Fatalf("mode %v", st.Mode())
 	}
+}
+
+// TestSenselessDatabase: what is sound for bbolt but senseless for etcd makes etcd panic; that is an error of Open, and
+// when it is mended the same process can open the store.
+func TestSenselessDatabase(t *testing.T) {
+	t.Parallel()
+	dir := filled(t)
+	change := func(f func(b *bbolt.Bucket) error) {
+		db, err := bbolt.Open(filepath.Join(dir, "member", "snap", "db"), 0o600, &bbolt.Options{Timeout: time.Second})
+		must(t, err)
+		must(t, db.Update(func(tx *bbolt.Tx) error { return f(tx.Bucket([]byte("key"))) }))
+		must(t, db.Close())
+	}
+	senseless := []byte("\x00\x00\x00\x00\x00\x00\x00\x05?\x00\x00\x00\x00\x00\x00\x00\x00") // a revision with ? for _
+	change(func(b *bbolt.Bucket) error { return b.Put(senseless, []byte("x")) })
+	if s, err := tryOpen(t, etcd.Options{Dir: dir}); err == nil {
+		_ = s.Close()
+		t.Fatal("opened")
+	} else {
+		t.Log(err)
+	}
+	change(func(b *bbolt.Bucket) error { return b.Delete(senseless) })
+	s := open(t, etcd.Options{Dir: dir})
+	must(t, put(t.Context(), s, "/works"))
 }
