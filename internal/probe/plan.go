@@ -89,8 +89,16 @@ func (c *check) advance(now time.Time) time.Time {
 	case !c.grid.After(now):
 		c.grid = now.Add(c.Interval - now.Sub(c.grid)%c.Interval)
 	}
-	if c.pace > 0 {
-		return now.Add(c.pace)
+	if every := c.every(); every < c.Interval {
+		return now.Add(every)
 	}
 	return c.grid
+}
+
+// every is the distance of starts in force: the interval, or a shorter pace.
+func (c *check) every() time.Duration {
+	if c.pace > 0 {
+		return min(c.pace, c.Interval)
+	}
+	return c.Interval
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,13 +28,14 @@ const (
 	ClassHeader    Class = "header"    // an expected header is missing or differs
 	ClassProtocol  Class = "protocol"  // no HTTP answer: closed, reset, malformed
 	ClassPanic     Class = "panic"     // a bug of ours; counted as a failure and logged
+	ClassLocal     Class = "local"     // this node ran out of sockets or memory: no evidence, never reported by the Scheduler
 	ClassCancelled Class = "cancelled" // the caller ended the probe; never reported by the Scheduler
 )
 
 // classes are all values of the label result, the success first.
 var classes = []string{
 	"ok", string(ClassResolve), string(ClassConnect), string(ClassTimeout), string(ClassTLS), string(ClassStatus),
-	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassPanic),
+	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassPanic), string(ClassLocal),
 }
 
 // Names of phases in a Result's log.
@@ -85,6 +88,17 @@ func (r *run) broke(ctx context.Context, err error, class Class, what, waiting s
 
 func timedOut(err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// exhausted are the errors of a node that can open no socket. They say nothing about an endpoint: taking them for a
+// failure would fail over a healthy service because its watcher is ill.
+var exhausted = []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM}
+
+// local reports that err is the node's own. A resolver hands on only the text of such an error.
+func local(err error) bool {
+	return slices.ContainsFunc(exhausted, func(e syscall.Errno) bool {
+		return errors.Is(err, e) || strings.HasSuffix(err.Error(), e.Error())
+	})
 }
 
 // cause is the innermost useful text of an error: what an operator can search for.

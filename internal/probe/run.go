@@ -169,6 +169,8 @@ func (r *run) unresolved(ctx context.Context, host string, err error) *failure {
 		return failed(ClassCancelled, "cancelled")
 	case ctx.Err() != nil || timedOut(err):
 		return failed(ClassResolve, "resolve %s: timeout after %s", host, r.spec.Timeout)
+	case errors.As(err, &dns) && local(errors.New(dns.Err)), local(err):
+		return failed(ClassLocal, "resolve %s: %s", host, cause(err))
 	case errors.As(err, &dns):
 		return failed(ClassResolve, "resolve %s: %s", host, dns.Err)
 	default:
@@ -201,6 +203,8 @@ func (r *run) connect(ctx context.Context, addrs []netip.Addr) (net.Conn, *failu
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled):
 			return nil, failed(ClassCancelled, "cancelled")
+		case local(err):
+			return nil, failed(ClassLocal, "connect %s: %s", place, cause(err))
 		case errors.As(err, &netErr) && netErr.Timeout():
 			last = failed(ClassTimeout, "timeout after %s connecting to %s", r.spec.Timeout, place)
 			tried = append(tried, place+": no answer")

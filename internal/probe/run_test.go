@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -168,7 +169,7 @@ func TestRunEveryClass(t *testing.T) {
 			if got.Obs.Addr != "127.0.0.1" || got.Obs.Latency <= 0 || got.Obs.At.IsZero() || len(got.Log) < 3 {
 				t.Errorf("incomplete: %+v", got)
 			}
-			if took := got.Obs.Latency; got.Class == ClassTimeout && (took < s.Timeout || took > s.Timeout+100*time.Millisecond) {
+			if took := got.Obs.Latency; got.Class == ClassTimeout && (took < s.Timeout || took > s.Timeout+500*time.Millisecond) {
 				t.Errorf("timed out after %s, want %s", took, s.Timeout)
 			}
 		})
@@ -285,6 +286,9 @@ func TestRunResolve(t *testing.T) {
 	if got := fail(syscall.ECONNREFUSED).Run(t.Context(), s); got.Class != ClassResolve || !strings.HasPrefix(got.Obs.Reason, "resolve no.such.name.invalid: ") || got.Obs.Addr != "" {
 		t.Errorf("dead resolver: %+v", got)
 	}
+	if got := fail(syscall.EMFILE).Run(t.Context(), s); got.Class != ClassLocal {
+		t.Errorf("no socket left: %+v", got)
+	}
 	s.Timeout = 100 * time.Millisecond
 	if got := fail(nil).Run(t.Context(), s); got.Class != ClassResolve || got.Obs.Reason != "resolve no.such.name.invalid: timeout after 100ms" {
 		t.Errorf("silent resolver: %+v", got)
@@ -381,6 +385,53 @@ func TestRunTLS(t *testing.T) {
 	s.Protocol, s.Timeout = profile.HTTPS, 200*time.Millisecond
 	if got := Run(t.Context(), s); got.Obs.OK || (got.Class != ClassTLS && got.Class != ClassTimeout) {
 		t.Errorf("https to a plain port: %+v", got)
+	}
+}
+
+// TestExhaustedNodeSaysNothing: a node without file descriptors is no evidence against an endpoint.
+func TestExhaustedNodeSaysNothing(t *testing.T) {
+	for err, want := range map[error]bool{
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}:          true,
+		&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}:   false,
+		&net.DNSError{Err: "dial udp 192.0.2.53:53: socket: too many open files", Name: "x"}: true, // only its text is left
+		io.EOF: false,
+	} {
+		if got := local(err); got != want {
+			t.Errorf("local(%v) = %t, want %t", err, got, want)
+		}
+	}
+}
+
+// TestSchedulerWithRealProbes kills a real origin: the confirm run says so in milliseconds, not in intervals.
+func TestSchedulerWithRealProbes(t *testing.T) {
+	l := listen(t)
+	at := serveOn(t, l, answer(ok200))
+	reports := make(chan Report, 16)
+	s, err := New(Options{Report: func(r Report) { reports <- r }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	s.Apply([]Check{{Profile: "p", Endpoint: "a", Interval: time.Hour, Spec: specFor(at)}})
+	if r := <-reports; !r.Obs.OK || r.Confirm {
+		t.Fatalf("healthy: %+v", r)
+	}
+	l.Close()
+	begin := time.Now()
+	if !s.Confirm("p", "a", 3, 10*time.Millisecond) {
+		t.Fatal("the run did not start")
+	}
+	for range 3 {
+		if r := <-reports; r.Obs.OK || !r.Confirm || r.Result.Class != ClassConnect {
+			t.Errorf("dead: %+v", r)
+		}
+	}
+	if took := time.Since(begin); took < 10*time.Millisecond || took > time.Second {
+		t.Errorf("the run took %s, want about 10ms", took)
 	}
 }
 

@@ -82,7 +82,7 @@ type check struct {
 	Check
 	key     Key
 	phase   time.Duration
-	pace    time.Duration // another interval, 0: none
+	pace    time.Duration // another interval; counts when it is shorter
 	due     time.Time
 	grid    time.Time // the next point of the schedule; zero before the first probe
 	last    time.Time // start of the last scheduled probe
@@ -145,10 +145,12 @@ func (s *Scheduler) Apply(set []Check) {
 			s.retime(old, c.Interval, now)
 			continue
 		}
+		pace := time.Duration(0)
 		if old != nil {
+			pace = old.pace
 			s.end(old)
 		}
-		s.begin(c, key, now)
+		s.begin(c, key, pace, now)
 	}
 	for n, c := range s.checks {
 		if !keep[n] {
@@ -160,9 +162,9 @@ func (s *Scheduler) Apply(set []Check) {
 	s.poke()
 }
 
-func (s *Scheduler) begin(in Check, key Key, now time.Time) {
+func (s *Scheduler) begin(in Check, key Key, pace time.Duration, now time.Time) {
 	in.Interval = max(in.Interval, time.Millisecond)
-	c := &check{Check: in, key: key, slot: notPlanned, lane: laneFresh}
+	c := &check{Check: in, key: key, pace: pace, slot: notPlanned, lane: laneFresh}
 	c.phase = phaseOf(s.o.Node, c.Profile, c.Endpoint, c.Interval, s.o.Seed)
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	s.checks[name{c.Profile, c.Endpoint}] = c
@@ -193,12 +195,8 @@ func (s *Scheduler) replan(c *check, now time.Time) {
 	if c.last.IsZero() || c.slot == notPlanned {
 		return // due now, or as soon as what is under way ends
 	}
-	every := c.Interval
-	if c.pace > 0 {
-		every = c.pace
-	}
 	due := c.advance(now)
-	if latest := c.last.Add(every); due.After(latest) {
+	if latest := c.last.Add(c.every()); due.After(latest) {
 		due = latest
 	}
 	if due.Before(now) {
@@ -208,8 +206,8 @@ func (s *Scheduler) replan(c *check, now time.Time) {
 }
 
 // SetPace gives one endpoint another interval until it is set again: the engine's faster one while a first verdict or
-// a flip is open. 0, or the check's own interval or more, returns to the schedule. It counts from the last start. An
-// unknown endpoint is ignored.
+// a flip is open. 0, or the check's own interval or more, returns to the schedule. It counts from the last start and
+// holds until the endpoint is removed, also when Apply changes its Spec. An unknown endpoint is ignored.
 func (s *Scheduler) SetPace(profile, endpoint string, interval time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,13 +215,11 @@ func (s *Scheduler) SetPace(profile, endpoint string, interval time.Duration) {
 	if c == nil || s.closed {
 		return
 	}
-	if interval < 0 || interval >= c.Interval {
-		interval = 0
-	}
-	if interval == c.pace {
+	before := c.every()
+	c.pace = interval
+	if c.every() == before {
 		return
 	}
-	c.pace = interval
 	s.replan(c, time.Now())
 	s.poke()
 }
@@ -327,7 +323,7 @@ func (s *Scheduler) launch(c *check, now time.Time) {
 	f := &flight{start: now}
 	s.slots.take(f)
 	c.flying, c.last = true, now
-	if c.pace > 0 || c.slot == notPlanned {
+	if c.every() < c.Interval || c.slot == notPlanned {
 		s.agenda.plan(c, c.advance(now)) // it waited for a slot: count from here
 	}
 	s.done.Go(func() {
@@ -366,6 +362,11 @@ func (s *Scheduler) accept(c *check, result Result) bool {
 		c.lane = laneGood
 	}
 	s.metrics.count(name{c.Profile, c.Endpoint}, result)
+	if result.Class == ClassLocal {
+		s.o.Logger.Error("probe could not run on this node; its result does not count", "profile", c.Profile,
+			"endpoint", c.Endpoint, "reason", result.Obs.Reason)
+		return false
+	}
 	return true
 }
 

@@ -309,10 +309,17 @@ func TestSetPace(t *testing.T) {
 		if at := w.startsOf("a"); len(at) != 6 || at[5].Sub(at[0]) != 5*time.Second {
 			t.Errorf("starts %v, want six, one second apart", at)
 		}
+		c := checkFor("a", 30*time.Second, 10*time.Second)
+		c.Spec.Path = "/changed" // keeps the pace
+		w.s.Apply([]Check{c})
+		time.Sleep(2500 * time.Millisecond)
+		if n := len(w.startsOf("a")); n != 9 {
+			t.Errorf("%d starts after the change, want 9", n)
+		}
 		w.set("a", target{hang: true}) // a hung probe is never doubled: the next starts when it ends
 		time.Sleep(31 * time.Second)
 		at := w.startsOf("a")
-		if n := len(at); n < 8 || at[n-1].Sub(at[n-2]) != 10*time.Second {
+		if n := len(at); n < 11 || at[n-1].Sub(at[n-2]) != 10*time.Second {
 			t.Errorf("starts %v, want hung ones ten seconds apart", at)
 		}
 		w.set("a", target{})
@@ -326,6 +333,7 @@ func TestSetPace(t *testing.T) {
 	})
 }
 
+// TestPanicIsAFailure, and a probe that this node could not make is none.
 func TestPanicIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -338,8 +346,11 @@ func TestPanicIsAFailure(t *testing.T) {
 				panic("receiver")
 			},
 			Run: func(context.Context, Spec) Result {
-				if calls++; calls == 1 {
+				switch calls++; calls {
+				case 1:
 					panic("boom")
+				case 2:
+					return Result{Class: ClassLocal, Obs: health.Observation{Reason: "too many open files"}}
 				}
 				return Result{Obs: health.Observation{OK: true}}
 			},
@@ -348,14 +359,14 @@ func TestPanicIsAFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Apply([]Check{checkFor("a", time.Second, time.Second/2)})
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(3500 * time.Millisecond)
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 		if len(got) < 3 || got[0].Obs.OK || got[0].Obs.Reason != "probe panicked" || got[0].Result.Class != ClassPanic || !got[1].Obs.OK {
 			t.Errorf("reports %+v", got)
 		}
-		if !strings.Contains(out.String(), "boom") || !strings.Contains(out.String(), "receiver of a probe report panicked") {
+		if !strings.Contains(out.String(), "boom") || strings.Count(out.String(), "could not run on this node") != 1 || !strings.Contains(out.String(), "receiver of a probe report panicked") {
 			t.Errorf("log %q", out.String())
 		}
 	})
