@@ -45,6 +45,16 @@ func (b *replay) complete() bool {
 	return !b.lost || b.read == 0
 }
 
+// done reports that the client has sent all of it; length is its Content-Length, or -1.
+func (b *replay) done(length int64) bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Is(b.srcErr, io.EOF) || b.read == length
+}
+
 // failed is the client's own error while its body was read, or nil.
 func (b *replay) failed() error {
 	if b == nil {

@@ -93,6 +93,7 @@ func (x *exchange) answer(why Reason, detail string) {
 		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 	x.debugHeaders(h, why)
+	x.closeIfPending(h)
 	x.w.WriteHeader(o.status)
 	if n, err := x.w.Write(body); err == nil {
 		x.line.BytesOut += int64(n)

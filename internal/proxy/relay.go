@@ -12,6 +12,9 @@ import (
 // flushAfter is how long a byte of known-length response may wait for company. Others are flushed at once.
 const flushAfter = 5 * time.Millisecond
 
+// maxDiscard is the length of a request body that is read and thrown away to keep the client's connection.
+const maxDiscard = 64 << 10
+
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // informational passes a 1xx on.
@@ -39,11 +42,11 @@ func (x *exchange) relay(resp *http.Response, c *choice) {
 		x.tunnel(resp, c)
 		return
 	}
-	x.head(resp, c)
+	x.head(resp)
 	x.headPassed = true
 	out := &flusher{w: x.w, rc: x.rc, now: resp.ContentLength < 0}
 	err, fromOrigin := x.copy(out, resp.Body)
-	out.stop()
+	out.stop(err != nil)
 	switch {
 	case err == nil:
 		x.trailers(resp)
@@ -58,7 +61,7 @@ func (x *exchange) relay(resp *http.Response, c *choice) {
 }
 
 // head copies status and fields, and keeps net/http from adding any.
-func (x *exchange) head(resp *http.Response, c *choice) {
+func (x *exchange) head(resp *http.Response) {
 	h := x.w.Header()
 	clear(h)
 	stripHopByHop(resp.Header)
@@ -74,10 +77,17 @@ func (x *exchange) head(resp *http.Response, c *choice) {
 		h.Add("Trailer", name)
 	}
 	x.debugHeaders(h, x.line.Reason)
-	if c.endpoint != "" && x.settings.DebugHeaders {
-		h.Set("Jurymast-Endpoint", c.endpoint)
-	}
+	x.closeIfPending(h)
 	x.w.WriteHeader(resp.StatusCode)
+}
+
+// closeIfPending ends the client's connection after an answer that came before the request body: a client that waits
+// for its 100, or that still has much to send, must not keep us waiting for the rest.
+func (x *exchange) closeIfPending(h http.Header) {
+	n := x.r.ContentLength
+	if x.r.ProtoMajor == 1 && !x.body.done(n) && (n < 0 || n > maxDiscard || x.r.Header.Get("Expect") != "") {
+		h.Set("Connection", "close")
+	}
 }
 
 // debugHeaders tells the client what was decided, when the profile wants that.
@@ -144,7 +154,11 @@ type flusher struct {
 func (f *flusher) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.w.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
+	n, err := f.w.Write(p)
+	if f.now {
+		f.flush()
+	}
+	return n, err //nolint:wrapcheck // the caller only asks whether it failed
 }
 
 // written is called between reads: more is to come, what is there must not wait for it.
@@ -152,9 +166,7 @@ func (f *flusher) written() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.now:
-		f.flush()
-	case f.pending:
+	case f.now, f.pending:
 	default:
 		f.pending = true
 		if f.timer == nil {
@@ -177,9 +189,14 @@ func (f *flusher) late() {
 // flush may fail only when the client is gone; the next write says so.
 func (f *flusher) flush() { _ = f.rc.Flush() }
 
-func (f *flusher) stop() {
+// stop ends the late flushes. A response that breaks off is flushed first: a client that saw no byte at all would take
+// the closed connection for a stale one and send its request again.
+func (f *flusher) stop(broken bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if broken || f.now { // net/http would give an unflushed short body a length that the origin has not given
+		f.flush()
+	}
 	f.stopped = true
 	if f.timer != nil {
 		f.timer.Stop()
