@@ -274,10 +274,13 @@ func (c *Cluster) apply(s *session, b store.Batch) (vacant bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.st.apply(b.Events, c.o.Node.Name, c.emit)
-	if s.leaderRev != 0 && c.st.leaderRev != s.leaderRev {
-		s.leaderRev = 0
-		c.report(true, false)
+	// The chair is ours while the key lives by our lease. This also finds a campaign whose reply was lost: without it
+	// everybody would take us for the leader except ourselves.
+	s.leaderRev = 0
+	if c.st.leaderOf == s.lease.ID() {
+		s.leaderRev = c.st.leaderRev
 	}
+	c.report(true, s.leaderRev != 0)
 	return c.st.leaderRev == 0
 }
 
@@ -298,7 +301,7 @@ func (c *Cluster) campaign(ctx context.Context, s *session) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.leaderRev, c.st.leaderRev, c.st.leader = rev, rev, c.o.Node.Name
+	s.leaderRev, c.st.leaderRev, c.st.leader, c.st.leaderOf = rev, rev, c.o.Node.Name, s.lease.ID()
 	c.report(true, true)
 }
 

@@ -16,6 +16,7 @@ type state struct {
 	orders    map[string]health.Override // by id
 	leader    string
 	leaderRev int64
+	leaderOf  store.LeaseID // the lease the leader key lives by
 	current   currentRecord
 	docs      map[string]Record // by "kind/name" of the current generation
 	staged    map[string]Record // by key, generations not yet current
@@ -111,10 +112,10 @@ func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
 }
 
 func (s *state) applyLeader(e *store.Event) {
-	s.leader, s.leaderRev = "", 0
+	s.leader, s.leaderRev, s.leaderOf = "", 0, 0
 	var l leaderRecord
 	if !e.Deleted && json.Unmarshal(e.Value, &l) == nil {
-		s.leader, s.leaderRev = l.Node, e.Rev
+		s.leader, s.leaderRev, s.leaderOf = l.Node, e.Rev, e.Lease
 	}
 }
 

@@ -30,6 +30,8 @@ type Options struct {
 	Hub     *snapshot.Hub
 	Carrier Carrier
 	Logger  *slog.Logger
+	// Trace, when set, sees every step of every machine: what it was told, when, and what it wanted done.
+	Trace func(profile string, ev Event, now time.Time, out []Effect)
 }
 
 // Status is what the node as a whole is in, for readers outside the loop.
@@ -193,9 +195,9 @@ func (l *Loop) machine(name string) *machine {
 		m = &machine{Profile: NewProfile(l.o.Start), name: name, pos: -1}
 		l.byName[name] = m
 		s, now := l.Status(), time.Now()
-		m.Step(MembersSeen{s.Members}, now)
-		m.Step(RoleSeen{s.Leader}, now)
-		m.Step(StoreSeen{s.Reachable}, now)
+		l.step(m, MembersSeen{s.Members}, now)
+		l.step(m, RoleSeen{s.Leader}, now)
+		l.step(m, StoreSeen{s.Reachable}, now)
 	}
 	return m
 }
@@ -241,7 +243,11 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 			l.schedule(m, now.Add(time.Second))
 		}
 	}()
-	for _, e := range m.Step(ev, now) {
+	out := m.Step(ev, now)
+	if l.o.Trace != nil {
+		l.o.Trace(m.name, ev, now, out)
+	}
+	for _, e := range out {
 		switch e := e.(type) {
 		case PublishView:
 			e.Material = e.Material || l.changed[m.name].Material

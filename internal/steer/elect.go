@@ -58,7 +58,7 @@ func Elect(v *health.View, failback *health.Override, now time.Time) (next healt
 func goBack(v *health.View, best int, order *health.Override, now time.Time) (health.Decision, bool) {
 	d := v.Decision
 	if d.Pending != name(v, best) {
-		d.Pending, d.PendingSince = name(v, best), anchor(&v.Endpoints[best], now)
+		d.Pending, d.PendingSince = name(v, best), wall(anchor(&v.Endpoints[best], now))
 	}
 	switch f := v.Profile.Failback; {
 	case order != nil:
@@ -78,6 +78,9 @@ func anchor(e *health.EndpointView, now time.Time) time.Time {
 	}
 	return now
 }
+
+// wall is the time as the store keeps it, so that a decision compares equal before and after it was written.
+func wall(t time.Time) time.Time { return t.Round(0).UTC() }
 
 // FailbackDue is when a delayed failback becomes due by itself, zero when none is waiting.
 func FailbackDue(v *health.View) time.Time {
@@ -102,7 +105,7 @@ func switchTo(v *health.View, to int, reason string, now time.Time) health.Decis
 		evidence = fmt.Sprintf("%s is %s: %s; ", was.Config.Name, was.Status, was.Verdict.Reason) + evidence
 	}
 	return health.Decision{
-		Active: e.Config.Name, Epoch: v.Decision.Epoch + 1, Since: now,
+		Active: e.Config.Name, Epoch: v.Decision.Epoch + 1, Since: wall(now),
 		Reason: reason, Previous: v.Decision.Active, Evidence: evidence,
 	}
 }
