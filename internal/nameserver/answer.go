@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -21,7 +22,7 @@ type record struct {
 	owner    []byte
 	set      *zone.RRset
 	ttl      uint32
-	negative bool // the SOA of a negative answer: its MINIMUM must not exceed ttl either
+	capped   bool // the SOA of a negative answer about a profile: its MINIMUM must not exceed ttl either
 	optional bool // may be left out without a word when the message is full
 }
 
@@ -227,8 +228,13 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 // redirect answers below a DNAME: the DNAME, and a CNAME made from it with the same TTL [RFC 6672 3.1].
 func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
 	set := m.Node.Set(dns.TypeDNAME)
-	owner := bytes.Clone(name.Wire(m.Label))
-	r.answer = append(r.answer, record{owner: owner, set: set, ttl: set.TTL})
+	owner := name.Wire(m.Label)
+	switch seen := slices.ContainsFunc(r.answer, func(rec record) bool { return rec.set == set }); {
+	case !seen:
+		r.answer = append(r.answer, record{owner: owner, set: set, ttl: set.TTL})
+	case r.temp.Set(set.Data[0]) > 0 && within(&r.temp, m.Node.Name):
+		return nil // it leads into itself: the answer would grow for nothing
+	}
 	prefix := len(name.Wire(0)) - len(owner)
 	if prefix+len(set.Data[0]) > wire.MaxName {
 		r.rcode = wire.YXDomain
@@ -246,7 +252,7 @@ func (r *response) add(name *wire.Name, set *zone.RRset) {
 }
 
 func (r *response) negative(z *zone.Zone, ttl uint32) {
-	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl, negative: true})
+	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl, capped: ttl < z.NegativeTTL})
 }
 
 // referral sends the resolver to the servers of a delegation, with the addresses we know. Addresses of servers inside

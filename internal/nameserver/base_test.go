@@ -16,7 +16,10 @@ import (
 	"jurymast/internal/snapshot"
 )
 
-var t0 = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+var (
+	t0     = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	t0Addr = netip.MustParseAddr("192.0.2.200")
+)
 
 // records of the test zone dr.example; SOA and NS are generated.
 const records = `
@@ -128,9 +131,23 @@ type fixture struct {
 
 func build(t testing.TB, zones []*profile.Zone, ps []*profile.Profile, views []*health.View, listen ...string) *fixture {
 	t.Helper()
-	f := &fixture{hub: snapshot.NewHub(), reg: prometheus.NewRegistry()}
-	f.srv = nameserver.New(nameserver.Options{Hub: f.hub, Listen: listen, Logger: slog.New(slog.DiscardHandler), Registerer: f.reg})
+	f := create(nameserver.Options{Listen: listen})
 	f.publish(t, 7, zones, ps, views)
+	return f
+}
+
+func create(opt nameserver.Options) *fixture {
+	f := &fixture{hub: snapshot.NewHub(), reg: prometheus.NewRegistry()}
+	opt.Hub, opt.Registerer, opt.Logger = f.hub, f.reg, slog.New(slog.DiscardHandler)
+	f.srv = nameserver.New(opt)
+	return f
+}
+
+// limited is the standard fixture with few places for TCP connections.
+func limited(t testing.TB, places int) *fixture {
+	t.Helper()
+	f, ps := create(nameserver.Options{Listen: []string{"127.0.0.1:0"}, MaxTCP: places}), standard()
+	f.publish(t, 7, []*profile.Zone{testZone(records)}, ps, standardViews(ps))
 	return f
 }
 

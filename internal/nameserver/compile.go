@@ -218,5 +218,5 @@ func extendedErrors(v *health.View, a *steer.Answer, endpoint string) (list []wi
 }
 
 func seconds(d time.Duration) uint32 {
-	return uint32(min(max(d/time.Second, 0), math.MaxInt32)) //nolint:gosec // 0..2^31-1
+	return uint32(min(max(d/time.Second, 0), math.MaxInt32))
 }

@@ -81,7 +81,7 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 		c, err := listenUDP(ctx, "udp"+family, bound)
 		if err != nil {
 			for _, c := range conns {
-				c.Close()
+				_ = c.Close() // nothing was written
 			}
 			l.Close()
 			return 0, err

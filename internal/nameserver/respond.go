@@ -95,14 +95,14 @@ func (a *responder) sections(reserve int) bool {
 	for i, list := range [...][]record{a.r.answer, a.r.author, a.r.glue} {
 		for j := range list {
 			rec := &list[j]
-			section := wire.Section(i) //nolint:gosec // 0..2
+			section := wire.Section(i)
 			if !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Data, reserve) {
 				if rec.optional {
 					continue
 				}
 				return false
 			}
-			if rec.negative {
+			if rec.capped {
 				a.w.CapMinimum(rec.ttl)
 			}
 		}

@@ -23,6 +23,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: metrics are counted but shown nowhere
 	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
+	MaxTCP     int                   // TCP connections per address; 0: 1000
 }
 
 const (
@@ -57,6 +58,9 @@ func New(opt Options) *Server {
 	}
 	if s.opt.Loops <= 0 {
 		s.opt.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
+	}
+	if s.opt.MaxTCP <= 0 {
+		s.opt.MaxTCP = maxConnections
 	}
 	s.broken = s.m.register(opt.Registerer)
 	s.slot = opt.Hub.Register(snapshot.Compiler{
@@ -149,7 +153,7 @@ func (s *Server) Close(ctx context.Context) error {
 // closeSockets needs mu.
 func (s *Server) closeSockets() {
 	for _, d := range s.udp {
-		d.conn.Close()
+		_ = d.conn.Close() // nothing is buffered
 	}
 	for _, t := range s.tcp {
 		t.cut()

@@ -13,7 +13,7 @@ import (
 
 // Limits of DNS over TCP [RFC 7766, RFC 9210].
 const (
-	maxConnections = 1000             // per address
+	maxConnections = 1000             // per address, default of Options.MaxTCP
 	firstQuestion  = 2 * time.Second  // from accept to the end of the first question
 	idleTimeout    = 10 * time.Second // between questions, and for one answer to be taken
 	readBuffer     = 4096             // bytes; questions sent in one go are answered in one go
@@ -32,7 +32,7 @@ type stream struct {
 }
 
 func newStream(s *Server, l net.Listener) *stream {
-	return &stream{s: s, listener: l, places: make(chan struct{}, maxConnections), conns: map[net.Conn]struct{}{}}
+	return &stream{s: s, listener: l, places: make(chan struct{}, s.opt.MaxTCP), conns: map[net.Conn]struct{}{}}
 }
 
 func (t *stream) accept() {

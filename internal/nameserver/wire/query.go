@@ -191,7 +191,7 @@ func validSubnet(d []byte) bool {
 	if len(d) < 4 {
 		return false
 	}
-	bits := 0
+	var bits int
 	switch binary.BigEndian.Uint16(d) {
 	case 1:
 		bits = 32

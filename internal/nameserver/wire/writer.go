@@ -166,7 +166,7 @@ type EDE struct {
 func (w *Writer) OPT(rcode uint16, size uint16, do bool, errors []EDE) {
 	w.buf = append(w.buf, 0, 0, TypeOPT)
 	w.buf = binary.BigEndian.AppendUint16(w.buf, size)
-	w.buf = append(w.buf, byte(rcode>>4), 0)
+	w.buf = append(w.buf, byte(rcode>>4&0xFF), 0)
 	if do {
 		w.buf = append(w.buf, 0x80, 0)
 	} else {

@@ -21,9 +21,6 @@ func (p *parser) check() error {
 	soa := z.SOA.Data[0]
 	z.Serial = binary.BigEndian.Uint32(soa[len(soa)-20:])
 	z.NegativeTTL = min(z.SOA.TTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))
-	if z.Apex.Set(dns.TypeCNAME) != nil {
-		return errors.New("a CNAME at the apex is not possible")
-	}
 	for _, n := range p.inOrder() {
 		p.name.Set(n.Name)
 		for i := 1; i <= p.name.Labels()-z.labels; i++ {

@@ -23,6 +23,10 @@ const (
 
 	// maxRecords of one zone: $GENERATE multiplies a short text.
 	maxRecords = 1_000_000
+
+	// maxSet bounds one set, in bytes: with header, question and OPT it has to fit a message of 65535.
+	maxSet     = 65535 - 12 - wire.MaxName - 4 - 11
+	recordHead = 12 // bytes of a record before its data, the owner compressed
 )
 
 // The timers of a generated SOA, in seconds. MINIMUM is short because a name that is missing now may be a service's
@@ -176,6 +180,8 @@ func (p *parser) add(n *Node, h *dns.RR_Header, rdata []byte) error {
 		return fmt.Errorf("%s: TTL %d: 0 to %d are allowed", h.Name, h.Ttl, math.MaxInt32)
 	case h.Rrtype == dns.TypeSOA && n != p.zone.Apex:
 		return fmt.Errorf("%s SOA: only the apex %s has one", h.Name, dns.Fqdn(p.doc.Name))
+	case h.Rrtype == dns.TypeCNAME && n == p.zone.Apex:
+		return fmt.Errorf("%s: a CNAME at the apex, where SOA and NS are, is not possible", h.Name)
 	case set != nil && (h.Rrtype == dns.TypeCNAME || h.Rrtype == dns.TypeSOA || h.Rrtype == dns.TypeDNAME):
 		return fmt.Errorf("%s: a second %s; a name has one", h.Name, dns.Type(h.Rrtype))
 	case set == nil && n.Set(dns.TypeCNAME) != nil, h.Rrtype == dns.TypeCNAME && len(n.Sets) > 0:
@@ -186,9 +192,17 @@ func (p *parser) add(n *Node, h *dns.RR_Header, rdata []byte) error {
 		n.Sets = append(n.Sets, RRset{Type: h.Rrtype, TTL: h.Ttl, Data: [][]byte{rdata}})
 		return nil
 	}
-	if !slices.ContainsFunc(set.Data, func(d []byte) bool { return bytes.Equal(d, rdata) }) {
-		set.Data = append(set.Data, rdata)
+	size := 0
+	for _, d := range set.Data {
+		if bytes.Equal(d, rdata) {
+			return nil // twice the same record is one
+		}
+		size += recordHead + len(d)
 	}
+	if size+recordHead+len(rdata) > maxSet {
+		return fmt.Errorf("%s %s: the set is too large for any answer; at most %d bytes fit", h.Name, dns.Type(h.Rrtype), maxSet)
+	}
+	set.Data = append(set.Data, rdata)
 	return nil
 }
 

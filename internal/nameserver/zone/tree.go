@@ -3,6 +3,8 @@ package zone
 import (
 	"cmp"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -122,6 +124,9 @@ func (z *Zone) Find(n *wire.Name) Match {
 func (z *Zone) Glue(n *wire.Name) *Node {
 	return z.nodes[string(n.Key(0))]
 }
+
+// All are the nodes of the zone in no order, those hidden below a cut and the empty ones too.
+func (z *Zone) All() iter.Seq[*Node] { return maps.Values(z.nodes) }
 
 // node returns the node of a name inside the zone and creates it, with the empty non-terminals above it.
 func (z *Zone) node(n *wire.Name) *Node {

@@ -1,0 +1,32 @@
+package nameserver
+
+import "net"
+
+// Raw answers one packet as the transports do, panic fence included.
+func (s *Server) Raw(pkt []byte, stream bool) []byte {
+	return s.answer(s.responder(), pkt, nil, stream)
+}
+
+// RawLoop returns a function that answers like one UDP loop: with everything reused.
+func (s *Server) RawLoop() func(pkt []byte) []byte {
+	a, out := s.responder(), make([]byte, 0, udpSize+wireSlack)
+	return func(pkt []byte) []byte { return s.answer(a, pkt, out, false) }
+}
+
+// Break spoils the served SOA of a zone, so that writing it panics.
+func (s *Server) Break(zone string) {
+	c, _ := s.opt.Hub.Load().Config(s.slot).(*config)
+	for _, z := range c.zones {
+		if z.Name == zone {
+			z.SOA.Data = [][]byte{{0, 0}}
+		}
+	}
+}
+
+// ServeConn serves one TCP connection of the server's first listener until it ends.
+func (s *Server) ServeConn(conn net.Conn) {
+	t := newStream(s, nil)
+	t.places <- struct{}{}
+	t.enter(conn)
+	t.serve(conn)
+}
