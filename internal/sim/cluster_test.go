@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	seeds  = flag.Int("seeds", 1000, "how many clusters to simulate")
+	seeds  = flag.Int("seeds", defaultSeeds, "how many clusters to simulate")
 	first  = flag.Int("seed", 1, "the first seed")
 	events = flag.Int("events", 500, "events per cluster")
 )
