@@ -99,6 +99,9 @@ func (c *config) attach(number int, p *profile.Profile, host string) error {
 				p.Endpoints[i].Name, t.Profile)
 		}
 		h.Alias = h.Alias || t.Host != ""
+		if profile.CanonicalName(t.Host) == profile.CanonicalName(host) {
+			return fmt.Errorf("endpoint %s: its target is this very name, so the answer would point to itself", p.Endpoints[i].Name)
+		}
 		if err := checkTarget(t); err != nil {
 			return fmt.Errorf("endpoint %s: %w", p.Endpoints[i].Name, err)
 		}
@@ -150,7 +153,7 @@ func compile(v *health.View, m *metrics) *compiled {
 		c.endpoint = e.Name
 		c.sets(&e.Target)
 	}
-	c.errors = extendedErrors(v, &a, c.endpoint)
+	c.errors = extendedErrors(v, &a)
 	if c.endpoint != "" {
 		c.answers = m.answer(c.profile, c.endpoint)
 	}
@@ -197,12 +200,13 @@ func (c *compiled) set(typ uint16) *zone.RRset {
 	return nil
 }
 
-func extendedErrors(v *health.View, a *steer.Answer, endpoint string) (list []wire.EDE) {
+// extendedErrors go to everybody who asks, so they name no endpoint and no node.
+func extendedErrors(v *health.View, a *steer.Answer) (list []wire.EDE) {
 	switch a.Serving {
 	case steer.ServingNotReady:
 		return []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
 	case steer.ServingAllDown:
-		list = append(list, wire.EDE{Code: edeOther, Text: "all endpoints are down, answering " + endpoint})
+		list = append(list, wire.EDE{Code: edeOther, Text: "all endpoints are down, this one may be too"})
 	case steer.ServingNone:
 		text := "no endpoint may be answered"
 		if v.Disabled {

@@ -32,6 +32,7 @@ func TestNamesInEachOthersWay(t *testing.T) {
 		},
 		{"nested", profiles(service("p", names("s.dr.example"), profile.Target{Profile: "q"})), "nested profiles are not answered yet"},
 		{"bad address", profiles(service("p", names("s.dr.example"), addrs("1.2.3"))), "not an IP address"},
+		{"itself", profiles(service("p", names("s.dr.example"), host("s.dr.example"))), "would point to itself"},
 		{"outside", profiles(service("p", names("s.other.test"), host("x.test"))), ""},
 	}
 	for _, c := range cases {

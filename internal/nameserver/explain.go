@@ -42,8 +42,7 @@ func (s *Server) Explain(snap *snapshot.Snapshot, name, qtype string, client net
 	if err != nil {
 		return Explanation{}, fmt.Errorf("question %s %s: %w", name, qtype, err)
 	}
-	a := &responder{slot: s.slot, m: newMetrics()}
-	a.load = func() *snapshot.Snapshot { return snap }
+	a := &responder{slot: s.slot, m: newMetrics(), silent: true, load: func() *snapshot.Snapshot { return snap }}
 	reply := new(dns.Msg)
 	if err := reply.Unpack(a.respond(pkt, nil, true)); err != nil {
 		return Explanation{}, fmt.Errorf("question %s %s: our own answer cannot be read: %w", name, qtype, err)

@@ -30,3 +30,6 @@ func (s *Server) ServeConn(conn net.Conn) {
 	t.enter(conn)
 	t.serve(conn)
 }
+
+// Remedy adds to a bind error what to do about it.
+var Remedy = remedy

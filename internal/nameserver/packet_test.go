@@ -181,6 +181,9 @@ func TestMetrics(t *testing.T) {
 	f.srv.Raw(packet(head, "ff"), false)
 	f.srv.Raw(packet("12"), false)
 	f.srv.Raw(packet(head, "name:big.dr.example", "0010 0001"), false)
+	if _, err := f.srv.Explain(f.hub.Load(), "svc.dr.example", "A", t0Addr); err != nil { // counts nothing
+		t.Fatal(err)
+	}
 	for name, want := range map[string]float64{
 		"answers_total endpoint=b profile=svc": 2, "malformed_total": 1, "dropped_total": 1, "truncated_total": 1, "responses_total rcode=REFUSED": 1,
 		"responses_total rcode=FORMERR": 1, "responses_total rcode=NOERROR": 3, "panics_total": 0,

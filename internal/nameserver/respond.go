@@ -15,12 +15,13 @@ const (
 // responder answers packets one after the other; every loop and connection has its own. Nothing in it outlives one
 // packet.
 type responder struct {
-	load func() *snapshot.Snapshot // once per packet
-	slot snapshot.Slot
-	m    *metrics
-	q    wire.Query
-	r    response
-	w    wire.Writer
+	load   func() *snapshot.Snapshot // once per packet
+	slot   snapshot.Slot
+	m      *metrics
+	silent bool // asked by ourselves: profiles' answers are not counted
+	q      wire.Query
+	r      response
+	w      wire.Writer
 }
 
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
@@ -51,7 +52,7 @@ func (a *responder) respond(pkt, out []byte, stream bool) []byte {
 		a.r.resolve(&a.q, a.load(), a.slot)
 		rcode = a.r.rcode
 		reply = a.message(out, a.limit(stream))
-		if a.r.tally != nil {
+		if a.r.tally != nil && !a.silent {
 			a.r.tally.Inc()
 		}
 	}

@@ -1,11 +1,16 @@
 package nameserver_test
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver"
 )
 
 func query(name string, typ uint16) *dns.Msg {
@@ -68,5 +73,22 @@ func TestListenErrorsNameTheRemedy(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), listen) {
 			t.Errorf("%s: %v", listen, err)
 		}
+	}
+}
+
+func TestRemedies(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.EACCES:        "port 53 needs the capability CAP_NET_BIND_SERVICE",
+		syscall.EADDRINUSE:    "another program has port 53",
+		syscall.EADDRNOTAVAIL: "no interface of this machine has that address",
+		syscall.EINVAL:        "",
+	} {
+		got := nameserver.Remedy(&net.OpError{Op: "listen", Err: err}, 53)
+		if !errors.Is(got, err) || !strings.Contains(got.Error(), want) {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
+	if nameserver.Remedy(nil, 53) != nil {
+		t.Error("a remedy for nothing")
 	}
 }
