@@ -108,7 +108,7 @@ type accessLog struct {
 const accessRing = 4096 // lines
 
 func newAccessLog(w io.Writer, sample int, dropped func()) *accessLog {
-	l := &accessLog{ring: make(chan []byte, accessRing), sample: uint64(max(sample, 1)), dropped: dropped, quit: make(chan struct{}), done: make(chan struct{})} //nolint:gosec // not negative
+	l := &accessLog{ring: make(chan []byte, accessRing), sample: uint64(max(sample, 1)), dropped: dropped, quit: make(chan struct{}), done: make(chan struct{})}
 	go l.write(w)
 	return l
 }

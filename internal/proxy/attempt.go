@@ -33,7 +33,8 @@ type attempt struct {
 	phase  atomic.Int32
 	cancel context.CancelCauseFunc
 	limit  time.Time // for the first byte
-	timer  *time.Timer
+	clock  sync.Mutex
+	timer  *time.Timer // nil when the head is there
 
 	relay   sync.Mutex // guards passing 1xx on against the end of the attempt
 	ended   bool
@@ -109,14 +110,19 @@ func (x *exchange) attempt(c *choice) (*http.Response, *failure) {
 	x.attempts++
 	a.pace.started(a.start)
 	x.svc.enter(a)
-	a.timer = time.AfterFunc(stallAfter, a.tick)
+	a.startClock()
 	resp, err := x.p.sender.send(ctx, x.poolKey(c), x.outgoing(c), &a.trip)
-	a.timer.Stop()
+	a.stopClock()
 	x.svc.leave(a)
 	a.end()
+	if cause := context.Cause(ctx); err == nil && cause != nil { // called off at the instant the head arrived
+		resp.Body.Close()
+		err = cause
+	}
 	x.spent += time.Since(a.start)
 	x.note(a, err)
 	if err == nil {
+		x.svc.queue.connected(c)
 		a.pace.answered(time.Duration(a.firstByte.Load()-a.start.UnixNano()), time.Now())
 		return resp, nil
 	}
@@ -162,8 +168,26 @@ func (a *attempt) end() {
 	a.relay.Unlock()
 }
 
+func (a *attempt) startClock() {
+	a.clock.Lock()
+	defer a.clock.Unlock()
+	a.timer = time.AfterFunc(min(stallAfter, max(0, time.Until(a.limit))), a.tick)
+}
+
+func (a *attempt) stopClock() {
+	a.clock.Lock()
+	defer a.clock.Unlock()
+	a.timer.Stop()
+	a.timer = nil
+}
+
 // tick runs while the first byte is missing: is the time up, does the endpoint hang?
 func (a *attempt) tick() {
+	a.clock.Lock()
+	defer a.clock.Unlock()
+	if a.timer == nil {
+		return
+	}
 	now := time.Now()
 	if !now.Before(a.limit) {
 		a.cancel(errNoFirstByte)

@@ -70,7 +70,7 @@ func (x *exchange) run() {
 		}
 		x.settings = c.route.profile.Proxy
 		if !c.ok || x.svc.queue.mustWait(c, &x.ticket) {
-			if !x.hold(c) {
+			if !x.hold() {
 				return
 			}
 			continue
@@ -97,7 +97,7 @@ func idempotent(method string) bool {
 }
 
 // hold waits until the request may be sent; false: it was answered or nobody is there.
-func (x *exchange) hold(c *choice) bool {
+func (x *exchange) hold() bool {
 	now := time.Now()
 	if x.ticket.deadline.IsZero() {
 		x.ticket.deadline = now.Add(x.settings.Hold.MaxWait)
@@ -117,7 +117,7 @@ func (x *exchange) hold(c *choice) bool {
 	case holdFull:
 		x.answer(ReasonHoldFull, "too many requests are waiting for an endpoint already")
 	case holdTimeout:
-		c = x.svc.current()
+		c := x.svc.current()
 		if c.ok {
 			x.answer(ReasonUnreachable, "the active endpoint cannot be reached from here, and no other was agreed on in time")
 		} else {
@@ -233,7 +233,7 @@ func (x *exchange) match() bool {
 		x.answer(ReasonMethod, x.r.Method+" is not carried")
 		return false
 	}
-	t, _ := x.p.o.Hub.Load().Config(x.p.slot).(*table) //nolint:errcheck // nil before the first documents
+	t, _ := x.p.o.Hub.Load().Config(x.p.slot).(*table) // nil before the first documents
 	name := hostName(x.r.Host)
 	x.route = t.match(name)
 	if x.route == nil {

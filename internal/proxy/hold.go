@@ -83,6 +83,9 @@ func (q *queue) mustWait(c *choice, t *ticket) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.gate != nil && q.gate.trial == t {
+		return false // it goes on finding out
+	}
 	return q.waiting.Len() > 0 || (q.gate != nil && q.gate.holds(c))
 }
 
@@ -116,6 +119,9 @@ func (q *queue) enter(t *ticket, maxRequests int) bool {
 	others := len(q.perAddr) > 1 || (len(q.perAddr) == 1 && q.perAddr[t.addr] == 0)
 	if q.waiting.Len() >= maxRequests || (others && q.perAddr[t.addr] >= share) {
 		return false
+	}
+	if q.gate != nil && q.gate.trial == t {
+		q.gate.trial = nil
 	}
 	if t.seq == 0 {
 		q.seq++

@@ -60,6 +60,20 @@ func (r *record) note(i int, res holdResult) {
 	r.at[i], r.end[i] = time.Since(r.start), res
 }
 
+// of is what request i got and when.
+func (r *record) of(i int) (holdResult, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.end[i], r.at[i]
+}
+
+// served is who is through, in order.
+func (r *record) served() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.order)
+}
+
 func TestReleaseIsFirstInFirstOutAndRamped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, rec := newDesk(closed()), newRecord()
@@ -71,7 +85,7 @@ func TestReleaseIsFirstInFirstOutAndRamped(t *testing.T) {
 			synctest.Wait()
 		}
 		time.Sleep(50 * time.Millisecond)
-		if len(rec.order) != 0 {
+		if len(rec.served()) != 0 {
 			t.Fatal("released without a decision")
 		}
 		d.decide(open("us", 2))
@@ -83,12 +97,13 @@ func TestReleaseIsFirstInFirstOutAndRamped(t *testing.T) {
 		for _, s := range steps {
 			time.Sleep(time.Until(began.Add(s.after)))
 			synctest.Wait()
-			if got := len(rec.order); got != s.total {
+			if got := len(rec.served()); got != s.total {
 				t.Errorf("after %v: %d released, want %d", s.after, got, s.total)
 			}
 		}
 		for i := range 800 { // within one step the scheduler decides who notes first
-			if got, want := rec.at[i] > rec.at[0]+50*time.Millisecond, i >= 100; got != want {
+			_, first := rec.of(0)
+			if _, at := rec.of(i); (at > first+50*time.Millisecond) != (i >= 100) {
 				t.Fatalf("request %d left in the wrong step", i)
 			}
 		}
@@ -118,18 +133,18 @@ func TestBoundsOfTheQueue(t *testing.T) {
 		}
 		enter(4, b, context.Background())
 		enter(5, a, context.Background()) // now others wait: a quarter is its share
-		if rec.end[5] != holdFull || d.q.depth() != 5 {
-			t.Errorf("a greedy address got %q, depth %d", rec.end[5], d.q.depth())
+		if got, _ := rec.of(5); got != holdFull || d.q.depth() != 5 {
+			t.Errorf("a greedy address got %q, depth %d", got, d.q.depth())
 		}
 		cancel()
 		synctest.Wait()
-		if d.q.depth() != 1 || rec.end[0] != holdGone {
-			t.Errorf("who left is still in line: depth %d, %q", d.q.depth(), rec.end[0])
+		if got, _ := rec.of(0); d.q.depth() != 1 || got != holdGone {
+			t.Errorf("who left is still in line: depth %d, %q", d.q.depth(), got)
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if rec.end[4] != holdTimeout || rec.at[4] != 2*time.Second {
-			t.Errorf("%q after %v", rec.end[4], rec.at[4])
+		if got, at := rec.of(4); got != holdTimeout || at != 2*time.Second {
+			t.Errorf("%q after %v", got, at)
 		}
 		if d.q.busy.Load() {
 			t.Error("an empty queue is busy")
@@ -181,15 +196,17 @@ func TestOneTriesWhileTheEndpointIsUnreachable(t *testing.T) {
 		time.Sleep(400 * time.Millisecond)
 		synctest.Wait()
 		want := []string{"0@0", "0@10", "0@30", "0@70", "0@150", "0@310"}
+		d.mu.Lock()
 		if !slices.Equal(tries[:len(want)], want) {
 			t.Errorf("tries %v, want %v first", tries, want)
 		}
-		if len(rec.order) != 5 || rec.order[0] != 0 {
-			t.Errorf("served %v", rec.order)
+		d.mu.Unlock()
+		if got := rec.served(); len(got) != 5 || got[0] != 0 {
+			t.Errorf("served %v", got)
 		}
 		for i := range 5 {
-			if rec.end[i] != holdReleased || rec.at[i] != 310*time.Millisecond {
-				t.Errorf("request %d: %v at %v", i, rec.end[i], rec.at[i])
+			if got, at := rec.of(i); got != holdReleased || at != 310*time.Millisecond {
+				t.Errorf("request %d: %v at %v", i, got, at)
 			}
 		}
 		d.q.stop()
@@ -210,13 +227,37 @@ func TestTrialWithoutResultLetsTheNextTry(t *testing.T) {
 			rec.note(1, d.q.wait(context.Background(), tk, 10, time.Now()))
 		}()
 		synctest.Wait()
-		if len(rec.order) != 0 {
+		if len(rec.served()) != 0 {
 			t.Fatal("two try at the same time")
 		}
 		d.q.settled(first) // its client left
 		synctest.Wait()
-		if rec.end[1] != holdReleased {
+		if got, _ := rec.of(1); got != holdReleased {
 			t.Fatal("the next does not try")
+		}
+		d.q.stop()
+	})
+}
+
+// A trial that lost its connection tries again at once; it must not queue behind itself.
+func TestTrialGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := open("eu", 1)
+		d := newDesk(c)
+		tk := &ticket{deadline: time.Now().Add(time.Second)}
+		d.q.failed(c, tk, time.Second, time.Now())
+		d.q.wait(context.Background(), tk, 10, time.Now())
+		if d.q.mustWait(c, tk) { // just released
+			t.Error("a released request is held")
+		}
+		if d.q.mustWait(c, tk) {
+			t.Error("the trial is held")
+		}
+		if other := (&ticket{}); !d.q.mustWait(c, other) {
+			t.Error("somebody else passes beside the trial")
+		}
+		if res := d.q.wait(context.Background(), tk, 10, time.Now()); res != holdReleased {
+			t.Errorf("a trial that waits again: %v", res)
 		}
 		d.q.stop()
 	})

@@ -54,7 +54,7 @@ type Proxy struct {
 	running  sync.WaitGroup
 	stop     chan struct{}
 	stopOnce sync.Once
-	started  bool
+	closing  atomic.Bool // tunnels end
 }
 
 // New registers with the hub and opens the listeners; nothing is accepted before Start. It must be called before the
@@ -88,7 +88,6 @@ func New(o Options) (*Proxy, error) {
 
 // Start begins to accept. It is called once.
 func (p *Proxy) Start() {
-	p.started = true
 	p.running.Go(p.watch)
 	for _, f := range p.fronts {
 		p.running.Go(func() { f.serve(p.o.Logger) })
@@ -122,6 +121,7 @@ func (p *Proxy) close(ctx context.Context) error {
 		wg.Go(func() { errs[i] = f.shutdown(ctx) })
 	}
 	wg.Wait()
+	p.closing.Store(true)
 	p.services.Range(func(_, v any) bool {
 		v.(*service).closeTunnels() //nolint:errcheck // only services are stored
 		return true
@@ -159,7 +159,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer p.metrics.inflight.Dec()
 	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), from: whoAsks(r, p.o.TrustedProxies)}
 	x.line.Time, x.line.Node = time.Now(), p.o.NodeName
-	x.line.Listener, _ = r.Context().Value(listenerKey{}).(string) //nolint:errcheck // "" in tests without a listener
+	x.line.Listener, _ = r.Context().Value(listenerKey{}).(string)
 	defer x.finish()
 	x.run()
 }
@@ -180,6 +180,7 @@ func (x *exchange) finish() {
 	if x.cancel != nil {
 		x.cancel(nil)
 	}
+	x.forgetBody()
 	x.account()
 	if fault != nil {
 		panic(fault) // net/http breaks the connection, which is what the client must see

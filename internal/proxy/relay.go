@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -12,18 +13,22 @@ import (
 // flushAfter is how long a byte of known-length response may wait for company. Others are flushed at once.
 const flushAfter = 5 * time.Millisecond
 
-// maxDiscard is the length of a request body that is read and thrown away to keep the client's connection.
-const maxDiscard = 64 << 10
+// How much of a request body is read and thrown away to keep the client's connection, and for how long.
+const (
+	maxDiscard  = 64 << 10
+	discardTime = 2 * time.Second
+)
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 // informational passes a 1xx on.
 func (x *exchange) informational(code int, fields http.Header) {
+	if !x.r.ProtoAtLeast(1, 1) {
+		return // HTTP/1.0 knows none
+	}
 	h := x.w.Header()
 	clear(h)
-	for k, v := range fields {
-		h[k] = v
-	}
+	maps.Copy(h, fields)
 	stripHopByHop(h)
 	x.w.WriteHeader(code)
 	clear(h)
@@ -45,7 +50,7 @@ func (x *exchange) relay(resp *http.Response, c *choice) {
 	x.head(resp)
 	x.headPassed = true
 	out := &flusher{w: x.w, rc: x.rc, now: resp.ContentLength < 0}
-	err, fromOrigin := x.copy(out, resp.Body)
+	fromOrigin, err := x.copy(out, resp.Body)
 	out.stop(err != nil)
 	switch {
 	case err == nil:
@@ -65,9 +70,7 @@ func (x *exchange) head(resp *http.Response) {
 	h := x.w.Header()
 	clear(h)
 	stripHopByHop(resp.Header)
-	for k, v := range resp.Header {
-		h[k] = v
-	}
+	maps.Copy(h, resp.Header)
 	for _, own := range []string{"Date", "Content-Type"} {
 		if _, ok := h[own]; !ok {
 			h[own] = nil
@@ -84,10 +87,24 @@ func (x *exchange) head(resp *http.Response) {
 // closeIfPending ends the client's connection after an answer that came before the request body: a client that waits
 // for its 100, or that still has much to send, must not keep us waiting for the rest.
 func (x *exchange) closeIfPending(h http.Header) {
-	n := x.r.ContentLength
-	if x.r.ProtoMajor == 1 && !x.body.done(n) && (n < 0 || n > maxDiscard || x.r.Header.Get("Expect") != "") {
+	if n := x.r.ContentLength; x.pending() && (n < 0 || n > maxDiscard || x.r.Header.Get("Expect") != "") {
 		h.Set("Connection", "close")
 	}
+}
+
+// pending reports that net/http will read what is left of the request body when we are done.
+func (x *exchange) pending() bool { return x.r.ProtoMajor == 1 && !x.body.done(x.r.ContentLength) }
+
+// forgetBody bounds that reading: not at all before a close, else discardTime.
+func (x *exchange) forgetBody() {
+	if !x.pending() || x.line.Upgrade != "" {
+		return
+	}
+	limit := time.Now().Add(discardTime)
+	if x.w.Header().Get("Connection") == "close" {
+		limit = time.Unix(1, 0)
+	}
+	_ = x.rc.SetReadDeadline(limit) // only a broken connection has no deadline, and it needs none
 }
 
 // debugHeaders tells the client what was decided, when the profile wants that.
@@ -119,22 +136,22 @@ func (x *exchange) trailers(resp *http.Response) {
 }
 
 // copy moves the body as it comes. fromOrigin tells whose fault an error is.
-func (x *exchange) copy(out *flusher, body io.Reader) (err error, fromOrigin bool) { //nolint:revive,staticcheck // the error is the result, the flag explains it
+func (x *exchange) copy(out *flusher, body io.Reader) (fromOrigin bool, err error) {
 	p := buffers.Get().(*[]byte) //nolint:errcheck // only buffers are in the pool
 	defer buffers.Put(p)
 	for {
 		n, rerr := body.Read(*p)
 		if n > 0 {
 			if _, err := out.Write((*p)[:n]); err != nil {
-				return err, false
+				return false, err
 			}
 			x.line.BytesOut += int64(n)
 		}
 		if errors.Is(rerr, io.EOF) {
-			return nil, false
+			return false, nil
 		}
 		if rerr != nil {
-			return rerr, true
+			return true, rerr
 		}
 		out.written()
 	}

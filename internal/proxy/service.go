@@ -34,7 +34,7 @@ func (p *Proxy) service(name string) *service {
 // current is where this profile's requests may go now, never nil.
 func (s *service) current() *choice {
 	snap := s.p.o.Hub.Load()
-	t, _ := snap.Config(s.p.slot).(*table) //nolint:errcheck // nil before the first documents
+	t, _ := snap.Config(s.p.slot).(*table) // nil before the first documents
 	if t != nil {
 		if r := t.byName[s.name]; r != nil && r.profile.Proxy != nil {
 			return choiceOf(snap, s.p.slot, r)
@@ -124,7 +124,7 @@ func (p *Proxy) watch() {
 	var known *table
 	for {
 		snap := p.o.Hub.Load()
-		t, _ := snap.Config(p.slot).(*table) //nolint:errcheck // nil before the first documents
+		t, _ := snap.Config(p.slot).(*table) // nil before the first documents
 		p.services.Range(func(_, v any) bool {
 			s := v.(*service) //nolint:errcheck // only services are stored
 			s.follow(s.current())

@@ -168,7 +168,7 @@ func TestOriginTLS(t *testing.T) {
 	files, pool := issue(t, "a.example")
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sni <- r.TLS.ServerName
-		io.WriteString(w, r.Proto)
+		_, _ = io.WriteString(w, r.Proto)
 	}))
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
@@ -207,7 +207,7 @@ func TestDrain(t *testing.T) {
 	r := behind(t, func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
 		<-leave
-		w.Write(bytes.Repeat([]byte("x"), 10))
+		_, _ = w.Write(bytes.Repeat([]byte("x"), 10))
 	}, nil)
 	got := make(chan answer, 1)
 	go func() { got <- r.must("GET", "/", nil) }()

@@ -49,7 +49,7 @@ func raw(t *testing.T, addr, request string) string {
 }
 
 func TestTargetIsPassedOnUnchanged(t *testing.T) {
-	r := behind(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RequestURI) }, nil)
+	r := behind(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI) }, nil)
 	for _, target := range []string{
 		"/", "/a%2fb", "/a%2Fb%20c", "//double//slash", "//double?x", "//d%2f?", "/../up/./x", "/a;p=1;q", "/?", "/?a=b&&c", "/a?b?c",
 		"/%41%zz"[:4], "/{braces}|pipe", "/a+b@c:d", "/\"quoted\"", "/^`", "/q?%zz;%00", "/é",
@@ -113,7 +113,7 @@ func TestResponseIsTheOrigins(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				io.WriteString(c, answer)
+				_, _ = io.WriteString(c, answer)
 				c.Close()
 			}, nil)
 			method := "GET"
@@ -148,25 +148,26 @@ func TestContinueAndEarlyAnswer(t *testing.T) {
 			w.WriteHeader(http.StatusExpectationFailed)
 			return
 		}
-		io.Copy(w, r.Body)
+		_, _ = io.Copy(w, r.Body)
 	}, nil)
 	c, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
 	br := bufio.NewReader(c)
-	io.WriteString(c, "POST /yes HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	_, _ = io.WriteString(c, "POST /yes HTTP/1.1\r\nHost: a.example\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
 	if l, err := br.ReadString('\n'); err != nil || !strings.HasPrefix(l, "HTTP/1.1 100") {
 		t.Fatal(l, err)
 	}
-	br.ReadString('\n')
-	io.WriteString(c, "hi")
+	_, _ = br.ReadString('\n')
+	_, _ = io.WriteString(c, "hi")
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer resp.Body.Close()
 	if b, _ := io.ReadAll(resp.Body); string(b) != "hi" {
 		t.Errorf("got %q", b)
 	}
@@ -188,7 +189,7 @@ func TestRequestTrailersAndLongBodies(t *testing.T) {
 	if a := r.must("PUT", "/", strings.NewReader(strings.Repeat("x", 3<<20))); a.body != fmt.Sprint(3<<20) {
 		t.Errorf("%s", a.body)
 	}
-	if l := r.lines(2); l[0]["replay"] != "yes" || l[1]["replay"] != "no" || l[1]["bytes_in"].(float64) != 3<<20 {
+	if l := r.lines(2); l[0]["replay"] != "yes" || l[1]["replay"] != "no" || l[1]["bytes_in"] != float64(3<<20) {
 		t.Errorf("log %v", l)
 	}
 }
@@ -202,8 +203,8 @@ func TestStreamsAsItComes(t *testing.T) {
 				w.Header().Set("Content-Length", length)
 			}
 			for range 2 {
-				io.WriteString(w, "tick")
-				http.NewResponseController(w).Flush()
+				_, _ = io.WriteString(w, "tick")
+				_ = http.NewResponseController(w).Flush()
 				<-next
 			}
 		}, nil)

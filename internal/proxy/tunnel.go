@@ -103,7 +103,7 @@ func (t *tunnel) pipe(dst io.Writer, src io.Reader) (n int64) {
 			n += int64(r)
 		}
 		if err != nil {
-			if err != io.EOF { //nolint:errorlint // Read returns the bare io.EOF
+			if err != io.EOF {
 				t.close()
 			}
 			return n
@@ -158,6 +158,9 @@ func (s *service) addTunnel(t *tunnel) {
 	s.tunnels[t] = struct{}{}
 	s.mu.Unlock()
 	s.p.metrics.tunnels.WithLabelValues(s.name).Inc()
+	if s.p.closing.Load() {
+		t.close()
+	}
 	if c := s.current(); c.ok && c.dest != t.dest { // switched between the send and now
 		t.cutAfter(0)
 	}

@@ -18,13 +18,14 @@ func upgraded(t *testing.T, r *rig) (net.Conn, *bufio.Reader) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(5 * time.Second))
-	io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly")
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_, _ = io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly")
 	br := bufio.NewReader(c)
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	resp.Body.Close()
 	if resp.StatusCode != 101 || resp.Header.Get("Upgrade") != "websocket" || resp.Header.Get("Sec-WebSocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatal(resp.Status, resp.Header)
 	}
@@ -55,9 +56,9 @@ func echo(t *testing.T) http.HandlerFunc {
 			return
 		}
 		defer c.Close()
-		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
-		io.Copy(c, rw)
-		io.WriteString(c, "bye")
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+		_, _ = io.Copy(c, rw)
+		_, _ = io.WriteString(c, "bye")
 	}
 }
 
@@ -65,7 +66,7 @@ func TestWebsocketEchoAndHalfClose(t *testing.T) {
 	r := behind(t, echo(t), nil)
 	c, br := upgraded(t, r)
 	big := strings.Repeat("0123456789", 50_000)
-	go io.WriteString(c, big)
+	go func() { _, _ = io.WriteString(c, big) }()
 	if got := read(t, br, len(big)); got != big {
 		t.Fatal("the echo differs")
 	}
@@ -108,7 +109,7 @@ func TestUpgradeRefusedAndForeign(t *testing.T) {
 			return
 		}
 		c, _, _ := http.NewResponseController(w).Hijack()
-		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		c.Close()
 	}, nil)
 	got := raw(t, r.addr, "GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n\r\n")

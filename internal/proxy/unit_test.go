@@ -58,7 +58,7 @@ func TestClassify(t *testing.T) {
 func TestBodyIsReplayedUpToItsBuffer(t *testing.T) {
 	b := &replay{src: iotest.OneByteReader(strings.NewReader("hello world")), max: 20}
 	first := b.attempt()
-	io.ReadFull(first, make([]byte, 5))
+	_, _ = io.ReadFull(first, make([]byte, 5))
 	first.Close()
 	if _, err := first.Read(make([]byte, 1)); err == nil {
 		t.Error("an abandoned attempt still reads")
@@ -86,8 +86,8 @@ func TestAbandonedReadKeepsItsBytes(t *testing.T) {
 	b := &replay{src: pr, max: 100}
 	old := b.attempt()
 	var wg sync.WaitGroup
-	wg.Go(func() { old.Read(make([]byte, 10)) }) // blocked in the client's socket when the attempt is given up
-	wg.Go(func() { io.WriteString(pw, "ab"); io.WriteString(pw, "cd"); pw.Close() })
+	wg.Go(func() { _, _ = old.Read(make([]byte, 10)) }) // blocked in the client's socket when the attempt is given up
+	wg.Go(func() { _, _ = io.WriteString(pw, "ab"); _, _ = io.WriteString(pw, "cd"); _ = pw.Close() })
 	if got, err := io.ReadAll(b.attempt()); string(got) != "abcd" || err != nil {
 		t.Errorf("%q %v", got, err)
 	}
@@ -108,7 +108,9 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%d repeats for 200 exchanges at 20 %%, want 40", n)
 	}
 	now = now.Add(time.Second)
-	for n = 0; b.allow(now, 20); n++ {
+	n = 0
+	for b.allow(now, 20) {
+		n++
 	}
 	if n != budgetFloor {
 		t.Errorf("%d repeats in the next second, want the floor of %d", n, budgetFloor)
