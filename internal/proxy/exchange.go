@@ -38,6 +38,7 @@ type exchange struct {
 	attempts   int
 	repeats    int // attempts that count against retry.attempts
 	unsent     int
+	pauses     int
 	fresh      bool   // the next attempt takes a connection of its own
 	freshDone  string // endpoint whose fresh connection was used
 	moved      bool
@@ -98,6 +99,46 @@ func idempotent(method string) bool {
 
 // hold waits until the request may be sent; false: it was answered or nobody is there.
 func (x *exchange) hold() bool {
+	return x.waitBy(func(now time.Time) holdResult {
+		return x.svc.queue.wait(x.r.Context(), &x.ticket, x.settings.Hold.MaxRequests, now)
+	})
+}
+
+// pause waits alone for another decision or for some time: a handshake that fails for this request's host name says
+// nothing about the others, so they must not wait behind it.
+func (x *exchange) pause(c *choice) bool {
+	x.pauses++
+	limit := min(trialMax, trialFirst<<min(x.pauses-1, 10))
+	return x.waitBy(func(now time.Time) holdResult {
+		until := x.ticket.deadline
+		if left := until.Sub(now); left <= 0 {
+			return holdTimeout
+		} else if left < limit {
+			limit = left
+		}
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		for {
+			replaced := x.p.o.Hub.Load().Replaced()
+			if now := x.svc.current(); now.dest != c.dest || now.epoch != c.epoch {
+				return holdReleased
+			}
+			select {
+			case <-replaced:
+			case <-timer.C:
+				if !time.Now().Before(until) {
+					return holdTimeout
+				}
+				return holdReleased
+			case <-x.r.Context().Done():
+				return holdGone
+			}
+		}
+	})
+}
+
+// waitBy accounts for one wait and answers when it was in vain.
+func (x *exchange) waitBy(wait func(now time.Time) holdResult) bool {
 	now := time.Now()
 	if x.ticket.deadline.IsZero() {
 		x.ticket.deadline = now.Add(x.settings.Hold.MaxWait)
@@ -105,7 +146,7 @@ func (x *exchange) hold() bool {
 	}
 	held := x.p.metrics.held.WithLabelValues(x.svc.name)
 	held.Inc()
-	result := x.svc.queue.wait(x.r.Context(), &x.ticket, x.settings.Hold.MaxRequests, now)
+	result := wait(now)
 	held.Dec()
 	x.held += time.Since(now)
 	x.p.metrics.holds.WithLabelValues(x.svc.name, string(result)).Inc()
@@ -182,6 +223,10 @@ func (x *exchange) waitForEndpoint(c *choice, why Reason) bool {
 	if x.settings.Retry.Attempts == 0 || x.settings.Hold.MaxWait <= 0 {
 		x.answer(why, "the origin cannot be reached, and this profile neither retries nor holds")
 		return false
+	}
+	if why == ReasonOriginTLS {
+		x.svc.queue.settled(&x.ticket)
+		return x.pause(c)
 	}
 	limit := max(x.settings.Timeouts.Connect, trialFirst)
 	x.svc.queue.failed(c, &x.ticket, limit, time.Now())

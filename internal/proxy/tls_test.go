@@ -164,7 +164,7 @@ func TestLoadCertificatesNamesEveryFile(t *testing.T) {
 }
 
 func TestOriginTLS(t *testing.T) {
-	sni := make(chan string, 10)
+	sni := make(chan string, 100)
 	files, pool := issue(t, "a.example")
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sni <- r.TLS.ServerName
@@ -195,6 +195,23 @@ func TestOriginTLS(t *testing.T) {
 	if k := r.kinds(); len(k) == 0 || k[0] != "eu tls" {
 		t.Errorf("signals %v", k)
 	}
+	r.profile.Proxy.Hold.MaxWait = 5 * time.Second
+	bad := make(chan answer, 1)
+	go func() { bad <- r.must("GET", "/", nil, "Host", "x.w.example") }()
+	r.eventually("the bad name waits", func() bool { return r.metric("jurymast_proxy_held") == 1 })
+	start := time.Now()
+	for range 20 { // while the others pass
+		if a := r.must("GET", "/", nil, "Connection", "close"); a.StatusCode != 200 {
+			t.Errorf("%s %s", a.Status, a.body)
+		}
+	}
+	if time.Since(start) > 2*time.Second {
+		t.Errorf("good requests waited behind a bad name: %v", time.Since(start))
+	}
+	r.activate(1)
+	if a := <-bad; a.body != "us" {
+		t.Errorf("%s %s", a.Status, a.body)
+	}
 	r.profile.Proxy.Retry.Attempts = 0
 	r.documents(r.profile)
 	if a := r.must("GET", "/", nil, "Host", "x.w.example"); a.StatusCode != 502 || a.reason(t) != "US" {
@@ -222,8 +239,8 @@ func TestDrain(t *testing.T) {
 		return err != nil
 	})
 	select {
-	case <-closed:
-		t.Fatal("closed under a running request")
+	case err := <-closed:
+		t.Fatal("closed under a running request", err)
 	default:
 	}
 	close(leave)

@@ -35,6 +35,17 @@ func upgraded(t *testing.T, r *rig) (net.Conn, *bufio.Reader) {
 	return c, br
 }
 
+func halfClosed(t *testing.T, c net.Conn) {
+	t.Helper()
+	tcp, ok := c.(*net.TCPConn)
+	if !ok {
+		t.Fatalf("%T has no half-close", c)
+	}
+	if err := tcp.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func read(t *testing.T, r io.Reader, n int) string {
 	t.Helper()
 	b := make([]byte, n)
@@ -73,12 +84,12 @@ func TestWebsocketEchoAndHalfClose(t *testing.T) {
 	if r.metric("jurymast_proxy_tunnels") != 1 {
 		t.Error("the tunnel is not counted")
 	}
-	c.(*net.TCPConn).CloseWrite()
+	halfClosed(t, c)
 	if rest, err := io.ReadAll(br); err != nil || string(rest) != "bye" {
 		t.Fatalf("after the half-close: %q %v", rest, err)
 	}
 	l := r.lines(1)[0]
-	if l["reason"] != "OK" || l["status"].(float64) != 101 || l["upgrade"] != "websocket" || l["tunnel_in"].(float64) != float64(len(big)+5) {
+	if l["reason"] != "OK" || l["status"] != 101.0 || l["upgrade"] != "websocket" || l["tunnel_in"] != float64(len(big)+5) {
 		t.Errorf("log %v", l)
 	}
 	if r.metric("jurymast_proxy_tunnels") != 0 {
