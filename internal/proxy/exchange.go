@@ -65,7 +65,7 @@ func (x *exchange) run() {
 	}
 	for {
 		c := x.svc.current()
-		if c.route == nil {
+		if c.gone {
 			x.answer(c.reason, c.why)
 			return
 		}

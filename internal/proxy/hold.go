@@ -178,6 +178,8 @@ func (q *queue) pump() {
 		q.openGate()
 	}
 	switch {
+	case c.gone:
+		q.releaseAll()
 	case !c.ok:
 		q.step = 0
 	case q.gate != nil:
@@ -225,6 +227,13 @@ func (q *queue) release() {
 	for q.left > 0 && q.waiting.Len() > 0 {
 		q.let(q.waiting.Front().Value.(*ticket)) //nolint:errcheck // only tickets are in the list
 		q.left--
+	}
+}
+
+// releaseAll lets everybody learn that waiting is in vain.
+func (q *queue) releaseAll() {
+	for e := q.waiting.Front(); e != nil; e = q.waiting.Front() {
+		q.let(e.Value.(*ticket)) //nolint:errcheck // only tickets are in the list
 	}
 }
 

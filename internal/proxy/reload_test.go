@@ -18,6 +18,7 @@ func TestReloadUnderWaitingRequests(t *testing.T) {
 	r := newRig(t, nil)
 	r.must("GET", "/", nil) // leaves series and a pooled connection
 	r.publish(func(v *healthView) { v.Ready = false })
+	start := time.Now()
 	held := make(chan answer, 1)
 	go func() { held <- r.must("GET", "/", nil) }()
 	r.eventually("held", func() bool { return r.metric("jurymast_proxy_held") == 1 })
@@ -26,6 +27,9 @@ func TestReloadUnderWaitingRequests(t *testing.T) {
 	r.documents(other)
 	if a := <-held; a.StatusCode != 404 || a.reason(t) != "PR" {
 		t.Errorf("the profile is gone: %s %s", a.Status, a.body)
+	}
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it waited %v for a profile that is gone", took)
 	}
 	if a := r.must("GET", "/", nil, "Host", "b.example"); a.body != "us" {
 		t.Errorf("%s", a.body)

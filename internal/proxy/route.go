@@ -46,6 +46,7 @@ type choice struct {
 	route    *route
 	view     *health.View
 	ok       bool
+	gone     bool // the profile is not carried any more: nobody needs to wait
 	endpoint string
 	dest     destination
 	epoch    uint64

@@ -40,7 +40,7 @@ func (s *service) current() *choice {
 			return choiceOf(snap, s.p.slot, r)
 		}
 	}
-	return &choice{why: "the profile is not served any more", reason: ReasonNoProfile}
+	return &choice{gone: true, why: "the profile is not served any more", reason: ReasonNoProfile}
 }
 
 func (s *service) pace(endpoint string) *pace {
