@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"jurymast/internal/health"
+	"jurymast/internal/snapshot"
+)
+
+// Bounds of a connection.
+const (
+	maxBody       = 16 << 20
+	headerTimeout = 10 * time.Second
+	readTimeout   = time.Minute
+	writeTimeout  = 2 * time.Minute
+	idleTimeout   = 2 * time.Minute
+	storeTimeout  = 10 * time.Second // one write to the store
+)
+
+// DocumentStore holds the shared documents. Kinds are profiles and zones. Its errors are the typed ones of this
+// package; ifMatch is "" (whatever is there), an entity tag, "*" (it must exist) or IfAbsent.
+type DocumentStore interface {
+	List() []Document
+	Put(ctx context.Context, kind, name string, source []byte, ifMatch, by string) (d Document, created bool, err error)
+	Delete(ctx context.Context, kind, name, ifMatch, by string) error
+	// Apply takes a whole configuration file, YAML or JSON, checked here; its node section is not for the store.
+	Apply(ctx context.Context, data []byte, by string) (ApplyResult, error)
+}
+
+// IfAbsent is the ifMatch of If-None-Match: *: the document must not exist yet.
+const IfAbsent = "!*"
+
+// OrderStore keeps the operators' orders. Orders returns those of a profile, "" for all; expired ones may be among
+// them.
+type OrderStore interface {
+	Place(ctx context.Context, orders ...health.Override) error
+	End(ctx context.Context, by, note string, orders ...health.Override) error
+	Orders(profile string) []health.Override
+}
+
+// Journal tells what happened. Read returns the newest entries, oldest first, at most limit (0: all at hand).
+// Subscribe returns what happens from then on; its channel is closed when the reader is too slow or ctx ends.
+type Journal interface {
+	Read(limit int, match func(*health.Entry) bool) []health.Entry
+	Subscribe(ctx context.Context) <-chan health.Entry
+}
+
+// Options of a Server. Hub, Node, Documents, Orders and Journal are required.
+type Options struct {
+	Socket string // path of the unix socket; "": none
+	Listen string // host:port on loopback; "": none
+
+	Hub       *snapshot.Hub
+	Node      func() NodeStatus
+	Documents DocumentStore
+	Orders    OrderStore
+	Journal   Journal
+	Explain   func(ctx context.Context, name, qtype string, client netip.Addr) (Explanation, error)
+	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
+	Ready     func() (bool, []string) // nil: as Node says
+	Metrics   http.Handler            // nil: 404
+	Logger    *slog.Logger            // nil: silent
+	Version   string
+}
+
+// Server is the API of one node.
+type Server struct {
+	o        Options
+	log      *slog.Logger
+	http     *http.Server
+	live     context.Context // ends with Close: streams end with it
+	end      context.CancelFunc
+	serving  sync.WaitGroup
+	ordering chan struct{} // one order at a time: the guard must see the one before
+	streams  chan struct{} // one token per open event stream
+
+	mu        sync.Mutex
+	listeners []net.Listener
+}
+
+// New makes a server; nothing is opened yet.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Metrics == nil {
+		o.Metrics = http.NotFoundHandler()
+	}
+	if o.Ready == nil {
+		o.Ready = func() (bool, []string) { n := o.Node(); return n.Ready, n.WaitingFor }
+	}
+	s := &Server{o: o, log: o.Logger, ordering: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams)}
+	s.live, s.end = context.WithCancel(context.Background())
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return s.live },
+		ConnContext:       withPeer,
+	}
+	return s
+}
+
+// Addrs are the open sockets, the unix socket first.
+func (s *Server) Addrs() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]net.Addr, len(s.listeners))
+	for i, l := range s.listeners {
+		out[i] = l.Addr()
+	}
+	return out
+}
+
+// Serve answers on every open socket, in the background, until Close.
+func (s *Server) Serve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		s.serving.Go(func() {
+			if err := s.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("api: a listener failed", "address", l.Addr().String(), "error", err)
+			}
+		})
+	}
+}
+
+// Run serves until ctx ends, then closes within five seconds.
+func (s *Server) Run(ctx context.Context) error {
+	s.Serve()
+	<-ctx.Done()
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return s.Close(bounded)
+}
+
+// Close ends the streams, lets running requests finish until ctx ends, then cuts them off. It may be called again.
+func (s *Server) Close(ctx context.Context) error {
+	s.end()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	s.mu.Lock()
+	for _, l := range s.listeners { // those that never served
+		_ = l.Close()
+	}
+	s.listeners = nil
+	s.mu.Unlock()
+	s.serving.Wait()
+	return err
+}
+
+// document finds a stored document.
+func (s *Server) document(kind, name string) (*Document, bool) {
+	list := s.o.Documents.List()
+	i := slices.IndexFunc(list, func(d Document) bool { return d.Kind == kind && d.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &list[i], true
+}
+
+// view of a profile this node uses, or nil.
+func (s *Server) view(name string) *health.View {
+	snap := s.o.Hub.Load()
+	return viewAt(snap, snap.Index(name))
+}
