@@ -66,7 +66,7 @@ type eventsInput struct {
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, in *eventsInput) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := &follower{w: w, rc: http.NewResponseController(w), profile: in.Profile, told: map[string]toldStatus{}}
+	f := &follower{w: w, rc: http.NewResponseController(w), profile: in.Profile, told: map[string]toldStatus{}, missed: map[string]bool{}}
 	if err := f.rc.SetReadDeadline(time.Time{}); err != nil { // the server's read timeout would end the stream
 		s.log.WarnContext(ctx, "event stream without a read deadline", "error", err)
 	}
@@ -121,7 +121,7 @@ type follower struct {
 	profile string
 	told    map[string]toldStatus
 	last    *snapshot.Snapshot
-	lastID  string
+	missed  map[string]bool // entries told from the history: the subscription may hold them too
 }
 
 type toldStatus struct {
@@ -129,20 +129,24 @@ type toldStatus struct {
 	material []byte
 }
 
-// start tells the state, then the entries the reader has missed.
+// start tells the state, then the entries the reader has missed. A reader that has seen none is told where it stands,
+// so that it can come back even if nothing happens until then.
 func (f *follower) start(s *Server, lastID string) error {
-	f.lastID = lastID
-	if err := f.write([]byte("retry: 2000\n\n")); err != nil {
+	head := "retry: 2000\n"
+	if newest := s.o.Journal.Read(1, nil); lastID == "" && len(newest) > 0 {
+		head += "id: " + newest[0].ID + "\n"
+	}
+	if err := f.write([]byte(head + "\n")); err != nil {
 		return err
 	}
-	f.last = s.o.Hub.Load()
-	if err := f.changes(f.last); err != nil || lastID == "" {
+	if err := f.changes(s.o.Hub.Load()); err != nil || lastID == "" {
 		return err
 	}
 	for _, e := range s.o.Journal.Read(0, func(e *health.Entry) bool { return e.ID > lastID }) {
 		if err := f.entry(&e); err != nil {
 			return err
 		}
+		f.missed[e.ID] = true
 	}
 	return nil
 }
@@ -202,13 +206,10 @@ func material(s ProfileStatus) []byte {
 	return text
 }
 
-// entry tells a journal entry, each once: subscription and history overlap.
+// entry tells a journal entry, each once.
 func (f *follower) entry(e *health.Entry) error {
-	if f.profile != "" && e.Profile != f.profile || e.ID != "" && e.ID <= f.lastID {
+	if f.profile != "" && e.Profile != f.profile || f.missed[e.ID] {
 		return nil
-	}
-	if e.ID != "" {
-		f.lastID = e.ID
 	}
 	return f.event("entry", e.ID, e)
 }

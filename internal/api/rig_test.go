@@ -368,3 +368,7 @@ func (j *journal) count() int {
 	defer j.mu.Unlock()
 	return len(j.readers)
 }
+
+func viewsProfiles(t *testing.T) []*profile.Profile {
+	return []*profile.Profile{decoded(t, integration)}
+}
