@@ -32,6 +32,9 @@ type Cluster struct {
 	o   Options
 	out outbox
 
+	changing chan struct{} // holds a token while documents are changed: one change at a time
+	attempts uint64        // guarded by changing
+
 	mu       sync.Mutex // guards what follows and the order of events
 	st       state
 	session  *session
@@ -66,7 +69,7 @@ func New(o Options) *Cluster {
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 2 * time.Second
 	}
-	c := &Cluster{o: o, st: newState()}
+	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1)}
 	c.out.init()
 	return c
 }
@@ -74,8 +77,10 @@ func New(o Options) *Cluster {
 // Run keeps the node in session until ctx ends, then hands its lease back, bounded by one second. It only returns
 // early with ErrFormat: trying again would not help.
 func (c *Cluster) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var writers sync.WaitGroup
 	defer writers.Wait()
+	defer cancel()
 	for range decisionWriters {
 		writers.Go(func() { c.writeDecisions(ctx) })
 	}
@@ -102,7 +107,6 @@ func (c *Cluster) Run(ctx context.Context) error {
 func (c *Cluster) runSession(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer c.leave()
 	setup, done := context.WithTimeout(ctx, 10*time.Second)
 	defer done()
 	if err := c.checkMeta(setup); err != nil {
@@ -118,6 +122,7 @@ func (c *Cluster) runSession(ctx context.Context) error {
 	}
 	s.lease = lease
 	defer c.handBack(lease)
+	defer c.leave() // first stop believing, then hand back: the other way round there were two leaders for a second
 	if err := c.register(setup, lease.ID()); err != nil {
 		return err
 	}
@@ -225,7 +230,8 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 	renewed := make(chan error, 1)
 	tick := time.NewTicker(c.o.Renew)
 	defer tick.Stop()
-	expire := time.NewTimer(time.Until(s.sent.Add(c.o.Lease)))
+	believe := c.o.Lease - c.o.Lease/10 // stop before the store does
+	expire := time.NewTimer(time.Until(s.sent.Add(believe)))
 	defer expire.Stop()
 	busy := false
 	var sent time.Time
@@ -255,10 +261,10 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 			}
 			if err == nil {
 				s.sent = sent
-				expire.Reset(time.Until(sent.Add(c.o.Lease)))
+				expire.Reset(time.Until(sent.Add(believe)))
 			}
 		case <-expire.C:
-			return fmt.Errorf("%w: no renewal succeeded for %v", store.ErrLeaseLost, c.o.Lease)
+			return fmt.Errorf("%w: no renewal succeeded for %v", store.ErrLeaseLost, believe)
 		}
 	}
 }

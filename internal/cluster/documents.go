@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -51,11 +52,15 @@ func (s *DocumentSet) Find(kind profile.Kind, name string) *Record {
 // currentRecord is what the one flipping write says.
 type currentRecord struct {
 	Generation uint64    `json:"generation"`
+	Stage      string    `json:"stage"` // folder of its documents
 	Count      int       `json:"count"`
 	At         time.Time `json:"at"`
 	By         string    `json:"by"`
 	rev        int64
 }
+
+// changeTries is how often a change is made anew on top of somebody else's.
+const changeTries = 20
 
 // ErrConflict: somebody else changed the documents meanwhile.
 var ErrConflict = errors.New("documents changed meanwhile")
@@ -80,20 +85,29 @@ func (s *state) applyDocument(e *store.Event) {
 	s.staged[e.Key] = r
 }
 
-// flip makes the staged documents of the current generation the documents.
+// flip makes the staged documents that current names the documents.
 func (s *state) flip() {
-	prefix := keyGeneration(s.current.Generation)
 	docs := make(map[string]Record, s.current.Count)
 	for key, r := range s.staged {
-		tail, ok := rest(key, prefix)
-		if ok && tail == r.key() {
+		if tail, ok := rest(key, s.current.Stage); ok && tail == r.key() {
 			docs[tail] = r
-		}
-		if key < prefix {
-			delete(s.staged, key)
 		}
 	}
 	s.docs = docs
+}
+
+// leftovers are the stage folders of this and earlier generations that neither current nor keep names.
+func (s *state) leftovers(keep string) []string {
+	found := map[string]bool{}
+	for key := range s.staged {
+		tail, _ := rest(key, inDocs)
+		folder, _, ok := strings.Cut(tail, "/")
+		stage := inDocs + folder + "/"
+		if ok && stage != s.current.Stage && stage != keep && stage < s.current.Stage {
+			found[stage] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 func (s *state) set() DocumentSet {
@@ -116,7 +130,13 @@ func (c *Cluster) Documents() DocumentSet {
 // and returns the wanted one; it may be called again when somebody else was faster. An unchanged set writes nothing.
 // It returns the generation that holds afterwards.
 func (c *Cluster) Change(ctx context.Context, edit func(DocumentSet) ([]Record, error)) (uint64, error) {
-	for range 5 {
+	select { // one at a time on this node; between nodes the compare-and-swap decides
+	case c.changing <- struct{}{}:
+		defer func() { <-c.changing }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	for range changeTries {
 		c.mu.Lock()
 		set, cur, in := c.st.set(), c.st.current, c.session != nil
 		c.mu.Unlock()
@@ -141,35 +161,28 @@ func (c *Cluster) Change(ctx context.Context, edit func(DocumentSet) ([]Record, 
 	return 0, ErrConflict
 }
 
-// stage writes the documents under a new generation, then flips. ok is false when somebody else flipped first.
+// stage writes the documents into a folder of their own, then flips. ok is false when somebody else flipped first.
 func (c *Cluster) stage(ctx context.Context, cur currentRecord, want []Record) (uint64, bool, error) {
+	c.attempts++
 	next := currentRecord{Generation: cur.Generation + 1, Count: len(want), At: time.Now().UTC(), By: c.o.Node.Name}
-	prefix := keyGeneration(next.Generation)
+	next.Stage = keyStage(next.Generation, c.o.Node.Name+"-"+c.o.Node.Instance, c.attempts)
 	unflipped := store.Cond{Key: keyCurrent, Rev: cur.rev}
-	ops, size := []store.Op{store.DeletePrefix(prefix)}, 0
-	flush := func() (bool, error) {
-		_, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, ops)
-		ops, size = nil, 0
-		return ok, err
-	}
-	// The delete of leftovers must not share a commit with puts below the same prefix.
-	if ok, err := flush(); err != nil || !ok {
-		return 0, false, err
-	}
+	ops, size := []store.Op(nil), 0
 	for i := range want {
 		val, err := json.Marshal(want[i])
 		if err != nil {
 			return 0, false, fmt.Errorf("document %s: %w", want[i].key(), err)
 		}
 		if len(ops) > 0 && (len(ops) >= store.MaxOps || size+len(val) > store.MaxBytes-64<<10) {
-			if ok, err := flush(); err != nil || !ok {
+			if _, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, ops); err != nil || !ok {
 				return 0, false, err
 			}
+			ops, size = nil, 0
 		}
-		ops, size = append(ops, store.Put(prefix+want[i].key(), val)), size+len(val)
+		ops, size = append(ops, store.Put(next.Stage+want[i].key(), val)), size+len(val)
 	}
 	if len(ops) > 0 {
-		if ok, err := flush(); err != nil || !ok {
+		if _, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, ops); err != nil || !ok {
 			return 0, false, err
 		}
 	}
@@ -178,10 +191,21 @@ func (c *Cluster) stage(ctx context.Context, cur currentRecord, want []Record) (
 	if err != nil || !ok {
 		return 0, false, err
 	}
-	if next.Generation > 2 { // the generation before stays, for readers that are behind
-		_, _, _ = c.o.Store.Commit(ctx, nil, []store.Op{store.DeletePrefix(keyGeneration(next.Generation - 2))})
-	}
+	c.sweep(ctx, cur.Stage)
 	return next.Generation, true, nil
+}
+
+// sweep removes folders nobody reads any more; the one of the generation before stays, for readers that are behind.
+// What it misses the next change finds.
+func (c *Cluster) sweep(ctx context.Context, before string) {
+	c.mu.Lock()
+	old := c.st.leftovers(before)
+	c.mu.Unlock()
+	for _, stage := range old {
+		if _, _, err := c.o.Store.Commit(ctx, nil, []store.Op{store.DeletePrefix(stage)}); err != nil {
+			return
+		}
+	}
 }
 
 // awaitNewer waits until the watch has shown a current newer than rev.

@@ -29,7 +29,12 @@ func keyVotes(node, profile string) string   { return inVotes + node + "/" + pro
 func keyDecision(profile string) string      { return inDecisions + profile }
 func keyIntent(id string) string             { return inIntent + id }
 func keyAsk(profile, endpoint string) string { return inAsks + profile + "/" + endpoint }
-func keyGeneration(gen uint64) string        { return fmt.Sprintf("%s%016d/", inDocs, gen) }
+
+// keyStage is the folder one attempt to make a generation writes to. Two writers who make the same generation must not
+// write into each other's folder, so the folder has the writer's name and a count as well.
+func keyStage(gen uint64, node string, attempt uint64) string {
+	return fmt.Sprintf("%s%016d-%s-%d/", inDocs, gen, node, attempt)
+}
 
 // entryID sorts by time; node and sequence make it unique.
 func entryID(at time.Time, seq uint32, node string) string {

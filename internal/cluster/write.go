@@ -82,17 +82,19 @@ func (o *outbox) take() pending {
 
 // giveBack returns what could not be written, unless something newer is there.
 func (o *outbox) giveBack(old pending) {
-	o.put(func(q *pending) {
-		for k, v := range old.votes {
-			if _, newer := q.votes[k]; !newer {
-				q.votes[k] = v
-			}
+	// No nudge: who gives back tries again later, by the clock.
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	q := &o.q
+	for k, v := range old.votes {
+		if _, newer := q.votes[k]; !newer {
+			q.votes[k] = v
 		}
-		maps.Copy(q.ends, old.ends)
-		q.journal = append(old.journal, q.journal...)
-		q.journal = q.journal[max(0, len(q.journal)-journalBuffered):]
-		q.node = q.node || old.node
-	})
+	}
+	maps.Copy(q.ends, old.ends)
+	q.journal = append(old.journal, q.journal...)
+	q.journal = q.journal[max(0, len(q.journal)-journalBuffered):]
+	q.node = q.node || old.node
 }
 
 // PublishVotes queues this node's votes of one profile.
@@ -207,6 +209,7 @@ func (c *Cluster) writeRest(ctx context.Context) {
 	defer trim.Stop()
 	flushed := make(chan bool, 1)
 	busy := false
+	var again <-chan time.Time // runs while the last flush has failed
 	for {
 		for {
 			w, ok := c.out.nextDecision()
@@ -219,7 +222,7 @@ func (c *Cluster) writeRest(ctx context.Context) {
 				return
 			}
 		}
-		if !busy && c.inSession() {
+		if !busy && again == nil && c.inSession() {
 			if q := c.out.take(); !q.empty() {
 				busy = true
 				go func() { flushed <- c.flush(ctx, q) }()
@@ -231,11 +234,11 @@ func (c *Cluster) writeRest(ctx context.Context) {
 		case <-c.out.wake:
 		case ok := <-flushed:
 			busy = false
-			if ok {
-				c.out.nudge()
-			} else {
-				time.AfterFunc(retryFlush, c.out.nudge)
+			if !ok {
+				again = time.After(retryFlush)
 			}
+		case <-again:
+			again = nil
 		case <-trim.C:
 			c.trimJournal(ctx)
 		}
