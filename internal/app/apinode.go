@@ -1,0 +1,305 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"time"
+
+	"jurymast/internal/api"
+	"jurymast/internal/cluster"
+	"jurymast/internal/health"
+	"jurymast/internal/profile"
+	"jurymast/internal/steer"
+	"jurymast/internal/store"
+)
+
+// buildAPI joins the API to the parts that know the answers.
+func (a *App) buildAPI(metrics http.Handler) *api.Server {
+	return api.New(api.Options{
+		Socket: a.file.Node.API.Socket, Listen: a.file.Node.API.Listen, Hub: a.hub, Node: a.nodeStatus,
+		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a),
+		Explain: a.explain, Probe: a.probeNow, Ready: a.ready, Metrics: metrics, Logger: a.log, Version: a.o.Version,
+	})
+}
+
+// nodeStatus is this node as a whole.
+func (a *App) nodeStatus() api.NodeStatus {
+	st := a.loop.Status()
+	ok, waiting := a.ready()
+	out := api.NodeStatus{
+		Name: a.file.Node.Name, Location: a.file.Node.Location, Version: a.o.Version, Started: a.started, Ready: ok, WaitingFor: waiting,
+		Draining: a.draining.Load(), Leader: a.cluster.Leader(), Leads: st.Leader && st.Reachable, Blind: st.Blind,
+		Store:      api.StoreStatus{Kind: "embedded", Reachable: st.Reachable, Detail: a.store.detail()},
+		Generation: a.hub.Load().Documents().Generation, Config: *a.config.Load(), Listeners: a.listeners(), Alarms: a.alarms.all(), ProbeSource: ownAddresses(),
+	}
+	if !a.solo {
+		out.Store.Kind = "external"
+	}
+	if !st.Reachable && a.solo {
+		out.Alarms = append(out.Alarms, "the store cannot be used: "+out.Store.Detail+"; this node decides alone and writes when it can")
+	}
+	for _, n := range a.cluster.Nodes() {
+		out.Members = append(out.Members, api.NodeMember{Name: n.Name, Location: n.Location, Blind: n.Blind, Version: n.Version, Addresses: n.Addresses})
+	}
+	return out
+}
+
+// explain answers as the nameserver would, and says what the proxy would do.
+func (a *App) explain(_ context.Context, name, qtype string, client netip.Addr) (api.Explanation, error) {
+	snap := a.hub.Load()
+	e, err := a.dns.Explain(snap, name, qtype, client)
+	if err != nil {
+		return api.Explanation{}, api.Invalid(err)
+	}
+	out := api.Explanation{
+		Name: e.Name, Type: e.Type, Zone: e.Zone, Profile: e.Profile, Kind: e.Match, Rcode: e.Rcode, Answer: e.Answer, Trail: e.Trail,
+		TTL: (time.Duration(e.TTL) * time.Second).String(),
+	}
+	if client.IsValid() {
+		out.Client = client.String()
+	}
+	if out.Profile == "" { // the host may be served by the proxy alone, its DNS elsewhere
+		out.Profile = profileOf(snap.Documents().Profiles, name)
+	}
+	if v := snap.View(out.Profile); v != nil {
+		var trail steer.Trail
+		d := steer.Decide(v, steer.Client{Addr: client}, nil, &trail)
+		out.Epoch, out.Serving, out.Stale, out.Proxy = v.Decision.Epoch, string(d.Serving), v.Stale, proxyWould(v, d)
+		if len(out.Trail) == 0 {
+			out.Trail = trail.Steps
+		}
+	}
+	return out, nil
+}
+
+func profileOf(profiles []*profile.Profile, host string) string {
+	host = profile.CanonicalName(host)
+	for _, p := range profiles {
+		if slices.Contains(p.Hostnames, host) {
+			return p.Name
+		}
+	}
+	return ""
+}
+
+// proxyWould says in one line what becomes of a request.
+func proxyWould(v *health.View, d steer.Answer) string {
+	switch {
+	case v.Profile.Proxy == nil:
+		return "not served: the profile has no proxy section"
+	case v.Held != nil:
+		return "held: " + v.Held.By + " ordered it"
+	case d.Agreed && d.Serving != steer.ServingAllDown:
+		return fmt.Sprintf("sent to %s under epoch %d", v.Decision.Active, v.Decision.Epoch)
+	}
+	return fmt.Sprintf("held up to %v, then 503: %s, and the proxy follows the agreed decision alone", v.Profile.Proxy.Hold.MaxWait, d.Serving)
+}
+
+// probeNow runs one probe with its log; it does not count towards the vote.
+func (a *App) probeNow(ctx context.Context, name, endpoint string) (api.ProbeResult, error) {
+	c, ok := a.probing.find(name, endpoint)
+	if !ok {
+		return api.ProbeResult{}, fmt.Errorf("%w: no probed endpoint %q in profile %q", api.ErrNotFound, endpoint, name)
+	}
+	r := a.prober.Run(ctx, c.Spec)
+	out := api.ProbeResult{
+		Profile: name, Endpoint: endpoint, OK: r.Obs.OK, Reason: r.Obs.Reason, Class: string(r.Class), Address: r.Obs.Addr, Total: r.Obs.Latency.Round(time.Microsecond).String(),
+	}
+	for _, p := range r.Log {
+		out.Phases = append(out.Phases, api.ProbePhase{Name: p.Name, Duration: p.Duration.Round(time.Microsecond).String(), Detail: p.Detail})
+	}
+	return out, nil
+}
+
+// documentDesk is the API's way to the documents.
+type documentDesk App
+
+// List implements api.DocumentStore, as do the methods below.
+func (d *documentDesk) List() []api.Document {
+	set := d.cluster.Documents()
+	out := make([]api.Document, 0, len(set.Records))
+	for i := range set.Records {
+		out = append(out, documentOf(&set.Records[i]))
+	}
+	return out
+}
+
+func documentOf(r *cluster.Record) api.Document {
+	return api.Document{Kind: string(r.Kind), Name: r.Name, Managed: r.Managed, ETag: r.ETag(), Source: r.Source}
+}
+
+// Put creates or replaces one document.
+func (d *documentDesk) Put(ctx context.Context, kind, name string, source []byte, ifMatch, by string) (api.Document, bool, error) {
+	record := cluster.Record{Kind: profile.Kind(kind), Name: name}
+	encoded, err := profile.EncodeDocument(kind+"/"+name, source)
+	if err != nil {
+		return api.Document{}, false, api.Invalid(err)
+	}
+	record.Source = encoded
+	var said struct {
+		Name string `json:"name"`
+	}
+	if json.Unmarshal(encoded, &said) == nil && said.Name != name {
+		return api.Document{}, false, api.Invalid(fmt.Errorf("the document calls itself %q, the address %q; they must be the same", said.Name, name))
+	}
+	created := false
+	_, err = d.change(ctx, by, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+		old := set.Find(record.Kind, name)
+		created = old == nil
+		if err := mayWrite(old, ifMatch); err != nil {
+			return nil, err
+		}
+		return with(set.Records, record), nil
+	})
+	return documentOf(&record), created, err
+}
+
+// Delete removes one document.
+func (d *documentDesk) Delete(ctx context.Context, kind, name, ifMatch, by string) error {
+	_, err := d.change(ctx, by, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+		old := set.Find(profile.Kind(kind), name)
+		if old == nil {
+			return nil, fmt.Errorf("%w: no %s called %q", api.ErrNotFound, kind, name)
+		}
+		if err := mayWrite(old, ifMatch); err != nil {
+			return nil, err
+		}
+		return slices.DeleteFunc(set.Records, func(r cluster.Record) bool { return r.Kind == old.Kind && r.Name == name }), nil
+	})
+	return err
+}
+
+// Apply lays the zones and profiles of a configuration over what is there, as one change.
+func (d *documentDesk) Apply(ctx context.Context, data []byte, by string) (api.ApplyResult, error) {
+	f, err := profile.DecodeFile("input", data)
+	if err != nil {
+		return api.ApplyResult{}, api.Invalid(err)
+	}
+	for _, z := range f.Zones {
+		if z.File != "" {
+			return api.ApplyResult{}, api.Invalid(fmt.Errorf("zone %s names a file; a shared document cannot: write its text in records", z.Name))
+		}
+	}
+	var out api.ApplyResult
+	out.Generation, err = d.change(ctx, by, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+		out = api.ApplyResult{Created: []string{}, Changed: []string{}, Unchanged: []string{}}
+		records := set.Records
+		for _, doc := range f.Documents {
+			old := set.Find(doc.Kind, doc.Name)
+			key := string(doc.Kind) + "/" + doc.Name
+			switch {
+			case old == nil:
+				out.Created = append(out.Created, key)
+			case string(old.Source) == string(doc.Source):
+				out.Unchanged = append(out.Unchanged, key)
+				continue
+			default:
+				out.Changed = append(out.Changed, key)
+			}
+			if err := mayWrite(old, ""); err != nil {
+				return nil, err
+			}
+			records = with(records, cluster.Record{Kind: doc.Kind, Name: doc.Name, Source: doc.Source})
+		}
+		return records, nil
+	})
+	return out, err
+}
+
+// change checks the wanted set as a whole before it is written, notes it in the journal and translates errors.
+func (d *documentDesk) change(ctx context.Context, by string, edit func(cluster.DocumentSet) ([]cluster.Record, error)) (uint64, error) {
+	a := (*App)(d)
+	var before uint64
+	gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+		before = set.Generation
+		want, err := edit(set)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
+			return nil, api.Invalid(err)
+		}
+		return want, nil
+	})
+	if err == nil && gen != before {
+		a.cluster.Note(health.Entry{At: time.Now().UTC(), Node: a.file.Node.Name, Kind: health.EntryConfig, By: by, To: fmt.Sprintf("generation %d", gen), Reason: "documents changed through the API"})
+	}
+	return gen, translate(err)
+}
+
+func translate(err error) error {
+	switch {
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	case errors.Is(err, cluster.ErrConflict):
+		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
+	}
+	return err
+}
+
+// mayWrite applies the entity tag, and refuses what a file manages.
+func mayWrite(old *cluster.Record, ifMatch string) error {
+	switch {
+	case ifMatch == api.IfAbsent && old != nil:
+		return fmt.Errorf("%w: it exists already", api.ErrConflict)
+	case ifMatch != "" && ifMatch != api.IfAbsent && old == nil:
+		return fmt.Errorf("%w: it does not exist", api.ErrConflict)
+	case ifMatch != "" && ifMatch != "*" && ifMatch != api.IfAbsent && ifMatch != old.ETag():
+		return fmt.Errorf("%w: it was changed meanwhile, its tag is now %s", api.ErrConflict, old.ETag())
+	case old != nil && old.Managed != "":
+		return fmt.Errorf("%w: %s/%s belongs to %s; change that file", api.ErrManaged, old.Kind, old.Name, old.Managed)
+	}
+	return nil
+}
+
+// with replaces or adds one record.
+func with(records []cluster.Record, r cluster.Record) []cluster.Record {
+	for i := range records {
+		if records[i].Kind == r.Kind && records[i].Name == r.Name {
+			out := slices.Clone(records)
+			out[i] = r
+			return out
+		}
+	}
+	return append(slices.Clone(records), r)
+}
+
+// orderDesk is the API's way to orders.
+type orderDesk App
+
+// Place implements api.OrderStore, as do the methods below.
+func (d *orderDesk) Place(ctx context.Context, orders ...health.Override) error {
+	return translate(d.cluster.Order(ctx, orders...))
+}
+
+// End removes orders.
+func (d *orderDesk) End(ctx context.Context, by, note string, orders ...health.Override) error {
+	return translate(d.cluster.EndOrders(ctx, by, note, orders...))
+}
+
+// Orders lists them.
+func (d *orderDesk) Orders(name string) []health.Override { return d.cluster.Orders(name) }
+
+// journalDesk is the API's way to the journal.
+type journalDesk App
+
+// Read implements api.Journal.
+func (d *journalDesk) Read(limit int, match func(*health.Entry) bool) []health.Entry {
+	return d.cluster.Journal(limit, match)
+}
+
+// Subscribe implements api.Journal.
+func (d *journalDesk) Subscribe(ctx context.Context) <-chan health.Entry {
+	return d.journal.subscribe(ctx)
+}
+
+var (
+	_ api.DocumentStore = (*documentDesk)(nil)
+	_ api.OrderStore    = (*orderDesk)(nil)
+	_ api.Journal       = (*journalDesk)(nil)
+)

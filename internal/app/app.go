@@ -1,0 +1,281 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"jurymast/internal/api"
+	"jurymast/internal/cluster"
+	"jurymast/internal/engine"
+	"jurymast/internal/nameserver"
+	"jurymast/internal/probe"
+	"jurymast/internal/profile"
+	"jurymast/internal/proxy"
+	"jurymast/internal/snapshot"
+	"jurymast/internal/store/etcd"
+	"jurymast/internal/store/lastgood"
+)
+
+// Options of a node.
+type Options struct {
+	File    string // configuration; required
+	Data    string // overrides node.data when not empty
+	Log     *slog.Logger
+	Out     io.Writer // one line per listener, and "ready"
+	Version string
+	Reload  <-chan struct{} // SIGHUP; nil: only changes of the file reload it
+}
+
+// App is a running node.
+type App struct {
+	o       Options
+	log     *slog.Logger
+	file    *profile.File // as of the start: listeners and data do not change without a restart
+	data    *data
+	started time.Time
+	solo    bool
+
+	hub     *snapshot.Hub
+	library *library
+	loop    *engine.Loop
+	sched   *probe.Scheduler
+	probing *probing
+	prober  *probe.Prober
+	dns     *nameserver.Server
+	web     *proxy.Proxy
+	api     *api.Server
+	store   *reopener
+	cluster *cluster.Cluster
+	good    *keeper
+	journal *feed
+	sets    chan cluster.DocumentSet // newest wins
+	begun   chan struct{}            // a session with the store has begun
+
+	secrets  atomic.Pointer[secrets]
+	config   atomic.Pointer[api.ConfigStatus]
+	alarms   alarms
+	draining atomic.Bool
+	fatal    chan error
+	undo     undoList
+	tasks    sync.WaitGroup
+}
+
+// Run starts a node and keeps it until ctx ends, then stops it in order, bounded. It returns an error when the node
+// cannot start: the configuration is wrong, an address is taken, the data directory is refused.
+func Run(ctx context.Context, o Options) error {
+	a, err := start(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer a.stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-a.fatal:
+		return err
+	}
+}
+
+func start(ctx context.Context, o Options) (a *App, err error) {
+	file, err := readFile(o.File)
+	if err != nil {
+		return nil, err
+	}
+	if o.Data != "" {
+		file.Node.UseData(o.Data)
+	}
+	nameNode(&file.Node)
+	a = &App{
+		o: o, log: o.Log, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
+		hub: snapshot.NewHub(), sets: make(chan cluster.DocumentSet, 1), begun: make(chan struct{}, 1), fatal: make(chan error, 4),
+	}
+	a.undo.log = o.Log
+	a.config.Store(&api.ConfigStatus{File: o.File})
+	a.useSecrets(file)
+	defer func() {
+		if err != nil {
+			a.undo.run()
+		}
+	}()
+	if a.data, err = openData(file.Node.Data); err != nil {
+		return nil, err
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err = a.build(metrics); err != nil {
+		return nil, err
+	}
+	if err = a.listen(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.begin(ctx)
+}
+
+// nameNode fills in what only the machine knows.
+func nameNode(n *profile.Node) {
+	if n.Name == "" {
+		if host, err := os.Hostname(); err == nil {
+			n.Name = host
+		}
+	}
+}
+
+// build makes every part; nothing runs yet and no address is taken.
+func (a *App) build(metrics *prometheus.Registry) error {
+	n := &a.file.Node
+	a.library = &library{hub: a.hub, secrets: func() secrets { return *a.secrets.Load() }}
+	a.dns = nameserver.New(nameserver.Options{Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics})
+	if err := a.buildProxy(metrics); err != nil {
+		return err
+	}
+	a.undo.add("proxy", 20*time.Second, a.web.Close)
+	a.journal = newFeed()
+	a.probing = &probing{paused: map[target]bool{}, post: func(name string, ev engine.Event) { a.loop.Post(name, ev) }}
+	var err error
+	a.prober = &probe.Prober{UserAgent: "jurymast-probe/" + a.o.Version}
+	a.sched, err = probe.New(probe.Options{Node: n.Name, Report: a.probing.report, Logger: a.log, Seed: seedOf(n.Name), Run: a.prober.Run, Registerer: metrics})
+	if err != nil {
+		return err
+	}
+	a.undo.add("probes", 6*time.Second, func(context.Context) error { return a.sched.Close() })
+	a.probing.sched = a.sched
+	opts, err := storeOptions(n, a.data, a.o.Version, a.log)
+	if err != nil {
+		return err
+	}
+	a.store = &reopener{opts: opts, log: a.log}
+	me := cluster.NodeRecord{Name: n.Name, Location: n.Location, Version: a.o.Version, Instance: a.data.instance, Addresses: ownAddresses()}
+	a.cluster = cluster.New(cluster.Options{
+		Store: a.store, Node: me, Lease: n.Store.Lease, Renew: n.Store.Renew, Listen: a.heard, Logger: a.log, WriteTimeout: a.writeTimeout(),
+	})
+	a.api = a.buildAPI(promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
+	return nil
+}
+
+// writeTimeout is short for a node alone: when its disk stalls it acts unwritten after this.
+func (a *App) writeTimeout() time.Duration {
+	if a.solo {
+		return 500 * time.Millisecond
+	}
+	return 2 * time.Second
+}
+
+// listen takes every address before anything is served: a node that cannot have one of them does not start.
+func (a *App) listen(ctx context.Context) error {
+	if err := a.dns.Listen(ctx); err != nil {
+		return err
+	}
+	a.undo.add("nameserver", 10*time.Second, a.dns.Close)
+	if err := a.api.Listen(ctx); err != nil {
+		return err
+	}
+	a.undo.add("api", 5*time.Second, a.api.Close)
+	for _, l := range a.listeners() {
+		_, _ = fmt.Fprintf(a.o.Out, "listening %-5s %s %s\n", l.Front, l.Network, l.Address)
+	}
+	return nil
+}
+
+// begin serves the last good state, then opens the store and goes on in the background.
+func (a *App) begin(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	a.undo.add("background work", 10*time.Second, func(context.Context) error {
+		cancel()
+		a.tasks.Wait()
+		return nil
+	})
+	first := a.store.open(ctx)
+	if errors.Is(first, etcd.ErrDir) {
+		return first
+	}
+	a.undo.add("store", 6*time.Second, func(context.Context) error { return a.store.close() })
+	if err := a.data.begin(); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	log, last, err := lastgood.Open(a.data.path("last-good"), a.log)
+	if err != nil {
+		return err
+	}
+	a.good = &keeper{log: log, known: map[string]string{}}
+	a.undo.add("last-good log", 3*time.Second, func(context.Context) error { return log.Close(2 * time.Second) })
+	a.loop = engine.New(engine.Options{
+		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
+		Start: engine.Start{Self: a.self(), Solo: a.solo, Unclean: a.data.unclean},
+	})
+	a.recover(last)
+	a.goTask(func() { a.loop.Run(ctx) })
+	a.goTask(func() { a.useSets(ctx) })
+	a.serve()
+	a.goTask(func() { a.store.keep(ctx, first) })
+	a.goTask(func() { a.session(ctx) })
+	a.goTask(func() { a.watchFile(ctx) })
+	a.goTask(func() { a.announceReady(ctx) })
+	return nil
+}
+
+func (a *App) goTask(f func()) { a.tasks.Go(f) }
+
+// serve lets the fronts answer.
+func (a *App) serve() {
+	a.dns.Serve()
+	a.web.Start()
+	a.api.Serve()
+}
+
+func (a *App) fail(err error) {
+	select {
+	case a.fatal <- err:
+	default:
+	}
+}
+
+// session keeps the node in the cluster; a store of another format ends the node.
+func (a *App) session(ctx context.Context) {
+	if err := a.cluster.Run(ctx); err != nil && ctx.Err() == nil {
+		a.fail(err)
+	}
+}
+
+// announceReady tells the operator and the service manager once everything answers from fresh state.
+func (a *App) announceReady(ctx context.Context) {
+	for {
+		snap := a.hub.Load()
+		if ok, _ := a.ready(); ok {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-snap.Replaced():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	took := time.Since(a.started).Round(time.Millisecond)
+	_, _ = fmt.Fprintf(a.o.Out, "ready after %v\n", took)
+	a.log.Info("ready", "after", took)
+	if err := notifySystemd(ctx, "READY=1"); err != nil {
+		a.log.Warn("cannot notify systemd", "error", err)
+	}
+}
+
+// stop announces, drains, and undoes everything in reverse. The mark of a clean end is set last.
+func (a *App) stop() {
+	a.draining.Store(true)
+	_ = notifySystemd(context.Background(), "STOPPING=1")
+	a.log.Info("stopping")
+	a.undo.run()
+	if err := a.data.end(); err != nil {
+		a.log.Warn("cannot mark a clean end", "error", err)
+	}
+}

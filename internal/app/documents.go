@@ -1,0 +1,142 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"jurymast/internal/cluster"
+	"jurymast/internal/probe"
+	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
+)
+
+// library decodes stored documents and prepares everything fallible about them. Documents whose text is unchanged
+// keep their decoded value, so a change costs what it changes.
+type library struct {
+	hub     *snapshot.Hub
+	secrets func() secrets
+
+	mu       sync.Mutex
+	profiles map[string]decoded[*profile.Profile]
+	zones    map[string]decoded[*profile.Zone]
+}
+
+type decoded[T any] struct {
+	source string
+	value  T
+}
+
+// edition is a set of documents every part has accepted: from here nothing can fail.
+type edition struct {
+	prepared *snapshot.Prepared
+	checks   []probe.Check
+	records  []cluster.Record
+}
+
+// prepare decodes, checks and builds a set of documents. Nothing of it is visible yet; the error lists every mistake.
+func (l *library) prepare(set cluster.DocumentSet) (*edition, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	docs := &snapshot.Documents{Generation: set.Generation}
+	var problems profile.Problems
+	profiles, zones := map[string]decoded[*profile.Profile]{}, map[string]decoded[*profile.Zone]{}
+	for i := range set.Records {
+		r := &set.Records[i]
+		where := string(r.Kind) + "/" + r.Name
+		switch r.Kind {
+		case profile.KindProfile:
+			p, bad := fresh(l.profiles, r, where, profile.DecodeProfile, profile.NotYetProfile)
+			problems = append(problems, bad...)
+			if p.value != nil && p.value.Name == r.Name {
+				profiles[r.Name], docs.Profiles = p, append(docs.Profiles, p.value)
+			}
+		case profile.KindZone:
+			z, bad := fresh(l.zones, r, where, profile.DecodeZone, profile.NotYetZone)
+			problems = append(problems, bad...)
+			if z.value != nil {
+				zones[r.Name], docs.Zones = z, append(docs.Zones, z.value)
+			}
+		default:
+			problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: "unknown kind of document; allowed: profiles, zones"})
+		}
+	}
+	problems = append(problems, together(docs)...)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	prepared, err := l.hub.Prepare(docs)
+	if err != nil {
+		return nil, err
+	}
+	checks, err := l.checks(docs)
+	if err != nil {
+		return nil, err
+	}
+	l.profiles, l.zones = profiles, zones
+	return &edition{prepared: prepared, checks: checks, records: set.Records}, nil
+}
+
+// fresh decodes a record, or takes the value it was decoded to before.
+func fresh[T any](known map[string]decoded[*T], r *cluster.Record, where string, decode func(string, []byte) (*T, error), notYet func(string, *T) profile.Problems) (decoded[*T], profile.Problems) {
+	if d, ok := known[r.Name]; ok && d.source == string(r.Source) {
+		return d, nil
+	}
+	v, err := decode(where, r.Source)
+	if err != nil {
+		return decoded[*T]{}, asProblems(where, err)
+	}
+	return decoded[*T]{string(r.Source), v}, notYet(where, v)
+}
+
+func asProblems(where string, err error) profile.Problems {
+	var ps profile.Problems
+	if errors.As(err, &ps) {
+		return ps
+	}
+	return profile.Problems{{File: where, Line: 1, Column: 1, Message: err.Error()}}
+}
+
+// together checks what no document can know alone: a host name belongs to one profile.
+func together(docs *snapshot.Documents) profile.Problems {
+	var out profile.Problems
+	owner := map[string]string{}
+	for _, p := range docs.Profiles {
+		for _, h := range p.Hostnames {
+			if other, taken := owner[h]; taken && other != p.Name {
+				out = append(out, profile.Problem{
+					File: "profiles/" + p.Name, Line: 1, Column: 1, Path: "hostnames",
+					Message: fmt.Sprintf("%s already belongs to profile %q; a host name is answered by one profile", h, other),
+				})
+			}
+			owner[h] = p.Name
+		}
+	}
+	return out
+}
+
+// checks resolves what has to be probed: endpoints that are enabled and not served blindly.
+func (l *library) checks(docs *snapshot.Documents) ([]probe.Check, error) {
+	var out []probe.Check
+	var bad []string
+	known := l.secrets()
+	for _, p := range docs.Profiles {
+		for i := range p.Endpoints {
+			e := &p.Endpoints[i]
+			if !e.Enabled || e.AlwaysServe {
+				continue
+			}
+			c, err := probe.CheckOf(p, e, known.value)
+			if err != nil {
+				bad = append(bad, fmt.Sprintf("profiles/%s: endpoint %s: %v", p.Name, e.Name, err))
+				continue
+			}
+			out = append(out, c)
+		}
+	}
+	if len(bad) > 0 {
+		return nil, errors.New(strings.Join(bad, "\n"))
+	}
+	return out, nil
+}

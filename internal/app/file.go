@@ -1,0 +1,287 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"jurymast/internal/api"
+	"jurymast/internal/cluster"
+	"jurymast/internal/engine"
+	"jurymast/internal/profile"
+	"jurymast/internal/proxy"
+)
+
+// readFile reads and checks a configuration file, zone files included. Nothing else happens.
+func readFile(path string) (*profile.File, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w; name a readable file with -c", err)
+	}
+	f, err := profile.DecodeFile(path, text)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
+	err = f.InlineZoneFiles(func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, name)
+		}
+		return os.ReadFile(name) //nolint:gosec // the operator's own file names it
+	})
+	if err != nil {
+		return nil, err
+	}
+	if missing := profile.NotYet(f); len(missing) > 0 {
+		return nil, missing
+	}
+	return f, nil
+}
+
+func (a *App) useSecrets(f *profile.File) {
+	s := secrets(f.Node.Secrets)
+	a.secrets.Store(&s)
+}
+
+// recordsOf are the documents of a file, owned by it.
+func (a *App) recordsOf(f *profile.File) []cluster.Record {
+	owner, err := filepath.Abs(a.o.File)
+	if err != nil {
+		owner = a.o.File
+	}
+	out := make([]cluster.Record, 0, len(f.Documents))
+	for _, d := range f.Documents {
+		out = append(out, cluster.Record{Kind: d.Kind, Name: d.Name, Managed: owner, Source: d.Source})
+	}
+	return out
+}
+
+// withFile lays a file's documents over a set: what it names is replaced, what it named before and no longer names
+// goes, everything else stays.
+func withFile(set cluster.DocumentSet, mine []cluster.Record) []cluster.Record {
+	named := map[string]bool{}
+	owner := ""
+	for _, r := range mine {
+		named[string(r.Kind)+"/"+r.Name], owner = true, r.Managed
+	}
+	out := append([]cluster.Record(nil), mine...)
+	for _, r := range set.Records {
+		if !named[string(r.Kind)+"/"+r.Name] && (owner == "" || r.Managed != owner) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// recover serves what an earlier life served last, marked stale; without one, the file alone: its static names are
+// answered at once and its profiles say that they are not ready.
+func (a *App) recover(last map[string]json.RawMessage) {
+	set := cluster.DocumentSet{}
+	states := map[string]lastState{}
+	for key, val := range last {
+		a.good.known[key] = string(val)
+		if key == keyGeneration {
+			_ = json.Unmarshal(val, &set.Generation) // unreadable: the serial of zones starts low until the store is up
+			continue
+		}
+		if name, ok := strings.CutPrefix(key, "state/"); ok {
+			var s lastState
+			if json.Unmarshal(val, &s) == nil {
+				states[name] = s
+			}
+			continue
+		}
+		var r cluster.Record
+		if strings.HasPrefix(key, "doc/") && json.Unmarshal(val, &r) == nil {
+			set.Records = append(set.Records, r)
+		}
+	}
+	ed, err := a.library.prepare(set)
+	if err != nil || len(set.Records) == 0 {
+		if err != nil {
+			a.log.Warn("the last good documents are not usable any more; starting from the file", "error", err)
+		}
+		set.Records = a.recordsOf(a.file)
+		if ed, err = a.library.prepare(set); err != nil {
+			a.log.Error("the file's documents cannot be prepared", "error", err)
+			return
+		}
+	}
+	a.replace(ed)
+	for name, s := range states {
+		a.loop.Post(name, engine.Recovered{Verdicts: s.Verdicts, Decision: s.Decision, Ready: s.Ready})
+	}
+}
+
+// newSet hands the newest documents to useSets; an older one that waits is dropped.
+func (a *App) newSet(set cluster.DocumentSet) {
+	for {
+		select {
+		case a.sets <- set:
+			return
+		default:
+		}
+		select {
+		case <-a.sets:
+		default:
+		}
+	}
+}
+
+// useSets prepares what the store says and makes it visible. Documents are checked again by every node: what this one
+// cannot use changes nothing here and raises an alarm.
+func (a *App) useSets(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case set := <-a.sets:
+			ed, err := a.library.prepare(set)
+			if err != nil {
+				a.log.Error("documents from the store are refused; the earlier ones stay in force", "generation", set.Generation, "error", err)
+				a.alarms.set("documents", fmt.Sprintf("generation %d from the store is refused: %v", set.Generation, err))
+				continue
+			}
+			a.alarms.set("documents", "")
+			a.replace(ed)
+		}
+	}
+}
+
+// watchFile applies the file at the first session, on SIGHUP and when it changes.
+func (a *App) watchFile(ctx context.Context) {
+	changes := a.notifyChanges(ctx)
+	a.applyFile(ctx, a.file)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.o.Reload:
+			_ = notifySystemd(ctx, "RELOADING=1")
+			a.reload(ctx)
+			_ = notifySystemd(ctx, "READY=1")
+		case <-changes:
+			a.reload(ctx)
+		}
+	}
+}
+
+// notifyChanges watches the file's folder: editors and configuration managers replace files by renaming.
+func (a *App) notifyChanges(ctx context.Context) <-chan struct{} {
+	out := make(chan struct{}, 1)
+	w, err := fsnotify.NewWatcher()
+	if err == nil {
+		err = w.Add(filepath.Dir(a.o.File))
+	}
+	if err != nil {
+		a.log.Warn("cannot watch the configuration file; SIGHUP reloads it", "error", err)
+		return out
+	}
+	a.goTask(func() {
+		defer func() { _ = w.Close() }()
+		name := filepath.Clean(a.o.File)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case err := <-w.Errors:
+				a.log.Warn("watching the configuration file", "error", err)
+			case e := <-w.Events:
+				if filepath.Clean(e.Name) != name || e.Op == fsnotify.Chmod {
+					continue
+				}
+				time.AfterFunc(100*time.Millisecond, func() { // let the writer finish
+					select {
+					case out <- struct{}{}:
+					default:
+					}
+				})
+			}
+		}
+	})
+	return out
+}
+
+// reload reads the file again. A bad file changes nothing: the error is logged and shown in status until a good one
+// takes its place.
+func (a *App) reload(ctx context.Context) {
+	f, err := readFile(a.o.File)
+	if err != nil {
+		a.refused(err)
+		return
+	}
+	if a.o.Data != "" {
+		f.Node.UseData(a.o.Data)
+	}
+	nameNode(&f.Node)
+	certs, err := proxy.LoadCertificates(f.Node.Proxy.TLS.Certificates)
+	if err != nil {
+		a.refused(err)
+		return
+	}
+	a.web.SetCertificates(certs)
+	a.useSecrets(f)
+	if needsRestart(&a.file.Node, &f.Node) {
+		a.alarms.set("restart", "node settings in "+a.o.File+" differ from those in force; listeners, data, store and names change with a restart")
+	} else {
+		a.alarms.set("restart", "")
+	}
+	a.applyFile(ctx, f)
+}
+
+// needsRestart: something under node changed that is only read at a start.
+func needsRestart(was, is *profile.Node) bool {
+	x, y := *was, *is
+	x.Secrets, y.Secrets = nil, nil
+	x.Proxy.TLS.Certificates, y.Proxy.TLS.Certificates = nil, nil
+	return !reflect.DeepEqual(x, y)
+}
+
+func (a *App) refused(err error) {
+	a.log.Error("configuration refused; nothing changed", "file", a.o.File, "error", err)
+	c := *a.config.Load()
+	c.Error = err.Error()
+	a.config.Store(&c)
+}
+
+// applyFile makes the file's documents the shared ones, as one change, as soon as there is a session.
+func (a *App) applyFile(ctx context.Context, f *profile.File) {
+	mine := a.recordsOf(f)
+	for {
+		_, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+			want := withFile(set, mine)
+			_, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want})
+			return want, err
+		})
+		switch {
+		case err == nil:
+			a.config.Store(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()})
+			a.log.Info("configuration applied", "file", a.o.File, "documents", len(mine))
+			return
+		case ctx.Err() != nil:
+			return
+		case !retryable(err):
+			a.refused(err)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.begun:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func retryable(err error) bool {
+	var ps profile.Problems
+	return !errors.As(err, &ps) && isUnavailable(err)
+}

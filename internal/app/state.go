@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"jurymast/internal/api"
+	"jurymast/internal/health"
+	"jurymast/internal/store"
+)
+
+// alarms are what an operator must look at, by subject; an empty text ends one.
+type alarms struct {
+	mu   sync.Mutex
+	list map[string]string
+}
+
+func (a *alarms) set(subject, text string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.list == nil {
+		a.list = map[string]string{}
+	}
+	if text == "" {
+		delete(a.list, subject)
+	} else {
+		a.list[subject] = text
+	}
+}
+
+func (a *alarms) all() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []string
+	for _, k := range slices.Sorted(maps.Keys(a.list)) {
+		out = append(out, a.list[k])
+	}
+	return out
+}
+
+// feed passes journal entries on to whoever follows them. A reader that is slow is dropped, never waited for.
+type feed struct {
+	mu      sync.Mutex
+	readers map[chan health.Entry]struct{}
+}
+
+// feedBuffer is how many entries a reader may lag.
+const feedBuffer = 256
+
+func newFeed() *feed { return &feed{readers: map[chan health.Entry]struct{}{}} }
+
+func (f *feed) append(e health.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.readers {
+		select {
+		case c <- e:
+		default:
+			delete(f.readers, c)
+			close(c)
+		}
+	}
+}
+
+// subscribe returns the entries from now on; the channel is closed when the reader is too slow or ctx ends.
+func (f *feed) subscribe(ctx context.Context) <-chan health.Entry {
+	c := make(chan health.Entry, feedBuffer)
+	f.mu.Lock()
+	f.readers[c] = struct{}{}
+	f.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if _, ok := f.readers[c]; ok {
+			delete(f.readers, c)
+			close(c)
+		}
+	})
+	return c
+}
+
+// ready: every profile answers from fresh state, and the node is not leaving. The reasons say what is awaited.
+func (a *App) ready() (bool, []string) {
+	var why []string
+	if a.draining.Load() {
+		why = append(why, "the node is stopping")
+	}
+	if s := a.loop.Status(); !s.Reachable && !a.solo {
+		why = append(why, "the store is out of reach: "+a.store.detail())
+	}
+	if a.config.Load().Applied.IsZero() && a.config.Load().Error == "" {
+		why = append(why, "the configuration file is not applied yet")
+	}
+	snap := a.hub.Load()
+	for _, p := range snap.Documents().Profiles {
+		switch v := snap.View(p.Name); {
+		case v == nil || !v.Ready:
+			why = append(why, fmt.Sprintf("profile %s: verdicts that could change its answer are missing", p.Name))
+		case v.Stale:
+			why = append(why, fmt.Sprintf("profile %s: its state is the last good one, not confirmed yet", p.Name))
+		}
+	}
+	return len(why) == 0, why
+}
+
+// listeners are all sockets, for the operator.
+func (a *App) listeners() []api.Listener {
+	var out []api.Listener
+	for _, addr := range a.dns.Addrs() {
+		out = append(out, api.Listener{Front: "dns", Network: "udp+tcp", Address: addr.String()})
+	}
+	plain, secure := a.web.Addrs()
+	for _, addr := range plain {
+		out = append(out, api.Listener{Front: "http", Network: "tcp", Address: addr.String()})
+	}
+	for _, addr := range secure {
+		out = append(out, api.Listener{Front: "https", Network: "tcp", Address: addr.String()})
+	}
+	for _, addr := range a.api.Addrs() {
+		out = append(out, api.Listener{Front: "api", Network: addr.Network(), Address: addr.String()})
+	}
+	return out
+}
+
+func isUnavailable(err error) bool { return errors.Is(err, store.ErrUnavailable) }

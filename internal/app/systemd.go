@@ -1,0 +1,28 @@
+package app
+
+import (
+	"context"
+	"net"
+	"os"
+	"strings"
+)
+
+// notifySystemd tells the service manager a state (READY=1, RELOADING=1, STOPPING=1) when NOTIFY_SOCKET is set, as
+// sd_notify(3) describes. Without the variable it does nothing.
+func notifySystemd(ctx context.Context, state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	if strings.HasPrefix(path, "@") {
+		path = "\x00" + path[1:]
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unixgram", path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	_, err = c.Write([]byte(state))
+	return err
+}
