@@ -48,13 +48,13 @@ func exercise(t *testing.T, c *client.Client) {
 	doc := must(c.Document(ctx, profile.KindProfile, "integration"))(t)
 	doc = must(c.Put(ctx, profile.KindProfile, "integration", doc.Source, doc.ETag))(t)
 	_, err := c.Put(ctx, profile.KindProfile, "integration", doc.Source, api.IfAbsent)
-	wantError[*client.ConflictError](t, err)
+	_ = wantError[*client.ConflictError](t, err)
 	_, err = c.Put(ctx, profile.KindProfile, "integration", []byte(`{"name":"integration","hostname":1}`), "")
 	if e := wantError[*client.InvalidError](t, err); !strings.Contains(e.Error(), "hostname") || !strings.Contains(e.Error(), "\n") {
 		t.Errorf("%v", e)
 	}
 	_, err = c.Document(ctx, profile.KindZone, "no/such zone?")
-	wantError[*client.NotFoundError](t, err)
+	_ = wantError[*client.NotFoundError](t, err)
 
 	if n := must(c.Node(ctx))(t); n.Name != "n1" {
 		t.Errorf("%+v", n)
@@ -150,7 +150,7 @@ func TestClientReachesNobody(t *testing.T) {
 		if e := wantError[*client.UnreachableError](t, err); !strings.Contains(e.Error(), base) || !strings.Contains(e.Error(), "jurymast serve") {
 			t.Errorf("%v", e)
 		}
-		wantError[*client.UnreachableError](t, c.Events(t.Context(), "", func(health.Entry) error { return nil }))
+		_ = wantError[*client.UnreachableError](t, c.Events(t.Context(), "", func(health.Entry) error { return nil }))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

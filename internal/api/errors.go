@@ -61,7 +61,7 @@ func refused(format string, args ...any) error {
 }
 
 // Problem is an error as the API answers it: problem details [RFC 9457], application/problem+json.
-type Problem struct {
+type Problem struct { //nolint:errname // the name RFC 9457 gives it; it is a value of the API first
 	Title  string        `json:"title"`
 	Status int           `json:"status"`
 	Code   string        `json:"code" doc:"not-found, precondition-failed, managed, unavailable, invalid, refused, guard, forbidden, internal or bad-request"`

@@ -62,7 +62,7 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	}
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var bad error
-		err := raw.Control(func(fd uintptr) { bad = syscall.Fchmod(int(fd), 0o600) }) //nolint:gosec // a file descriptor fits an int
+		err := raw.Control(func(fd uintptr) { bad = syscall.Fchmod(int(fd), 0o600) })
 		return errors.Join(err, bad)
 	}}
 	l, err := config.Listen(ctx, "unix", path)

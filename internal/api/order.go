@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"jurymast/internal/health"
@@ -169,11 +170,11 @@ func (a *asked) canFailBack() error {
 	if len(better) == 0 {
 		return refused("%q is the preferred endpoint and it is active already", v.Decision.Active)
 	}
-	text := ""
+	var text strings.Builder
 	for _, e := range better {
-		text += fmt.Sprintf("; %s is %s (%s)", e.Config.Name, e.Status, exclusionOf(e))
+		fmt.Fprintf(&text, "; %s is %s (%s)", e.Config.Name, e.Status, exclusionOf(e))
 	}
-	return refused("no better endpoint than %q is usable%s", v.Decision.Active, text)
+	return refused("no better endpoint than %q is usable%s", v.Decision.Active, text.String())
 }
 
 func exclusionOf(e *health.EndpointView) string {

@@ -15,7 +15,7 @@ func peerUID(c *net.UnixConn) (uid uint32, ok bool) {
 	var cred *unix.Ucred
 	var bad error
 	err = raw.Control(func(fd uintptr) {
-		cred, bad = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) //nolint:gosec // a file descriptor fits an int
+		cred, bad = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
 	})
 	if err != nil || bad != nil {
 		return 0, false

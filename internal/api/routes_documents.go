@@ -126,7 +126,7 @@ func (s *Server) put(ctx context.Context, kind profile.Kind, in *putInput) (*doc
 // readDocument checks one document as every node will, and makes the JSON that is stored of it.
 func readDocument(kind profile.Kind, name string, text []byte) ([]byte, error) {
 	where := string(kind) + "/" + name
-	found := ""
+	var found string
 	if kind == profile.KindProfile {
 		p, err := profile.DecodeProfile(where, text)
 		if err != nil {

@@ -171,7 +171,9 @@ func TestSocketFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(false)
+	}
 	_ = l.Close()
 	third := New(Options{Socket: stale})
 	if err := third.Listen(t.Context()); err != nil {
