@@ -96,6 +96,11 @@ func TestApply(t *testing.T) {
 	if len(got.Created) != 1 || got.Created[0] != "profiles/integration" || got.Changed == nil {
 		t.Errorf("%+v", got)
 	}
+	yaml := "node: {name: elsewhere}\nzones:\n- {name: dr.example, nameservers: [ns1.dr.example], hostmaster: ops.dr.example, records: \"ns1 300 A 127.0.0.1\"}\n"
+	got = into[ApplyResult](t, r.do(r.web, "POST", "/api/v1/apply", yaml, "Content-Type: application/yaml"))
+	if len(got.Created) != 1 || got.Created[0] != "zones/dr.example" {
+		t.Errorf("%+v", got)
+	}
 	for _, bad := range []string{`{}`, `{"profiles":[]}`, `{"profiles":[{"name":""}]}`, `{"zones":[{"name":"dr.example","file":"/etc/shadow"}]}`} {
 		r.problem(r.do(r.web, "POST", "/api/v1/apply", bad), 422, CodeInvalid)
 	}

@@ -95,16 +95,16 @@ func planOrder(a asked) (orderPlan, error) {
 func (a *asked) rule() (actRule, health.Act, error) {
 	rule, ok := actRules[a.req.Act]
 	if !ok {
-		return rule, 0, badOrder("act", "unknown act %q; allowed: disable, enable, drain, undrain, force-up, force-down, force-off, hold, resume, failback", a.req.Act)
+		return rule, 0, badInput("act", "unknown act %q; allowed: disable, enable, drain, undrain, force-up, force-down, force-off, hold, resume, failback", a.req.Act)
 	}
 	if a.req.Endpoint == "" {
 		if rule.onProfile == 0 {
-			return rule, 0, badOrder("endpoint", "%s is for one endpoint; name it", a.req.Act)
+			return rule, 0, badInput("endpoint", "%s is for one endpoint; name it", a.req.Act)
 		}
 		return rule, rule.onProfile, nil
 	}
 	if rule.onEndpoint == 0 {
-		return rule, 0, badOrder("endpoint", "%s is for the whole profile; leave the endpoint out", a.req.Act)
+		return rule, 0, badInput("endpoint", "%s is for the whole profile; leave the endpoint out", a.req.Act)
 	}
 	if a.view.Endpoint(a.req.Endpoint) == nil {
 		return rule, 0, fmt.Errorf("endpoint %q of profile %q: %w", a.req.Endpoint, a.view.Profile.Name, ErrNotFound)
@@ -119,11 +119,11 @@ func (a *asked) until(rule actRule) (time.Time, error) {
 	case a.req.For == "":
 		return time.Time{}, nil
 	case !rule.placing:
-		return time.Time{}, badOrder("for", "%s ends orders and lasts for ever; leave the duration out", a.req.Act)
+		return time.Time{}, badInput("for", "%s ends orders and lasts for ever; leave the duration out", a.req.Act)
 	}
 	d, err := time.ParseDuration(a.req.For)
 	if err != nil || d <= 0 || d > maxOrder {
-		return time.Time{}, badOrder("for", "%q; allowed: a duration above 0 and up to 720h (30 days), for example 30m", a.req.For)
+		return time.Time{}, badInput("for", "%q; allowed: a duration above 0 and up to 720h (30 days), for example 30m", a.req.For)
 	}
 	return a.now.Add(d), nil
 }
@@ -246,6 +246,6 @@ func (a *asked) describe(p orderPlan) string {
 	return fmt.Sprintf("%s %s: in force until %s", a.req.Act, what, p.place[0].Until.UTC().Format(time.RFC3339))
 }
 
-func badOrder(field, format string, args ...any) error {
+func badInput(field, format string, args ...any) error {
 	return &InvalidError{profile.Problems{{Path: field, Message: fmt.Sprintf(format, args...)}}}
 }

@@ -82,6 +82,9 @@ func newRig(t *testing.T) *rig {
 	r.server = New(Options{
 		Socket: r.socket, Listen: "127.0.0.1:0", Hub: r.hub, Node: node, Documents: r.docs, Orders: r.orders, Journal: r.journal, Version: "test",
 		Explain: func(_ context.Context, name, qtype string, client netip.Addr) (Explanation, error) {
+			if name == "panic" {
+				panic("a bug")
+			}
 			if name == "bad" {
 				return Explanation{}, fmt.Errorf("secret internals of %s", name)
 			}

@@ -44,7 +44,7 @@ func sinceTime(text string) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return now().Add(-d), nil
 	}
-	return time.Time{}, badOrder("query.since", "%q; allowed: a time such as 2006-01-02T15:04:05Z, or a duration above 0 such as 2h", text)
+	return time.Time{}, badInput("query.since", "%q; allowed: a time such as 2006-01-02T15:04:05Z, or a duration above 0 such as 2h", text)
 }
 
 type auditInput struct {

@@ -52,7 +52,7 @@ const maxNote = 1000
 
 func (s *Server) order(ctx context.Context, in *orderInput) (OrderResult, error) {
 	if len(in.Body.Note) > maxNote {
-		return OrderResult{}, badOrder("note", "%d bytes; allowed: at most %d", len(in.Body.Note), maxNote)
+		return OrderResult{}, badInput("note", "%d bytes; allowed: at most %d", len(in.Body.Note), maxNote)
 	}
 	in.Body.Note = printable(in.Body.Note, maxNote)
 	at := now()

@@ -71,7 +71,7 @@ func (s *Server) explain(ctx context.Context, in *explainInput) (*output[Explana
 	if in.Client != "" {
 		var err error
 		if client, err = netip.ParseAddr(in.Client); err != nil {
-			return nil, problemOf(ctx, s.log, badOrder("query.client", "%q is no address; allowed: IPv4 or IPv6, for example 192.0.2.7", in.Client))
+			return nil, problemOf(ctx, s.log, badInput("query.client", "%q is no address; allowed: IPv4 or IPv6, for example 192.0.2.7", in.Client))
 		}
 	}
 	if s.o.Explain == nil {

@@ -135,6 +135,21 @@ func TestInternalErrorsStayInside(t *testing.T) {
 	}
 }
 
+func TestAPanicStaysInItsRequest(t *testing.T) {
+	r := newRig(t)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/api/v1/explain?name=panic", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := r.web.Do(req); err == nil {
+		res.Body.Close()
+		t.Errorf("answered %d", res.StatusCode)
+	}
+	if got := r.do(r.web, "GET", "/healthz", ""); got.status != 200 {
+		t.Errorf("%d", got.status)
+	}
+}
+
 func TestWhoActs(t *testing.T) {
 	r := newRig(t)
 	put := func(c *http.Client, headers ...string) string {
@@ -235,6 +250,17 @@ func TestOpenAPI(t *testing.T) {
 	}
 	if !strings.Contains(got.body, `"#/components/schemas/Problem"`) || strings.Contains(got.body, "ErrorModel") {
 		t.Error("errors are not described as Problem")
+	}
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range spec.Paths {
+		// The last word of a route is in the text, be it in a table or in an example.
+		words := strings.Split(strings.TrimSuffix(strings.TrimSuffix(path, "/{id}"), "/{name}"), "/")
+		if last := words[len(words)-1]; !strings.Contains(string(page), "/"+last) {
+			t.Errorf("docs/api.md does not know %s", path)
+		}
 	}
 	if got := r.do(r.web, "GET", "/api/openapi.yaml", ""); got.status != 200 || !strings.Contains(got.body, "openapi: 3.1") {
 		t.Errorf("%d %.100s", got.status, got.body)
