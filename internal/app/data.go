@@ -56,7 +56,7 @@ func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
 // writeFile replaces a small file as a whole and makes it durable.
 func writeFile(path string, content []byte) error {
 	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // inside the data directory
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

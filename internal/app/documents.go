@@ -91,8 +91,7 @@ func fresh[T any](known map[string]decoded[*T], r *cluster.Record, where string,
 }
 
 func asProblems(where string, err error) profile.Problems {
-	var ps profile.Problems
-	if errors.As(err, &ps) {
+	if ps, ok := errors.AsType[profile.Problems](err); ok {
 		return ps
 	}
 	return profile.Problems{{File: where, Line: 1, Column: 1, Message: err.Error()}}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,8 +56,8 @@ func (m *member) leave() error {
 func last[E cluster.Event](m *member) (E, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i := len(m.told) - 1; i >= 0; i-- {
-		if e, ok := m.told[i].(E); ok {
+	for _, told := range slices.Backward(m.told) {
+		if e, ok := told.(E); ok {
 			return e, true
 		}
 	}

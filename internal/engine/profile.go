@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"time"
 
 	"jurymast/internal/health"
@@ -88,14 +89,8 @@ func (p *Profile) Clone() *Profile {
 		cp := *t
 		c.local[k] = &cp
 	}
-	c.votes = make(map[string]map[string]health.Vote, len(p.votes))
-	for k, v := range p.votes {
-		c.votes[k] = v // replaced as a whole, never changed
-	}
-	c.verdicts = make(map[string]health.Verdict, len(p.verdicts))
-	for k, v := range p.verdicts {
-		c.verdicts[k] = v
-	}
+	c.votes = maps.Clone(p.votes) // the votes of a node are replaced as a whole, never changed
+	c.verdicts = maps.Clone(p.verdicts)
 	return &c
 }
 

@@ -205,8 +205,10 @@ func TestHorizonsFollowPublishedVotes(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			e := health.EndpointView{Config: cfg, Verdict: health.Verdict{Status: c.status, Since: t0}, Layer: c.layer,
-				Votes: []health.Ballot{{Node: "a", Vote: health.Vote{Suspect: c.suspect}}}}
+			e := health.EndpointView{
+				Config: cfg, Verdict: health.Verdict{Status: c.status, Since: t0}, Layer: c.layer,
+				Votes: []health.Ballot{{Node: "a", Vote: health.Vote{Suspect: c.suspect}}},
+			}
 			p := &profile.Profile{Routing: profile.Priority, Failback: c.failback}
 			health.Resolve(p, &e, false, t0.Add(20*time.Second))
 			if e.Horizon != c.horizon || e.Recovery != c.recovery {

@@ -122,7 +122,7 @@ func nameOf(names []string, i int) string {
 func parseName(names []string, b []byte, into *uint8) error {
 	for i, n := range names {
 		if n == string(b) {
-			*into = uint8(i) //nolint:gosec // the tables have fewer than 256 names
+			*into = uint8(i)
 			return nil
 		}
 	}

@@ -285,7 +285,7 @@ func TestClustersKeepTheirPromises(t *testing.T) {
 			switches := 0
 			for s := *first + worker; s < *first+*seeds; s += workers {
 				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(uint64(s)) //nolint:gosec // positive
+					w := newWorld(uint64(s))
 					w.run()
 					switches += len(w.decided)
 					if w.broken != "" {

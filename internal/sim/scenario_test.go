@@ -79,17 +79,16 @@ func play(t *testing.T, text string) string {
 
 // stage is the world of one scenario.
 type stage struct {
-	t       *testing.T
-	now     time.Time
-	doc     *profile.Profile
-	names   []string
-	nodes   map[string]*actor
-	orders  []health.Override
-	stored  health.Decision
-	rev     int64
-	full    bool
-	said    []string
-	running bool
+	t      *testing.T
+	now    time.Time
+	doc    *profile.Profile
+	names  []string
+	nodes  map[string]*actor
+	orders []health.Override
+	stored health.Decision
+	rev    int64
+	full   bool
+	said   []string
 }
 
 type actor struct {

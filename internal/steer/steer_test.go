@@ -19,8 +19,10 @@ func view(word, active string, change func(*health.View)) *health.View {
 	p := &profile.Profile{Name: "p", Routing: profile.Priority, TTL: 30 * time.Second, TTLFloor: time.Second, Failback: profile.Failback{Mode: profile.FailbackAuto}}
 	v := &health.View{Profile: p, Ready: true}
 	for i := range word {
-		p.Endpoints = append(p.Endpoints, profile.Endpoint{Name: string(rune('a' + i)), Priority: i + 1, Enabled: word[i] != 's', AlwaysServe: word[i] == 'm',
-			Monitor: profile.Monitor{Interval: 10 * time.Second, ToleratedFailures: 1, RecoverySuccesses: 1}})
+		p.Endpoints = append(p.Endpoints, profile.Endpoint{
+			Name: string(rune('a' + i)), Priority: i + 1, Enabled: word[i] != 's', AlwaysServe: word[i] == 'm',
+			Monitor: profile.Monitor{Interval: 10 * time.Second, ToleratedFailures: 1, RecoverySuccesses: 1},
+		})
 	}
 	if active != "" {
 		v.Decision = health.Decision{Active: active, Epoch: 7, Reason: "initial", Since: t0}

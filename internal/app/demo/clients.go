@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -135,7 +134,7 @@ func (w *watcher) resolve(ctx context.Context, server string, gap time.Duration)
 			s.err = dns.RcodeToString[resp.Rcode]
 		default:
 			if a, ok := resp.Answer[0].(*dns.A); ok {
-				s.what = net.IP(a.A).String() + " (TTL " + itoa(a.Hdr.Ttl) + ")"
+				s.what = a.A.String() + " (TTL " + itoa(a.Hdr.Ttl) + ")"
 			}
 		}
 		s.took = time.Since(s.at)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -236,8 +237,8 @@ func (d *show) end() {
 		d.stopLoad()
 		<-d.loadDone
 	}
-	for i := len(d.children) - 1; i >= 0; i-- {
-		d.children[i].stop()
+	for _, p := range slices.Backward(d.children) {
+		p.stop()
 	}
 	if !d.keepFiles {
 		_ = os.RemoveAll(d.site.dir)
