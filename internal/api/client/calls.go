@@ -70,10 +70,10 @@ func (c *Client) Explain(ctx context.Context, name, qtype, client string) (*api.
 	return get[api.Explanation](ctx, c, path("explain"), q)
 }
 
-// Probe runs one probe now. It takes as long as the monitor allows, up to the client's timeout.
+// Probe runs one probe now. It takes as long as the monitor allows, up to two minutes, whatever the client's timeout.
 func (c *Client) Probe(ctx context.Context, profile, endpoint string) (*api.ProbeResult, error) {
 	r := &api.ProbeResult{}
-	k := call{method: http.MethodPost, path: path("profiles", profile, "endpoints", endpoint, "probe"), into: r}
+	k := call{method: http.MethodPost, path: path("profiles", profile, "endpoints", endpoint, "probe"), into: r, patience: 2 * time.Minute}
 	if err := c.do(ctx, k); err != nil {
 		return nil, err
 	}

@@ -87,11 +87,12 @@ type call struct {
 	header       http.Header
 	body         any // a value to be JSON, json.RawMessage as it is; nil: none
 	into         any
+	patience     time.Duration // longer than the client's timeout when the work itself takes time
 }
 
 // do carries out one call within the client's timeout.
 func (c *Client) do(ctx context.Context, k call) error {
-	bounded, cancel := context.WithTimeout(ctx, c.o.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, max(k.patience, c.o.Timeout))
 	defer cancel()
 	req, err := c.request(bounded, k)
 	if err != nil {
@@ -157,7 +158,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		err = u.Err
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("no answer within %v", c.o.Timeout)
+		err = errors.New("it does not answer in time")
 	}
 	return &UnreachableError{c.shown, err}
 }
