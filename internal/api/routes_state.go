@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"jurymast/internal/steer"
 )
 
 var typeOfProblem = reflect.TypeFor[Problem]()
@@ -80,6 +82,9 @@ func (s *Server) explain(ctx context.Context, in *explainInput) (*output[Explana
 	e, err := s.o.Explain(ctx, in.Name, strings.ToUpper(in.Type), client)
 	if e.Answer == nil {
 		e.Answer = []string{}
+	}
+	if e.Trail == nil {
+		e.Trail = []steer.Step{}
 	}
 	return answer(ctx, s, e, err)
 }
