@@ -78,7 +78,7 @@ type machine struct {
 // New makes a loop; Run starts it.
 func New(o Options) *Loop {
 	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}}
-	l.status.Store(&Status{Leader: o.Start.Solo, Members: []Member{o.Start.Self}})
+	l.status.Store(&Status{Members: []Member{o.Start.Self}})
 	return l
 }
 
@@ -180,7 +180,7 @@ func (l *Loop) noteStatus(ev Event) {
 	case MembersSeen:
 		s.Members = e.Members
 	case RoleSeen:
-		s.Leader = e.Leader || l.o.Start.Solo
+		s.Leader = e.Leader
 	case StoreSeen:
 		s.Reachable = e.Reachable
 	default:

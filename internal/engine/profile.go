@@ -69,7 +69,7 @@ type Start struct {
 // NewProfile makes a machine; its first event must be Configured.
 func NewProfile(s Start) *Profile {
 	p := &Profile{
-		self: s.Self, solo: s.Solo, members: []Member{s.Self}, leader: s.Solo,
+		self: s.Self, solo: s.Solo, members: []Member{s.Self},
 		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
 	}
 	if s.Solo && s.Unclean {

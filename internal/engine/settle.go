@@ -81,7 +81,7 @@ func (p *Profile) verdict(endpoint string, ballots []health.Ballot, now time.Tim
 	}
 	next := health.Quorum(p.doc.Quorum, ballots, prev, now)
 	p.verdicts[endpoint] = next
-	if next.Status != prev.Status && p.leader {
+	if next.Status != prev.Status && (p.leader || p.solo) {
 		out.add(Note{health.Entry{
 			At: now, Node: p.self.Name, Kind: health.EntryVerdict, Profile: p.doc.Name, Endpoint: endpoint,
 			From: prev.Status.String(), To: next.Status.String(), Reason: next.Reason,
@@ -142,7 +142,8 @@ func (p *Profile) lookedAtAll() bool {
 // decide lets the leader write what follows from the view. It reports true when the decision changed at once, which
 // only happens on a node alone whose store cannot write.
 func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
-	if !p.leader || !p.connected || p.frozen() {
+	alone := p.solo && (p.unwritable || !p.reachable)
+	if !p.connected || (!p.leader && !alone) || p.frozen() {
 		return false
 	}
 	order := health.ProfileOrder(p.orders, health.FailbackNow, now)
@@ -158,7 +159,7 @@ func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 	if next.Epoch != v.Decision.Epoch {
 		next.Epoch += p.skip
 	}
-	if p.solo && (p.unwritable || !p.reachable) {
+	if alone {
 		return p.adoptUnwritten(next, now, out)
 	}
 	if p.reachable && !p.writing && !now.Before(p.retryAt) {

@@ -43,7 +43,7 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	case DecisionFailed:
 		p.writeFailed(e, now)
 	case RoleSeen:
-		p.leader = e.Leader || p.solo
+		p.leader = e.Leader
 	case StoreSeen:
 		p.storeSeen(e.Reachable, &out)
 	case Suspected:

@@ -201,6 +201,7 @@ func TestHorizonsFollowPublishedVotes(t *testing.T) {
 		{"down, failback manual", profile.Failback{Mode: profile.FailbackManual}, health.Degraded, false, health.Layer{}, 30 * time.Second, health.Unlimited},
 		{"forced up", profile.Failback{}, health.Degraded, true, health.Layer{Forced: health.Up}, health.Unlimited, 0},
 		{"forced down for 5s more", profile.Failback{}, health.Online, false, health.Layer{Forced: health.Down, Ends: t0.Add(25 * time.Second)}, 5 * time.Second, 5 * time.Second},
+		{"drained for 15s more", profile.Failback{}, health.Online, false, health.Layer{Drained: true, Ends: t0.Add(35 * time.Second)}, 15 * time.Second, 15 * time.Second},
 		{"drained", profile.Failback{}, health.Online, false, health.Layer{Drained: true}, 30 * time.Second, health.Unlimited},
 	}
 	for _, c := range cases {

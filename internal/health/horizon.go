@@ -39,11 +39,12 @@ func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, reco
 	if horizon != Unlimited && suspect(e.Votes) {
 		horizon, recovery = min(horizon, step), min(recovery, step)
 	}
+	if e.Layer.Disabled || e.Layer.Drained {
+		recovery = Unlimited // healthy or not, it stays out until the order ends
+	}
 	if !e.Layer.Ends.IsZero() {
 		left := max(0, e.Layer.Ends.Sub(now))
 		horizon, recovery = min(horizon, left), min(recovery, left)
-	} else if e.Layer.Disabled || e.Layer.Drained {
-		recovery = Unlimited
 	}
 	return horizon, withFailback(p, e, recovery, now)
 }

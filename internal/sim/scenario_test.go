@@ -189,9 +189,8 @@ func (s *stage) raise() {
 		s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo()})}
 		s.tell(name, engine.Configured{Doc: s.doc})
 	}
-	for i, name := range s.names {
+	for _, name := range s.names {
 		s.reach(name, true)
-		s.tell(name, engine.RoleSeen{Leader: i == 0})
 	}
 }
 
@@ -278,6 +277,7 @@ func (s *stage) reach(name string, up bool) {
 	}
 	s.tell(name, engine.OrdersSeen{Orders: s.orders})
 	s.tell(name, engine.StoreSeen{Reachable: true})
+	s.tell(name, engine.RoleSeen{Leader: name == s.names[0]})
 	for _, other := range s.names {
 		if o := s.nodes[other]; other != name && o != nil && o.reachable {
 			s.tell(name, engine.VotesSeen{Node: other, Votes: o.votes})
