@@ -209,9 +209,10 @@ func guard(v *health.View, orders []health.Override, p orderPlan, now time.Time)
 	return &RefusedError{CodeGuard, fmt.Sprintf("no usable endpoint of profile %q would be left (%d now, at least 1 must stay); enable another one first, or break glass", v.Profile.Name, usable)}
 }
 
-// standing counts the endpoints that are usable, and those that may be answered at all, under the given orders.
+// standing counts the endpoints that are usable, and those that may be answered at all, under the given orders. An order
+// over the whole profile does not count: who disables a profile means that nothing is answered, it is no accident.
 func standing(v *health.View, orders []health.Override, now time.Time) (usable, eligible int) {
-	disabled := !v.Profile.Enabled || health.ProfileOrder(orders, health.DisableProfile, now) != nil
+	disabled := !v.Profile.Enabled
 	for i := range v.Endpoints {
 		e := v.Endpoints[i]
 		e.Layer = health.LayerOf(orders, e.Config.Name, now)
