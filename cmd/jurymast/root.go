@@ -39,7 +39,7 @@ func newRoot(c *cli) *cobra.Command {
 	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newEvents(c), newAudit(c))
 	add(root, groupAct, newEndpoint(c), newProfile(c), newFailback(c))
 	add(root, groupTry, newLab(c))
-	root.AddCommand(newVersion(c), newMan(root))
+	root.AddCommand(newVersion(c), newMan(root), newDemo(c))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noVerb // else a wrong shell is answered with help and success

@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"jurymast/internal/app"
 )
 
 const serveHelp = `Runs a node with the configuration in FILE until it is interrupted. It prints one line per listener; it is ready
@@ -14,7 +16,7 @@ when GET /readyz answers 200. The file is applied at start, when it changes and 
 nothing, and jurymast status says what is wrong with it.`
 
 func newServe(c *cli) *cobra.Command {
-	var o nodeOptions
+	var o app.Options
 	cmd := &cobra.Command{
 		Use:   "serve -c FILE",
 		Short: "Run a node",
@@ -31,7 +33,10 @@ func newServe(c *cli) *cobra.Command {
 		}
 		o.Log, o.Out, o.Version = logging.logger(c), c.out, version
 		o.Reload = hangups(cmd.Context())
-		return runNode(cmd.Context(), o)
+		if err := app.Run(cmd.Context(), o); err != nil {
+			return &exitError{exitUsage, err} // it ends by itself only when the file, an address or the data directory is wrong
+		}
+		return nil
 	}
 	return cmd
 }
