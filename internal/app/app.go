@@ -187,14 +187,9 @@ func (a *App) listen(ctx context.Context) error {
 	return nil
 }
 
-// begin serves the last good state, then opens the store and goes on in the background.
+// begin serves the last good state, then goes on with the store in the background. What is undone first stands last:
+// the fronts drain while everything behind them still works, then the node leaves the cluster, then the store closes.
 func (a *App) begin(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	a.undo.add("background work", 10*time.Second, func(context.Context) error {
-		cancel()
-		a.tasks.Wait()
-		return nil
-	})
 	first := a.store.open(ctx)
 	if errors.Is(first, etcd.ErrDir) {
 		return first
@@ -214,24 +209,35 @@ func (a *App) begin(ctx context.Context) error {
 		Start: engine.Start{Self: a.self(), Solo: a.solo, Unclean: a.data.unclean},
 	})
 	a.recover(last)
-	a.goTask(func() { a.loop.Run(ctx) })
-	a.goTask(func() { a.useSets(ctx) })
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends after the fronts have drained, not with ctx
+	a.undo.add("background work", 10*time.Second, func(context.Context) error {
+		cancel()
+		a.tasks.Wait()
+		return nil
+	})
+	a.goTask(func() { a.loop.Run(work) })
+	a.goTask(func() { a.useSets(work) })
 	a.serve()
-	a.goTask(func() { a.store.keep(ctx, first) })
-	a.goTask(func() { a.session(ctx) })
-	a.goTask(func() { a.watchFile(ctx) })
-	a.goTask(func() { a.announceReady(ctx) })
+	a.goTask(func() { a.store.keep(work, first) })
+	a.goTask(func() { a.session(work) })
+	a.goTask(func() { a.watchFile(work) })
+	a.goTask(func() { a.announceReady(work) })
 	return nil
 }
-
-func (a *App) goTask(f func()) { a.tasks.Go(f) }
 
 // serve lets the fronts answer.
 func (a *App) serve() {
 	a.dns.Serve()
 	a.web.Start()
 	a.api.Serve()
+	a.undo.add("fronts", 20*time.Second, func(ctx context.Context) error {
+		dns := make(chan error, 1)
+		go func() { dns <- a.dns.Close(ctx) }()
+		return errors.Join(a.web.Close(ctx), <-dns)
+	})
 }
+
+func (a *App) goTask(f func()) { a.tasks.Go(f) }
 
 func (a *App) fail(err error) {
 	select {

@@ -90,7 +90,7 @@ func (f *front) serve(log *slog.Logger) {
 	} else {
 		err = f.srv.Serve(f.ln)
 	}
-	if !errors.Is(err, http.ErrServerClosed) {
+	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		log.Error("a proxy listener ended", "listener", f.ln.Addr().String(), "error", err)
 	}
 }
