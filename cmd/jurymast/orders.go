@@ -45,7 +45,7 @@ func newEndpoint(c *cli) *cobra.Command {
 func newProfile(c *cli) *cobra.Command {
 	return newGroup("profile", "Order a whole profile",
 		c.profileVerb(orderVerb{
-			act: "disable", use: "disable", short: "Stop serving a profile", timed: true, risky: true,
+			act: "disable", use: "disable", short: "Stop serving a profile", timed: true,
 			asks: "Profile %s will not be answered any more. Disable it?",
 		}),
 		c.profileVerb(orderVerb{act: "enable", use: "enable", short: "Serve a profile again"}),
