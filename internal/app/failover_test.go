@@ -69,7 +69,7 @@ func TestKillUnderLoad(t *testing.T) {
 	all := stop()
 	failed := 0
 	var slowest time.Duration
-	var regions = map[string]int{}
+	regions := map[string]int{}
 	for _, x := range all {
 		regions[x.what]++
 		if x.what != "EU20" && x.what != "US21" {

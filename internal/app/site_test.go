@@ -36,17 +36,17 @@ func loopback() string {
 
 // site is one node with two tenants.
 type site struct {
-	t                *testing.T
-	dir, file, data  string
-	name             string
-	dns, web, api    string // host:port
-	eu20, us21       string
-	env              []string
-	head, extra      string // more lines under node, more text at the end
-	failback         string
-	monitor          string
-	proxy            string
-	node             *process
+	t                  *testing.T
+	dir, file, data    string
+	name               string
+	dns, web, api      string // host:port
+	eu20, us21         string
+	env                []string
+	head, extra        string // more lines under node, more text at the end
+	failback           string
+	monitor            string
+	proxy              string
+	node               *process
 	euTenant, usTenant *process
 }
 
