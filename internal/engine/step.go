@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"jurymast/internal/health"
@@ -63,7 +63,7 @@ type effects []Effect
 
 func (x *effects) add(e Effect) { *x = append(*x, e) }
 
-// configure takes a new document. An endpoint with a new target or origin is looked at from the beginning; a changed
+// configure takes a new document. An endpoint that is probed somewhere else is looked at from the beginning; a changed
 // monitor keeps the verdict and counts anew, so that editing a path never puts a dead primary back into answers.
 func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 	old := p.doc
@@ -90,8 +90,8 @@ func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 
 func (p *Profile) reconsider(t *track, was, is *profile.Endpoint, now time.Time) {
 	switch {
-	case !sameTarget(was, is) || (is.Enabled && !was.Enabled):
-		t.Reset(now, "target, origin or enabled changed: checking again")
+	case !sameProbed(was, is) || (is.Enabled && !was.Enabled):
+		t.Reset(now, "origin, target or enabled changed: checking again")
 		delete(p.verdicts, is.Name)
 	case health.RuleOf(&was.Monitor) != health.RuleOf(&is.Monitor):
 		t.Recount()
@@ -99,9 +99,13 @@ func (p *Profile) reconsider(t *track, was, is *profile.Endpoint, now time.Time)
 	t.pace = 0 // the schedule is new: say the pace again
 }
 
-func sameTarget(a, b *profile.Endpoint) bool {
-	return a.Origin == b.Origin && a.Target.Host == b.Target.Host && a.Target.Profile == b.Target.Profile &&
-		fmt.Sprint(a.Target.Addrs) == fmt.Sprint(b.Target.Addrs)
+// sameProbed: the verdict is about the same place. With an origin that is what is probed, and another target changes
+// nothing about it; without one the target is.
+func sameProbed(a, b *profile.Endpoint) bool {
+	if a.Origin != "" || b.Origin != "" {
+		return a.Origin == b.Origin
+	}
+	return a.Target.Host == b.Target.Host && a.Target.Profile == b.Target.Profile && slices.Equal(a.Target.Addrs, b.Target.Addrs)
 }
 
 // observe counts one probe result; a changed vote is published.

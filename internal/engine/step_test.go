@@ -218,9 +218,17 @@ func TestEditedPathKeepsTheVerdictNewOriginDoesNot(t *testing.T) {
 	if s := b.p.View().Endpoints[0].Status; s != health.Degraded {
 		t.Fatalf("an edited path put eu to %v", s)
 	}
-	b.do(engine.Configured{Doc: doc(func(p *profile.Profile) { p.Endpoints[0].Origin = "http://192.0.2.9" })})
+	origin := func(p *profile.Profile) { p.Endpoints[0].Origin = "http://192.0.2.9" }
+	b.do(engine.Configured{Doc: doc(origin)})
 	if s := b.p.View().Endpoints[0].Status; s != health.CheckingEndpoint {
 		t.Fatalf("a new origin left eu at %v", s)
+	}
+	b.probe("eu", "g").active("eu", 3).do(engine.Configured{Doc: doc(func(p *profile.Profile) {
+		origin(p)
+		p.Endpoints[0].Target.Addrs = []string{"192.0.2.77"} // the origin is what is probed
+	})}).active("eu", 3)
+	if s := b.p.View().Endpoints[0].Status; s != health.Online {
+		t.Fatalf("another target beside the same origin put eu to %v", s)
 	}
 }
 

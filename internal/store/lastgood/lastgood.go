@@ -162,8 +162,11 @@ func (l *Log) cutTail(good int64) error {
 // Put queues the newest record of a key; a nil value forgets the key. Only the newest of several is written.
 func (l *Log) Put(key string, value json.RawMessage) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return // a late record of a node that stops
+	}
 	l.pending[key] = value
-	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
 	default:

@@ -134,3 +134,16 @@ func TestOneFlapAmongManyIsSmall(t *testing.T) {
 		t.Fatalf("one flap wrote %d bytes", grew)
 	}
 }
+
+func TestPutAfterCloseIsNoPanic(t *testing.T) {
+	l, _ := open(t, filepath.Join(t.TempDir(), "log"))
+	l.Put("a", json.RawMessage(`1`))
+	if err := l.Close(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	l.Put("a", json.RawMessage(`2`))
+	_, got := open(t, l.path)
+	if string(got["a"]) != "1" {
+		t.Fatalf("got %s", got)
+	}
+}
