@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -103,14 +104,19 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	a.undo.log = o.Log
 	a.config.Store(&api.ConfigStatus{File: o.File})
 	a.useSecrets(file)
-	defer func() {
-		if err != nil {
-			a.undo.run()
-		}
-	}()
+	if err = a.checkSecrets(file); err != nil {
+		return nil, err
+	}
 	if a.data, err = openData(file.Node.Data); err != nil {
 		return nil, err
 	}
+	made := a // a return with an error sets a to nil before the undo runs
+	defer func() {
+		if err != nil {
+			made.undo.run()
+			made.data.unlock()
+		}
+	}()
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err = a.build(metrics); err != nil {
@@ -119,7 +125,10 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	if err = a.listen(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.begin(ctx)
+	if err = a.begin(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // nameNode fills in what only the machine knows.
@@ -131,7 +140,7 @@ func nameNode(n *profile.Node) {
 	}
 }
 
-// build makes every part; nothing runs yet and no address is taken.
+// build makes every part; nothing runs yet.
 func (a *App) build(metrics *prometheus.Registry) error {
 	n := &a.file.Node
 	a.library = &library{hub: a.hub, secrets: func() secrets { return *a.secrets.Load() }}
@@ -187,42 +196,71 @@ func (a *App) listen(ctx context.Context) error {
 	return nil
 }
 
-// begin serves the last good state, then goes on with the store in the background. What is undone first stands last:
-// the fronts drain while everything behind them still works, then the node leaves the cluster, then the store closes.
+// begin serves the last good state at once, then goes on with the store in the background. Only what an operator must
+// mend ends the start: a data directory that is not ours or damaged, found before anything is changed. What is undone
+// first stands last: the fronts drain while everything behind them still works, then the node leaves the cluster, then
+// the store closes.
 func (a *App) begin(ctx context.Context) error {
-	first := a.store.open(ctx)
-	if errors.Is(first, etcd.ErrDir) {
-		return first
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends after the fronts have drained, not with ctx
+	opened, err := a.openStore(work)
+	if err == nil {
+		err = a.data.begin()
 	}
-	a.undo.add("store", 6*time.Second, func(context.Context) error { return a.store.close() })
-	if err := a.data.begin(); err != nil {
-		return fmt.Errorf("data directory: %w", err)
+	var log *lastgood.Log
+	var last map[string]json.RawMessage
+	if err == nil {
+		log, last, err = lastgood.Open(a.data.path("last-good"), a.log)
 	}
-	log, last, err := lastgood.Open(a.data.path("last-good"), a.log)
 	if err != nil {
+		cancel()
+		_ = a.store.close()
 		return err
 	}
-	a.good = &keeper{log: log, known: map[string]string{}}
 	a.undo.add("last-good log", 3*time.Second, func(context.Context) error { return log.Close(2 * time.Second) })
-	a.loop = engine.New(engine.Options{
-		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
-		Start: engine.Start{Self: a.self(), Solo: a.solo, Unclean: a.data.unclean},
-	})
-	a.recover(last)
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends after the fronts have drained, not with ctx
+	a.undo.add("store", 6*time.Second, func(context.Context) error { return a.store.close() })
 	a.undo.add("background work", 10*time.Second, func(context.Context) error {
 		cancel()
 		a.tasks.Wait()
 		return nil
 	})
+	a.good = &keeper{log: log, known: map[string]string{}}
+	a.loop = engine.New(engine.Options{
+		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
+		Start: engine.Start{Self: a.self(), Solo: a.solo, Unclean: a.data.unclean},
+	})
+	a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })
 	a.goTask(func() { a.useSets(work) })
 	a.serve()
-	a.goTask(func() { a.store.keep(work, first) })
-	a.goTask(func() { a.session(work) })
+	tried := make(chan struct{})
+	a.goTask(func() {
+		first := <-opened
+		close(tried)
+		a.store.keep(work, first)
+	})
+	a.goTask(func() {
+		<-tried
+		a.session(work)
+	})
 	a.goTask(func() { a.watchFile(work) })
 	a.goTask(func() { a.announceReady(work) })
 	return nil
+}
+
+// openStore starts to open the store and waits until its directory is found sound, or refused. opened gets what came
+// of it later.
+func (a *App) openStore(ctx context.Context) (opened <-chan error, err error) {
+	sound, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- a.store.open(ctx, func() { close(sound) }) }()
+	select {
+	case <-sound:
+	case err := <-done:
+		if errors.Is(err, etcd.ErrDir) {
+			return nil, err
+		}
+		done <- err
+	}
+	return done, nil
 }
 
 // serve lets the fronts answer.
@@ -284,4 +322,5 @@ func (a *App) stop() {
 	if err := a.data.end(); err != nil {
 		a.log.Warn("cannot mark a clean end", "error", err)
 	}
+	a.data.unlock()
 }

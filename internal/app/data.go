@@ -9,47 +9,93 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
-// data is this node's own folder. Beside the store it holds who we are (instance), what we last served (last-good)
-// and a mark that is there while we run (running): finding it at a start means the earlier life ended without a stop.
+// data is this node's own folder. Beside the store it holds who we are (instance), what we last served (last-good) and
+// how the life before ended: the file running is there while we run and is renamed to ended by an orderly stop. A rename
+// needs no space, so a full disk neither keeps a node from starting nor makes it forget.
 type data struct {
 	dir      string
+	lock     *os.File
 	instance string
 	unclean  bool
 }
 
+// openData locks the folder and makes it ours. A folder with something in it that no node has used is refused untouched.
 func openData(dir string) (*data, error) {
+	const remedy = "set node.data or --data to a directory this user may write"
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("data directory: %w; set node.data or --data to a directory this user may write", err)
+		return nil, fmt.Errorf("data directory: %w; %s", err, remedy)
 	}
-	d := &data{dir: dir}
-	id, err := os.ReadFile(d.path("instance"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		id = []byte(randomHex(16))
-		if err := writeFile(d.path("instance"), id); err != nil {
-			return nil, fmt.Errorf("data directory %s: %w; set node.data or --data to a directory this user may write", dir, err)
-		}
-	case err != nil:
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w; %s", err, remedy)
+	}
+	d := &data{dir: dir, lock: f}
+	if err := d.claim(); err != nil {
+		d.unlock()
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
-	d.instance = strings.TrimSpace(string(id))
 	return d, nil
 }
 
-// begin marks the life as running; call it once the directory is known to be ours alone.
+func (d *data) claim() error {
+	if err := unix.Flock(int(d.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return errors.New("is in use by another jurymast; stop that one, or give each its own node.data")
+		}
+		return fmt.Errorf("cannot be locked: %w; use a local disk", err)
+	}
+	id, err := os.ReadFile(d.path("instance"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := d.mustBeEmpty(); err != nil {
+			return err
+		}
+		id = []byte(randomHex(16))
+		if err := writeFile(d.path("instance"), id); err != nil {
+			return fmt.Errorf("%w; set node.data or --data to a directory this user may write", err)
+		}
+	case err != nil:
+		return err
+	}
+	d.instance = strings.TrimSpace(string(id))
+	return nil
+}
+
+func (d *data) mustBeEmpty() error {
+	entries, err := os.ReadDir(d.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != "lost+found" && e.Name() != "instance.new" {
+			return fmt.Errorf("is not empty (it holds %q) and no node has used it; nothing was changed: give an empty or new directory", e.Name())
+		}
+	}
+	return nil
+}
+
+// begin marks the life as running; call it once the store's folder is known to be sound.
 func (d *data) begin() error {
-	_, err := os.Stat(d.path("running"))
-	d.unclean = err == nil
-	if d.unclean {
+	err := os.Rename(d.path("ended"), d.path("running"))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := os.Stat(d.path("running")); err == nil {
+		d.unclean = true
 		return nil
 	}
 	return writeFile(d.path("running"), []byte("a node runs on this directory, or ended without a stop\n"))
 }
 
-// end takes the mark away: the next life need not skip epochs.
-func (d *data) end() error { return os.Remove(d.path("running")) }
+// end says that the life ended in order: the next one need not skip epochs.
+func (d *data) end() error { return os.Rename(d.path("running"), d.path("ended")) }
+
+// unlock gives the folder to whoever is next.
+func (d *data) unlock() { _ = d.lock.Close() }
 
 func (d *data) path(name string) string { return filepath.Join(d.dir, name) }
 

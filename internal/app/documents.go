@@ -70,7 +70,7 @@ func (l *library) prepare(set cluster.DocumentSet) (*edition, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks, err := l.checks(docs)
+	checks, err := checksOf(docs, l.secrets())
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +115,10 @@ func together(docs *snapshot.Documents) profile.Problems {
 	return out
 }
 
-// checks resolves what has to be probed: endpoints that are enabled and not served blindly.
-func (l *library) checks(docs *snapshot.Documents) ([]probe.Check, error) {
+// checksOf resolves what has to be probed: endpoints that are enabled and not served blindly.
+func checksOf(docs *snapshot.Documents, known secrets) ([]probe.Check, error) {
 	var out []probe.Check
 	var bad []string
-	known := l.secrets()
 	for _, p := range docs.Profiles {
 		for i := range p.Endpoints {
 			e := &p.Endpoints[i]

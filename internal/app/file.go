@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"jurymast/internal/engine"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
+	"jurymast/internal/snapshot"
 )
 
 // readFile reads and checks a configuration file, zone files included. Nothing else happens.
@@ -46,17 +48,34 @@ func readFile(path string) (*profile.File, error) {
 	return f, nil
 }
 
+// checkSecrets reads every secret the file's profiles name, as the probes will.
+func (a *App) checkSecrets(f *profile.File) error {
+	docs := &snapshot.Documents{}
+	for i := range f.Profiles {
+		docs.Profiles = append(docs.Profiles, &f.Profiles[i])
+	}
+	if _, err := checksOf(docs, secrets(f.Node.Secrets)); err != nil {
+		return fmt.Errorf("%s: %w", a.o.File, err)
+	}
+	return nil
+}
+
 func (a *App) useSecrets(f *profile.File) {
 	s := secrets(f.Node.Secrets)
 	a.secrets.Store(&s)
 }
 
+// owner is the file's name as its documents carry it.
+func (a *App) owner() string {
+	if full, err := filepath.Abs(a.o.File); err == nil {
+		return full
+	}
+	return a.o.File
+}
+
 // recordsOf are the documents of a file, owned by it.
 func (a *App) recordsOf(f *profile.File) []cluster.Record {
-	owner, err := filepath.Abs(a.o.File)
-	if err != nil {
-		owner = a.o.File
-	}
+	owner := a.owner()
 	out := make([]cluster.Record, 0, len(f.Documents))
 	for _, d := range f.Documents {
 		out = append(out, cluster.Record{Kind: d.Kind, Name: d.Name, Managed: owner, Source: d.Source})
@@ -66,15 +85,14 @@ func (a *App) recordsOf(f *profile.File) []cluster.Record {
 
 // withFile lays a file's documents over a set: what it names is replaced, what it named before and no longer names
 // goes, everything else stays.
-func withFile(set cluster.DocumentSet, mine []cluster.Record) []cluster.Record {
+func withFile(set cluster.DocumentSet, mine []cluster.Record, owner string) []cluster.Record {
 	named := map[string]bool{}
-	owner := ""
 	for _, r := range mine {
-		named[string(r.Kind)+"/"+r.Name], owner = true, r.Managed
+		named[string(r.Kind)+"/"+r.Name] = true
 	}
 	out := append([]cluster.Record(nil), mine...)
 	for _, r := range set.Records {
-		if !named[string(r.Kind)+"/"+r.Name] && (owner == "" || r.Managed != owner) {
+		if !named[string(r.Kind)+"/"+r.Name] && r.Managed != owner {
 			out = append(out, r)
 		}
 	}
@@ -185,29 +203,40 @@ func (a *App) notifyChanges(ctx context.Context) <-chan struct{} {
 		a.log.Warn("cannot watch the configuration file; SIGHUP reloads it", "error", err)
 		return out
 	}
-	a.goTask(func() {
-		defer func() { _ = w.Close() }()
-		name := filepath.Clean(a.o.File)
-		for {
+	a.goTask(func() { a.followFile(ctx, w, out) })
+	return out
+}
+
+// settleFile is how long the file must be left alone before it is read: writers write more than once.
+const settleFile = 150 * time.Millisecond
+
+// followFile tells once per change that the text of the file is another one. It looks at every event in the folder, not
+// only at the file's name: where configuration is mounted, the file is a link that never changes itself.
+func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- struct{}) {
+	defer func() { _ = w.Close() }()
+	last, _ := os.ReadFile(a.o.File)
+	settle := time.NewTimer(time.Hour)
+	defer settle.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case err := <-w.Errors:
+			a.log.Warn("watching the configuration file", "error", err)
+		case <-w.Events:
+			settle.Reset(settleFile)
+		case <-settle.C:
+			text, err := os.ReadFile(a.o.File)
+			if err == nil && bytes.Equal(text, last) {
+				continue
+			}
+			last = text
 			select {
-			case <-ctx.Done():
-				return
-			case err := <-w.Errors:
-				a.log.Warn("watching the configuration file", "error", err)
-			case e := <-w.Events:
-				if filepath.Clean(e.Name) != name || e.Op == fsnotify.Chmod {
-					continue
-				}
-				time.AfterFunc(100*time.Millisecond, func() { // let the writer finish
-					select {
-					case out <- struct{}{}:
-					default:
-					}
-				})
+			case out <- struct{}{}:
+			default:
 			}
 		}
-	})
-	return out
+	}
 }
 
 // reload reads the file again. A bad file changes nothing: the error is logged and shown in status until a good one
@@ -257,7 +286,7 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) {
 	mine := a.recordsOf(f)
 	for {
 		_, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
-			want := withFile(set, mine)
+			want := withFile(set, mine, a.owner())
 			_, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want})
 			return want, err
 		})

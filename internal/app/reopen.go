@@ -39,9 +39,12 @@ func (r *reopener) get() (*etcd.Store, error) {
 	return r.current, nil
 }
 
-// open opens the store once. ErrDir means that an operator is needed.
-func (r *reopener) open(ctx context.Context) error {
-	s, err := etcd.Open(ctx, r.opts)
+// open opens the store once; ErrDir means that an operator is needed. sound is called as soon as the store's directory
+// is locked and found undamaged; nil: nobody wants to know.
+func (r *reopener) open(ctx context.Context, sound func()) error {
+	opts := r.opts
+	opts.Sound = sound
+	s, err := etcd.Open(ctx, opts)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.current, r.cause = s, err
@@ -78,7 +81,7 @@ func (r *reopener) keep(ctx context.Context, first error) {
 			return
 		case <-time.After(2 * time.Second):
 		}
-		if err = r.open(ctx); err != nil && ctx.Err() == nil {
+		if err = r.open(ctx, nil); err != nil && ctx.Err() == nil {
 			r.log.Warn("the store does not open", "error", err)
 		}
 	}

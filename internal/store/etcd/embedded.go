@@ -47,6 +47,7 @@ func (s *Store) openEmbedded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.opts.Sound()
 	srv, err := s.start(ctx, dir)
 	if err != nil {
 		return fmt.Errorf("etcd store: start in %s: %w: %w", dir.path, store.ErrUnavailable, err)

@@ -17,6 +17,7 @@ import (
 
 // openExternal connects to the cluster and demands one answer.
 func (s *Store) openExternal(ctx context.Context) error {
+	s.opts.Sound()
 	cl, err := clientv3.New(clientv3.Config{
 		Context:              s.ctx,
 		Endpoints:            s.opts.Endpoints,

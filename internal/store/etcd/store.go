@@ -32,6 +32,9 @@ type Options struct {
 	Dir string
 	// CreatedBy is written into the marker of a new directory, e.g. "jurymast 1.2.3".
 	CreatedBy string
+	// Sound, when set, is called once as soon as Dir is locked, ours and undamaged, before the server starts in it; on
+	// an external cluster before the first connection. From then on Open can only fail with ErrUnavailable.
+	Sound func()
 	// MinFree is how many bytes the disk of Dir must have free for a write to be tried (default 32 MiB, negative:
 	// no check). Refusing early keeps etcd alive: it does not survive a write error.
 	MinFree int64
@@ -76,6 +79,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CreatedBy == "" {
 		o.CreatedBy = "jurymast"
+	}
+	if o.Sound == nil {
+		o.Sound = func() {}
 	}
 	return o
 }
