@@ -34,7 +34,7 @@ func (a *App) nodeStatus() api.NodeStatus {
 	out := api.NodeStatus{
 		Name: a.file.Node.Name, Location: a.file.Node.Location, Version: a.o.Version, Started: a.started, Ready: ok, WaitingFor: waiting,
 		Draining: a.draining.Load(), Leader: a.cluster.Leader(), Leads: st.Leader && st.Reachable, Blind: st.Blind,
-		Store:      api.StoreStatus{Kind: "embedded", Reachable: st.Reachable, Detail: a.store.detail()},
+		Store:      api.StoreStatus{Kind: "embedded", Reachable: st.Reachable, Detail: a.storeTrouble()},
 		Generation: a.hub.Load().Documents().Generation, Config: *a.config.Load(), Listeners: a.listeners(), Alarms: a.alarms.all(), ProbeSource: ownAddresses(),
 	}
 	if !a.solo {

@@ -90,7 +90,7 @@ func (a *App) ready() (bool, []string) {
 		why = append(why, "the node is stopping")
 	}
 	if s := a.loop.Status(); !s.Reachable && !a.solo {
-		why = append(why, "the store is out of reach: "+a.store.detail())
+		why = append(why, "the store is out of reach: "+a.storeTrouble())
 	}
 	if a.config.Load().Applied.IsZero() && a.config.Load().Error == "" {
 		why = append(why, "the configuration file is not applied yet")
@@ -105,6 +105,14 @@ func (a *App) ready() (bool, []string) {
 		}
 	}
 	return len(why) == 0, why
+}
+
+// storeTrouble says in one line why the store cannot be used, "" when it can.
+func (a *App) storeTrouble() string {
+	if why := a.store.detail(); why != "" {
+		return why
+	}
+	return a.cluster.Trouble()
 }
 
 // listeners are all sockets, for the operator.

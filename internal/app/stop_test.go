@@ -34,7 +34,7 @@ func TestStopDrains(t *testing.T) {
 	ln, err := net.Listen("tcp", s.eu20)
 	must(t, err)
 	go func() { _ = slow.Serve(ln) }()
-	defer slow.Close()
+	defer func() { _ = slow.Close() }()
 	s.write(s.text())
 	s.startNode()
 	s.awaitReady(20 * time.Second)
@@ -68,7 +68,7 @@ func TestStopDrains(t *testing.T) {
 
 	cl, err := clientv3.New(clientv3.Config{Endpoints: []string{cluster}})
 	must(t, err)
-	defer cl.Close()
+	defer func() { _ = cl.Close() }()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	leases, err := cl.Leases(ctx)
@@ -85,7 +85,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	path := filepath.Join(s.dir, "notify")
 	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	must(t, err)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	said := make(chan string, 20)
 	go func() {
 		buf := make([]byte, 512)

@@ -39,6 +39,7 @@ type Cluster struct {
 	st       state
 	session  *session
 	reported struct{ reachable, leader bool }
+	trouble  string // why there is no session
 }
 
 // ErrFormat: the store was written by a version with another key layout.
@@ -94,6 +95,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 		if time.Since(began) > 10*time.Second {
 			pause = 100 * time.Millisecond
 		}
+		c.mu.Lock()
+		c.trouble = err.Error()
+		c.mu.Unlock()
 		c.o.Logger.Warn("store session ended, trying again", "error", err, "after", pause)
 		select {
 		case <-ctx.Done():
@@ -173,11 +177,14 @@ func (c *Cluster) revokeEarlier(ctx context.Context) error {
 	return nil
 }
 
+// register makes the node live and takes back what it had voted before: old votes would count from this moment on, and
+// say nothing about now.
 func (c *Cluster) register(ctx context.Context, id store.LeaseID) error {
 	c.mu.Lock()
 	val, _ := json.Marshal(c.o.Node) //nolint:errchkjson // plain struct
 	c.mu.Unlock()
-	if _, _, err := c.o.Store.Commit(ctx, nil, []store.Op{store.PutLeased(keyNode(c.o.Node.Name), val, id)}); err != nil {
+	ops := []store.Op{store.PutLeased(keyNode(c.o.Node.Name), val, id), store.DeletePrefix(keyVotes(c.o.Node.Name, ""))}
+	if _, _, err := c.o.Store.Commit(ctx, nil, ops); err != nil {
 		return fmt.Errorf("register node: %w", err)
 	}
 	return nil
@@ -331,6 +338,19 @@ func (c *Cluster) SetBlind(blind bool) {
 	c.o.Node.Blind = blind
 	c.mu.Unlock()
 	c.out.put(func(q *pending) { q.node = true })
+}
+
+// Trouble says in one line why this node has no session with the store, "" while it has one.
+func (c *Cluster) Trouble() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.session != nil:
+		return ""
+	case c.trouble == "":
+		return "no session with it yet"
+	}
+	return c.trouble
 }
 
 // Leader is the name of the leading node, "" when unknown.
