@@ -212,7 +212,7 @@ func (s *Store) Compact(ctx context.Context) error {
 		return err
 	}
 	_, err = call(ctx, s, "compact", func(ctx context.Context) (*clientv3.CompactResponse, error) {
-		return s.cl.Compact(ctx, rev)
+		return s.cl.Compact(ctx, rev, clientv3.WithCompactPhysical()) // what follows counts on the space
 	})
 	if errors.Is(err, store.ErrCompacted) {
 		return nil // done already
