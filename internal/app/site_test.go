@@ -46,6 +46,8 @@ type site struct {
 	failback           string
 	monitor            string
 	proxy              string
+	euMore, usMore     string // more keys of the endpoints
+	listeners          string // more keys of node.proxy
 	node               *process
 	euTenant, usTenant *process
 }
@@ -80,9 +82,9 @@ func (s *site) nodeText() string {
   location: test
   data: %s
   nameserver: {listen: [%q]}
-  proxy: {http: [%q]}
+  proxy: {http: [%q]%s}
   api: {listen: %q}
-%s`, s.name, s.data, s.dns, s.web, s.api, s.head)
+%s`, s.name, s.data, s.dns, s.web, s.listeners, s.api, s.head)
 }
 
 func (s *site) text() string {
@@ -100,10 +102,10 @@ profiles:
     failback: %s
     monitor: %s
     endpoints:
-      - {name: eu20, target: 127.0.0.11, origin: "http://%s", priority: 1}
-      - {name: us21, target: 127.0.0.12, origin: "http://%s", priority: 2}
+      - {name: eu20, target: 127.0.0.11, origin: "http://%s", priority: 1%s}
+      - {name: us21, target: 127.0.0.12, origin: "http://%s", priority: 2%s}
     proxy: %s
-%s`, host, s.failback, s.monitor, s.eu20, s.us21, s.proxy, s.extra)
+%s`, host, s.failback, s.monitor, s.eu20, s.euMore, s.us21, s.usMore, s.proxy, s.extra)
 }
 
 func (s *site) write(text string) { must(s.t, os.WriteFile(s.file, []byte(text), 0o600)) }
