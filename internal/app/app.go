@@ -61,6 +61,7 @@ type App struct {
 	good    *keeper
 	journal *feed
 	sets    chan cluster.DocumentSet // newest wins
+	again   chan struct{}            // the documents in force are to be prepared anew
 	begun   chan struct{}            // a session with the store has begun
 
 	secrets  atomic.Pointer[secrets]
@@ -99,7 +100,7 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	nameNode(&file.Node)
 	a = &App{
 		o: o, log: o.Log, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
-		hub: snapshot.NewHub(), sets: make(chan cluster.DocumentSet, 1), begun: make(chan struct{}, 1), fatal: make(chan error, 4),
+		hub: snapshot.NewHub(), sets: make(chan cluster.DocumentSet, 1), again: make(chan struct{}, 1), begun: make(chan struct{}, 1), fatal: make(chan error, 4),
 	}
 	a.undo.log = o.Log
 	a.config.Store(&api.ConfigStatus{File: o.File})

@@ -37,6 +37,11 @@ type edition struct {
 
 // prepare decodes, checks and builds a set of documents. Nothing of it is visible yet; the error lists every mistake.
 func (l *library) prepare(set cluster.DocumentSet) (*edition, error) {
+	return l.prepareWith(set, l.secrets())
+}
+
+// prepareWith is prepare with secrets that are not in force yet.
+func (l *library) prepareWith(set cluster.DocumentSet, known secrets) (*edition, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	docs := &snapshot.Documents{Generation: set.Generation}
@@ -70,7 +75,7 @@ func (l *library) prepare(set cluster.DocumentSet) (*edition, error) {
 	if err != nil {
 		return nil, err
 	}
-	checks, err := checksOf(docs, l.secrets())
+	checks, err := checksOf(docs, known)
 	if err != nil {
 		return nil, err
 	}

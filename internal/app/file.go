@@ -158,19 +158,22 @@ func (a *App) newSet(set cluster.DocumentSet) {
 // cannot use changes nothing here and raises an alarm.
 func (a *App) useSets(ctx context.Context) {
 	for {
+		var set cluster.DocumentSet
 		select {
 		case <-ctx.Done():
 			return
-		case set := <-a.sets:
-			ed, err := a.library.prepare(set)
-			if err != nil {
-				a.log.Error("documents from the store are refused; the earlier ones stay in force", "generation", set.Generation, "error", err)
-				a.alarms.set("documents", fmt.Sprintf("generation %d from the store is refused: %v", set.Generation, err))
-				continue
-			}
-			a.alarms.set("documents", "")
-			a.replace(ed)
+		case <-a.again:
+			set = a.cluster.Documents() // never older than one that waits in sets
+		case set = <-a.sets:
 		}
+		ed, err := a.library.prepare(set)
+		if err != nil {
+			a.log.Error("documents from the store are refused; the earlier ones stay in force", "generation", set.Generation, "error", err)
+			a.alarms.set("documents", fmt.Sprintf("generation %d from the store is refused: %v", set.Generation, err))
+			continue
+		}
+		a.alarms.set("documents", "")
+		a.replace(ed)
 	}
 }
 
@@ -256,6 +259,11 @@ func (a *App) reload(ctx context.Context) {
 		a.refused(err)
 		return
 	}
+	want := withFile(a.cluster.Documents(), a.recordsOf(f), a.owner())
+	if _, err := a.library.prepareWith(cluster.DocumentSet{Generation: a.cluster.Documents().Generation + 1, Records: want}, f.Node.Secrets); err != nil {
+		a.refused(err)
+		return
+	}
 	a.web.SetCertificates(certs)
 	a.useSecrets(f)
 	if needsRestart(&a.file.Node, &f.Node) {
@@ -263,7 +271,12 @@ func (a *App) reload(ctx context.Context) {
 	} else {
 		a.alarms.set("restart", "")
 	}
-	a.applyFile(ctx, f)
+	if a.applyFile(ctx, f) {
+		select {
+		case a.again <- struct{}{}: // a secret may have another value now, under documents that are the same
+		default:
+		}
+	}
 }
 
 // needsRestart: something under node changed that is only read at a start.
@@ -282,7 +295,7 @@ func (a *App) refused(err error) {
 }
 
 // applyFile makes the file's documents the shared ones, as one change, as soon as there is a session.
-func (a *App) applyFile(ctx context.Context, f *profile.File) {
+func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	mine := a.recordsOf(f)
 	for {
 		_, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
@@ -294,16 +307,16 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) {
 		case err == nil:
 			a.config.Store(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()})
 			a.log.Info("configuration applied", "file", a.o.File, "documents", len(mine))
-			return
+			return true
 		case ctx.Err() != nil:
-			return
+			return false
 		case !retryable(err):
 			a.refused(err)
-			return
+			return false
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-a.begun:
 		case <-time.After(time.Second):
 		}
