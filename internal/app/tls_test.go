@@ -93,11 +93,15 @@ func TestSecureFront(t *testing.T) {
 	if body, _, serial := overTLS(addr, first); body != "EU20" || serial != 1 {
 		t.Errorf("after a refused file: %q with certificate %d", body, serial)
 	}
-	s.write(strings.Replace(s.text(), "priority: 1", "priority: 1, monitor: {headers: {X-Key: {secret: NONE}}}", 1))
-	eventually(t, 5*time.Second, "a file with an unknown secret is refused", func() bool { return strings.Contains(s.nodeStatus().Config.Error, "NONE") })
+	s.head, s.euMore = "  secrets: {NONE: {env: JURYMAST_NO_SUCH_VARIABLE}}\n", ", monitor: {headers: {X-Key: {secret: NONE}}}"
+	s.write(s.text())
+	eventually(t, 5*time.Second, "a file with a secret that is not there is refused", func() bool {
+		return strings.Contains(s.nodeStatus().Config.Error, "JURYMAST_NO_SUCH_VARIABLE")
+	})
 	if body, _, serial := overTLS(addr, first); body != "EU20" || serial != 1 {
-		t.Errorf("after a file with an unknown secret: %q with certificate %d", body, serial)
+		t.Errorf("after a file with a secret that is not there: %q with certificate %d", body, serial)
 	}
+	s.head, s.euMore = "", ""
 	s.write(s.text())
 	s.hangup()
 	eventually(t, 5*time.Second, "the new certificate is in use", func() bool {
