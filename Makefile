@@ -27,7 +27,7 @@ build: ## bin/jurymast, one static binary
 
 test: ## all tests that need no root and nothing but Go
 	$(if $(RACE),,@echo '*** no C compiler here: the race detector is LEFT OUT' >&2)
-	go test $(RACE) -vet=off -shuffle=on -timeout 4m ./...
+	go test $(RACE) -vet=off -shuffle=on -timeout 8m ./...
 	go test -run Clusters ./internal/sim # all simulated clusters; under the race detector there are fewer
 
 test-interop: ## tests with Debian's DNS and HTTP tools, root and namespaces

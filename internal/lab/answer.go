@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,9 +17,9 @@ import (
 // The texts of the original, byte for byte. Spelling errors are theirs.
 const (
 	textNoAuth     = `{"error":"unauthorized","error_description":"An Authentication object was not found in the SecurityContext"}`
-	textBadToken   = `{"error":"invalid_token","error_description":"Invalid access token"}`
+	textBadToken   = `{"error":"invalid_token","error_description":"Invalid access token"}` //nolint:gosec // a text about credentials
 	textBadBasic   = `<UnauthorizedUserException><error>unauthorized_user</error><error_description>Bad credentials</error_description></UnauthorizedUserException>`
-	textFailed     = "An internal server error occured: The MPL ID for the failed message is : "
+	textFailed     = "An internal server error occured: The MPL ID for the failed message is : " //nolint:misspell // theirs
 	textNoRoute    = "404 Not Found: Requested route ('%s') does not exist."
 	headerRoute    = "X-Cf-RouterError"
 	headerCSRF     = "X-CSRF-Token"
@@ -59,9 +60,7 @@ func (a answer) with(key, value string) answer {
 
 func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	for k, v := range a.header {
-		h[k] = v
-	}
+	maps.Copy(h, a.header)
 	if a.kind != "" {
 		h["Content-Type"] = []string{a.kind}
 	}
@@ -104,9 +103,7 @@ func noRoute(host string) answer {
 // problem is an answer of our own (RFC 9457), for /lab/* alone.
 func problem(status int, detail string, more map[string]any) answer {
 	body := map[string]any{"type": "about:blank", "title": http.StatusText(status), "status": status, "detail": detail}
-	for k, v := range more {
-		body[k] = v
-	}
+	maps.Copy(body, more)
 	a := jsonAnswer(status, body)
 	a.kind = typeProblem
 	return a

@@ -62,8 +62,7 @@ func (t *Tenant) postFault(r *http.Request) answer {
 	f, err := ParseFault(text)
 	if err != nil {
 		more := map[string]any{}
-		var bad *faultError
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*faultError](err); ok {
 			if bad.near != "" {
 				more["nearest"] = bad.near
 			}

@@ -23,7 +23,7 @@ func once(addr string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close() //nolint:errcheck // nothing more is wanted from it
+	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, askHealth); err != nil {
 		return 0, err
 	}
@@ -41,7 +41,7 @@ func wantUp(t *testing.T, tenant *Tenant) {
 func TestFaultRefuse(t *testing.T) {
 	tenant := startTenant(t, TenantOptions{})
 	idle := dial(t, tenant.Addr())
-	defer idle.Close() //nolint:errcheck // nothing more is wanted from it
+	defer idle.Close()
 	if _, err := io.WriteString(idle, askHealth); err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestFaultReset(t *testing.T) {
 		order(t, tenant, `{"kind":"reset","path":"/http/health"}`)
 		c := dial(t, tenant.Addr())
 		if secure {
-			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the certificate is not the subject
+			c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 		}
 		if _, err := io.WriteString(c, askHealth); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestFaultHang(t *testing.T) {
 	tenant := startTenant(t, TenantOptions{})
 	order(t, tenant, `{"kind":"hang"}`)
 	waiting, leaving := dial(t, tenant.Addr()), dial(t, tenant.Addr())
-	defer waiting.Close() //nolint:errcheck // nothing more is wanted from it
+	defer waiting.Close()
 	for _, c := range []net.Conn{waiting, leaving} {
 		if _, err := io.WriteString(c, "POST /http/echo HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"); err != nil {
 			t.Fatal(err)
@@ -162,7 +162,7 @@ func TestFaultHangDoesNotDelayClose(t *testing.T) {
 	tenant := startTenant(t, TenantOptions{StopGrace: guard})
 	order(t, tenant, `{"kind":"hang"}`)
 	c := dial(t, tenant.Addr())
-	defer c.Close() //nolint:errcheck // nothing more is wanted from it
+	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, askHealth); err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func TestFaultForSharePath(t *testing.T) {
 		if bad < 200 || bad > 300 {
 			t.Errorf("share 0.25 hit %d of 1000", bad)
 		}
-		if v := tenant.faults.view(); v.Hits != uint64(bad) { //nolint:gosec // not negative
+		if v := tenant.faults.view(); v.Hits != uint64(bad) {
 			t.Errorf("hits %d, want %d", v.Hits, bad)
 		}
 		set(t, tenant, `{"kind":"overload","path":"/http/ha/*"}`)
@@ -308,7 +308,7 @@ func TestFaultTLS(t *testing.T) {
 	}
 	try := func(name string) error {
 		c := tls.Client(dial(t, tenant.Addr()), &tls.Config{RootCAs: pool, ServerName: name, MinVersion: tls.VersionTLS12})
-		defer c.Close() //nolint:errcheck // nothing more is wanted from it
+		defer func() { _ = c.Close() }()
 		if err := c.HandshakeContext(t.Context()); err != nil {
 			return err
 		}

@@ -87,11 +87,11 @@ func (g *gate) open() {
 		return
 	}
 	g.want = true
-	if err := g.tryOpen(); err == nil {
+	err := g.tryOpen()
+	if err == nil {
 		return
-	} else {
-		g.log.Warn("lab tenant cannot take its port back yet, trying on", "addr", g.addr, "err", err)
 	}
+	g.log.Warn("lab tenant cannot take its port back yet, trying on", "addr", g.addr, "err", err)
 	g.wg.Go(func() {
 		tick := time.NewTicker(relisten)
 		defer tick.Stop()

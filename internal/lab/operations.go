@@ -307,7 +307,7 @@ type storedCredential struct {
 	Name        string `json:"Name"`
 	Kind        string `json:"Kind"`
 	User        string `json:"User"`
-	Password    string `json:"Password,omitempty"` //nolint:gosec // the field's name in the protocol; cleared before any answer
+	Password    string `json:"Password,omitempty"`
 	Description string `json:"Description"`
 }
 

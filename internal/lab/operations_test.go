@@ -149,17 +149,17 @@ func TestAPIAuthAndCSRF(t *testing.T) {
 		t.Errorf("runtime key: %d", code)
 	}
 	w := call(tenant, request(t, http.MethodPost, "/api/v1/"+deployHealth, "", basic(apiKey)))
-	if w.Code != http.StatusForbidden || w.Header()[headerCSRF][0] != "required" {
+	if w.Code != http.StatusForbidden || header(w, headerCSRF) != "required" {
 		t.Errorf("Basic without token: %d %v", w.Code, w.Header())
 	}
 	w = call(tenant, request(t, http.MethodHead, "/api/v1/", "", basic(apiKey), head(headerCSRF, "Fetch")))
 	resp := w.Result()
-	defer resp.Body.Close() //nolint:errcheck // held in memory
+	defer resp.Body.Close()
 	if w.Code != http.StatusOK {
 		t.Fatalf("fetch: %d", w.Code)
 	}
 	proof := func(r *http.Request) {
-		r.Header.Set(headerCSRF, w.Header()[headerCSRF][0])
+		r.Header.Set(headerCSRF, header(w, headerCSRF))
 		for _, c := range resp.Cookies() {
 			r.AddCookie(c)
 		}

@@ -76,7 +76,7 @@ func TestRows(t *testing.T) {
 		},
 		{
 			"8 flow fails", "error", "GET /http/health HTTP/1.1\r\n" + ours + authLine(sender),
-			"HTTP/1.1 500 Internal Server Error|Content-Length: 101|Content-Type: text/plain|Date: D|Connection: close||An internal server error occured: The MPL ID for the failed message is : MPL",
+			"HTTP/1.1 500 Internal Server Error|Content-Length: 101|Content-Type: text/plain|Date: D|Connection: close||An internal server error occured: The MPL ID for the failed message is : MPL", //nolint:misspell // theirs
 		},
 		{
 			"9 overload comes first", "overload", "GET /http/health HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n",
@@ -121,8 +121,8 @@ func tokenLines(t *testing.T, tenant *Tenant) string {
 		return ""
 	}
 	resp := w.Result()
-	defer resp.Body.Close() //nolint:errcheck // held in memory
-	lines := headerCSRF + ": " + w.Header()[headerCSRF][0] + "\r\n"
+	defer resp.Body.Close()
+	lines := headerCSRF + ": " + header(w, headerCSRF) + "\r\n"
 	for _, c := range resp.Cookies() {
 		lines += "Cookie: " + c.Name + "=" + c.Value + "\r\n"
 	}
@@ -187,11 +187,11 @@ func TestCSRFDance(t *testing.T) {
 		t.Helper()
 		w := call(here, request(t, method, "/http/health", "", basic(sender), head(headerCSRF, "Fetch")))
 		resp := w.Result()
-		defer resp.Body.Close() //nolint:errcheck // held in memory
+		defer resp.Body.Close()
 		if w.Code != http.StatusOK || len(resp.Cookies()) != 3 || w.Body.Len() != 0 {
 			t.Fatalf("fetch by %s: %d, cookies %v, body %q", method, w.Code, resp.Cookies(), w.Body)
 		}
-		return w.Header()[headerCSRF][0], resp.Cookies()
+		return header(w, headerCSRF), resp.Cookies()
 	}
 	token, cookies := fetch(http.MethodGet)
 	headToken, _ := fetch(http.MethodHead)

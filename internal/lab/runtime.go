@@ -157,8 +157,7 @@ func (t *Tenant) admit(r *http.Request, f Fault) (answer, *artifact) {
 func (t *Tenant) execute(w http.ResponseWriter, r *http.Request, flow *artifact, f Fault) answer {
 	body, err := readBody(w, r)
 	if err != nil {
-		var large *http.MaxBytesError
-		if errors.As(err, &large) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return tomcat(http.StatusRequestEntityTooLarge)
 		}
 		return answer{dropped: true}

@@ -82,7 +82,7 @@ func decode[T any](t *testing.T, text []byte) T {
 func raw(t *testing.T, addr, text string) string {
 	t.Helper()
 	c := dial(t, addr)
-	defer c.Close() //nolint:errcheck // nothing more is wanted from it
+	defer func() { _ = c.Close() }()
 	if _, err := io.WriteString(c, text); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func readAnswer(c net.Conn) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(body), err
 }
@@ -144,10 +144,20 @@ func send(t *testing.T, rt http.RoundTripper, req *http.Request) (int, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, body
+}
+
+// header is the first value of a header as it was spelled by the tenant, which is not how Go would spell it.
+func header(w *httptest.ResponseRecorder, name string) string {
+	for key, values := range w.Header() {
+		if key == name {
+			return values[0]
+		}
+	}
+	return ""
 }

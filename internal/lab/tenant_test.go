@@ -211,7 +211,7 @@ func BenchmarkKeepAlive(b *testing.B) {
 			b.Error(err)
 			return
 		}
-		defer c.Close() //nolint:errcheck // nothing more is wanted from it
+		defer func() { _ = c.Close() }()
 		_ = c.SetDeadline(time.Time{})
 		in := bufio.NewReader(c)
 		for pb.Next() {

@@ -31,7 +31,7 @@ func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
 	if d.known(a, v.Addr().Interface()) {
 		return
 	}
-	if c, ok := v.Interface().(chooser); ok {
+	if c, ok := reflect.TypeAssert[chooser](v); ok {
 		d.choice(a, v, c.Allowed())
 		return
 	}
@@ -104,7 +104,7 @@ func (d *decoder) structure(a *at, v reflect.Value) {
 			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, keys))
 		}
 	}
-	owner, _ := v.Addr().Interface().(elementer)
+	owner, _ := reflect.TypeAssert[elementer](v.Addr())
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("yaml")
 		if key == "" || key == "-" || !a.has(key) {

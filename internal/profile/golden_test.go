@@ -69,8 +69,7 @@ func TestBad(t *testing.T) {
 			if err == nil {
 				t.Fatalf("accepted:\n%s", describe(f))
 			}
-			var problems Problems
-			if !errors.As(err, &problems) {
+			if _, ok := errors.AsType[Problems](err); !ok {
 				t.Fatalf("error is %T, want Problems", err)
 			}
 			golden(t, file, err.Error()+"\n")

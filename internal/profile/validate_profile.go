@@ -88,12 +88,12 @@ func validateEndpoints(r *report, a *at, p *Profile, shared monitorFaults) {
 		} else {
 			priorities[e.Priority] = number
 		}
-		validateEndpoint(r, place, p, e)
+		validateEndpoint(r, place, e)
 		validateOwnMonitor(r, place.child("monitor"), p, &e.Monitor, shared)
 	}
 }
 
-func validateEndpoint(r *report, a *at, p *Profile, e *Endpoint) {
+func validateEndpoint(r *report, a *at, e *Endpoint) {
 	if !a.has("target") {
 		r.errorf(a.child("target"), "is missing; write what DNS answers: a host name, an address, a list of addresses or {profile: NAME}")
 	}
