@@ -40,13 +40,26 @@ func (a *App) nodeStatus() api.NodeStatus {
 	if !a.solo {
 		out.Store.Kind = "external"
 	}
-	if !st.Reachable && a.solo {
-		out.Alarms = append(out.Alarms, "the store cannot be used: "+out.Store.Detail+"; this node decides alone and writes when it can")
-	}
+	out.Alarms = append(out.Alarms, a.storeAlarms(st.Reachable)...)
 	for _, n := range a.cluster.Nodes() {
 		out.Members = append(out.Members, api.NodeMember{Name: n.Name, Location: n.Location, Blind: n.Blind, Version: n.Version, Addresses: n.Addresses})
 	}
 	return out
+}
+
+// storeAlarms say what is wrong with the store: out of reach, or there and refusing writes, as with a full disk.
+func (a *App) storeAlarms(reachable bool) []string {
+	why := "the store takes no writes: " + a.cluster.Unwritten()
+	switch {
+	case !reachable && a.solo:
+		why = "the store cannot be used: " + a.storeTrouble()
+	case !reachable || a.cluster.Unwritten() == "":
+		return nil
+	}
+	if a.solo {
+		why += "; this node decides alone and writes when it can"
+	}
+	return []string{why}
 }
 
 // explain answers as the nameserver would, and says what the proxy would do.

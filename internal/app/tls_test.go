@@ -163,6 +163,7 @@ func TestUpgradeEndsWithFailover(t *testing.T) {
 	r := bufio.NewReader(c)
 	resp, err := http.ReadResponse(r, nil)
 	must(t, err)
+	must(t, resp.Body.Close()) // there is none: what follows is the connection
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(resp.Status)
 	}

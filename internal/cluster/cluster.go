@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,11 +37,12 @@ type Cluster struct {
 	changing chan struct{} // holds a token while documents are changed: one change at a time
 	attempts uint64        // guarded by changing
 
-	mu       sync.Mutex // guards what follows and the order of events
-	st       state
-	session  *session
-	reported struct{ reachable, leader bool }
-	trouble  string // why there is no session
+	mu        sync.Mutex // guards what follows and the order of events
+	st        state
+	session   *session
+	reported  struct{ reachable, leader bool }
+	trouble   string            // why there is no session
+	unwritten map[string]string // why the last write of a decision (by profile) or of the rest ("") failed
 }
 
 // ErrFormat: the store was written by a version with another key layout.
@@ -70,7 +73,7 @@ func New(o Options) *Cluster {
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 2 * time.Second
 	}
-	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1)}
+	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}}
 	c.out.init()
 	return c
 }
@@ -205,6 +208,7 @@ func (c *Cluster) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = nil
+	clear(c.unwritten)
 	c.report(false, false)
 }
 
@@ -230,7 +234,13 @@ func (c *Cluster) report(reachable, leader bool) {
 	}
 }
 
-func (c *Cluster) emit(e Event) { c.o.Listen(e) }
+// emit tells an event; the caller holds mu. A decision that is seen in the store is written, whatever its writer was told.
+func (c *Cluster) emit(e Event) {
+	if d, ok := e.(Decision); ok {
+		delete(c.unwritten, d.Profile)
+	}
+	c.o.Listen(e)
+}
 
 // follow renews the lease and applies watch batches until either fails.
 func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Batch) error {
@@ -351,6 +361,17 @@ func (c *Cluster) Trouble() string {
 		return "no session with it yet"
 	}
 	return c.trouble
+}
+
+// Unwritten says in one line why the store does not take this node's writes, "" when it does. What waits is tried
+// again, so it ends with the cause.
+func (c *Cluster) Unwritten() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, what := range slices.Sorted(maps.Keys(c.unwritten)) {
+		return c.unwritten[what]
+	}
+	return ""
 }
 
 // Leader is the name of the leading node, "" when unknown.

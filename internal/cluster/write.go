@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -152,6 +153,7 @@ func (c *Cluster) writeDecisions(ctx context.Context) {
 
 func (c *Cluster) writeDecision(ctx context.Context, w decisionWrite) {
 	rev, ok, err := c.commitDecision(ctx, w)
+	c.noteWrite(w.profile, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
@@ -169,7 +171,7 @@ func (c *Cluster) writeDecision(ctx context.Context, w decisionWrite) {
 func (c *Cluster) commitDecision(ctx context.Context, w decisionWrite) (int64, bool, error) {
 	fence, leads := c.fence()
 	if !leads {
-		return 0, false, fmt.Errorf("%w: this node does not lead", store.ErrUnavailable)
+		return 0, false, fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
 	}
 	val, err := json.Marshal(w.next)
 	if err != nil {
@@ -260,6 +262,7 @@ func (c *Cluster) flush(ctx context.Context, q pending) bool {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		_, _, err := c.o.Store.Commit(ctx, nil, chunk)
 		cancel()
+		c.noteWrite("", err)
 		if err != nil {
 			c.out.giveBack(q)
 			return false
@@ -267,6 +270,21 @@ func (c *Cluster) flush(ctx context.Context, q pending) bool {
 	}
 	return true
 }
+
+// noteWrite remembers whether the store takes writes: a full disk refuses them while leases go on. what is the profile
+// whose decision was written, "" for everything else: an alarm lasts until the decision that waits is written.
+func (c *Cluster) noteWrite(what string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil || errors.Is(err, errNotLeading) { // somebody else's to write
+		delete(c.unwritten, what)
+		return
+	}
+	c.unwritten[what] = err.Error()
+}
+
+// errNotLeading: a decision is the leader's alone to write.
+var errNotLeading = errors.New("this node does not lead")
 
 func (c *Cluster) opsOf(q pending) []store.Op {
 	var ops []store.Op

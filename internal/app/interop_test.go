@@ -1,0 +1,110 @@
+//go:build interop && linux
+
+package app_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// mounted is a file system of its own for a node's data.
+func mounted(t *testing.T, args ...string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("mounts a file system: run as root")
+	}
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "mount", append(args, dir)...).CombinedOutput(); err != nil {
+		t.Skipf("mount %v: %v: %s", args, err, out)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// fill leaves no byte free.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	must(t, err)
+	block := make([]byte, 4096)
+	for err == nil {
+		_, err = f.Write(block)
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	must(t, f.Close())
+}
+
+// TestInteropFullDisk: with not a byte free the node fails over, and a restart answers what was decided, stale.
+func TestInteropFullDisk(t *testing.T) {
+	s := newSite(t)
+	disk := mounted(t, "-t", "tmpfs", "-o", "size=160m", "tmpfs")
+	s.data = filepath.Join(disk, "data")
+	s.failback = "{mode: manual}"
+	s.up()
+	ballast := filepath.Join(disk, "ballast")
+	fill(t, ballast)
+	failsOverWithoutDisk(t, s)
+	_, epoch := s.decision()
+
+	must(t, os.Remove(ballast))
+	decisionIsStored(t, s, "us21", epoch)
+
+	fill(t, ballast)
+	s.node.kill()
+	began := time.Now()
+	s.startNode()
+	eventually(t, 5*time.Second, "DNS answers", func() bool { return s.ask() == "127.0.0.12" })
+	t.Logf("on a full disk the first answer comes %v after the start", time.Since(began).Round(time.Millisecond))
+	if got := s.browse(); got != "US21" {
+		t.Errorf("the proxy answers %q", got)
+	}
+	eventually(t, 5*time.Second, "status shows the alarm", func() bool { return len(s.nodeStatus().Alarms) > 0 })
+	s.node.stop(20 * time.Second)
+	s.startNode()
+	eventually(t, 5*time.Second, "DNS answers after an orderly stop as well", func() bool { return s.ask() == "127.0.0.12" })
+	must(t, os.Remove(ballast))
+	s.awaitReady(20 * time.Second)
+	if a, e := s.decision(); a != "us21" || e != epoch {
+		t.Errorf("%s under epoch %d, want us21 under %d", a, e, epoch)
+	}
+}
+
+// TestInteropFrozenDisk: writes that never end stop no failover.
+func TestInteropFrozenDisk(t *testing.T) {
+	s := newSite(t)
+	image := filepath.Join(t.TempDir(), "image")
+	for _, args := range [][]string{{"truncate", "-s", "256M", image}, {"mkfs.ext4", "-q", "-F", image}} {
+		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Skipf("%v: %v: %s", args, err, out)
+		}
+	}
+	disk := mounted(t, "-o", "loop", image)
+	s.data = filepath.Join(disk, "data")
+	s.failback = "{mode: manual}"
+	s.up()
+	root, err := os.Open(disk)
+	must(t, err)
+	const freeze, thaw = 0xC0045877, 0xC0045878 // FIFREEZE, FITHAW of linux/fs.h
+	must(t, unix.IoctlSetInt(int(root.Fd()), freeze, 0))
+	frozen := true
+	melt := func() {
+		if frozen {
+			frozen = false
+			must(t, unix.IoctlSetInt(int(root.Fd()), thaw, 0))
+			must(t, root.Close())
+		}
+	}
+	t.Cleanup(melt) // before the node is ended: a process that waits for a frozen disk cannot die
+	failsOverWithoutDisk(t, s)
+	_, epoch := s.decision()
+	melt()
+	decisionIsStored(t, s, "us21", epoch)
+}
