@@ -50,9 +50,9 @@ func (a *App) nodeStatus() api.NodeStatus {
 // storeAlarms say what is wrong with the store: out of reach, or there and refusing writes, as with a full disk.
 func (a *App) storeAlarms(reachable bool) []string {
 	why := "the store takes no writes: " + a.cluster.Unwritten()
-	switch {
-	case !reachable && a.solo:
-		why = "the store cannot be used: " + a.storeTrouble()
+	switch trouble := a.storeTrouble(); {
+	case !reachable && a.solo && trouble != "":
+		why = "the store cannot be used: " + trouble
 	case !reachable || a.cluster.Unwritten() == "":
 		return nil
 	}

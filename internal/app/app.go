@@ -66,6 +66,7 @@ type App struct {
 
 	secrets  atomic.Pointer[secrets]
 	config   atomic.Pointer[api.ConfigStatus]
+	applied  atomic.Uint64 // generation of the documents with the file in them
 	alarms   alarms
 	draining atomic.Bool
 	fatal    chan error

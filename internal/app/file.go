@@ -298,13 +298,14 @@ func (a *App) refused(err error) {
 func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	mine := a.recordsOf(f)
 	for {
-		_, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
+		gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
 			want := withFile(set, mine, a.owner())
 			_, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want})
 			return want, err
 		})
 		switch {
 		case err == nil:
+			a.applied.Store(gen)
 			a.config.Store(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()})
 			a.log.Info("configuration applied", "file", a.o.File, "documents", len(mine))
 			return true

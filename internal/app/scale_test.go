@@ -48,7 +48,11 @@ func TestThousandProfiles(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var more strings.Builder
-	for i := range 999 {
+	count := 999
+	if slack > 0 {
+		count = 299
+	}
+	for i := range count {
 		fmt.Fprintf(&more, `  - name: p%d
     hostnames: [p%d.dr.example]
     routing: priority
@@ -60,13 +64,14 @@ func TestThousandProfiles(t *testing.T) {
 `, i, i, s.eu20, s.us21)
 	}
 	s.extra = more.String()
+	last := fmt.Sprintf("p%d.dr.example", count-1)
 	took := s.up()
 	mib := residentMiB(t, s.node)
-	t.Logf("1,000 profiles with 2,000 endpoints: ready %v after the start, %d MiB resident", took.Round(time.Millisecond), mib)
+	t.Logf("%d profiles with 2 endpoints each: ready %v after the start, %d MiB resident", count+1, took.Round(time.Millisecond), mib)
 	if took > 20*time.Second {
 		t.Errorf("ready after %v; the goal is 5 s", took)
 	}
-	if a := askFor(s.dns, "p998.dr.example"); a != "127.0.0.11" {
+	if a := askFor(s.dns, last); a != "127.0.0.11" {
 		t.Errorf("DNS answers %q", a)
 	}
 	s.euTenant.kill()
@@ -75,7 +80,7 @@ func TestThousandProfiles(t *testing.T) {
 	s.node.kill()
 	began := time.Now()
 	s.startNode()
-	eventually(t, 10*time.Second, "DNS answers", func() bool { return askFor(s.dns, "p998.dr.example") != "" })
+	eventually(t, 10*time.Second, "DNS answers", func() bool { return askFor(s.dns, last) != "" })
 	answered := time.Since(began)
 	s.awaitReady(20 * time.Second)
 	t.Logf("after kill -9: first answer after %v, ready after %v", answered.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))

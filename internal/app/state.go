@@ -96,6 +96,9 @@ func (a *App) ready() (bool, []string) {
 		why = append(why, "the configuration file is not applied yet")
 	}
 	snap := a.hub.Load()
+	if gen := a.applied.Load(); snap.Documents().Generation < gen {
+		why = append(why, fmt.Sprintf("generation %d of the documents is not in use yet", gen))
+	}
 	for _, p := range snap.Documents().Profiles {
 		switch v := snap.View(p.Name); {
 		case v == nil || !v.Ready:
