@@ -16,7 +16,7 @@ RACE := -race
 endif
 
 .PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
-  check-vulnerabilities fmt bench demo tools clean
+  check-vulnerabilities fmt bench bench-failover demo tools clean
 .NOTPARALLEL:
 
 help: ## print this list
@@ -63,6 +63,9 @@ fmt: tools ## format the Go code
 
 bench: ## all Go benchmarks, no tests
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-failover: build ## what clients notice when the primary is killed: five runs against the goals
+	go run ./bench/failover
 
 demo: build ## a failover and a failback before your eyes (KEEP=1 stays up)
 	bin/jurymast demo $(if $(KEEP),--keep)
