@@ -69,6 +69,7 @@ type App struct {
 	applied  atomic.Uint64 // generation of the documents with the file in them
 	alarms   alarms
 	draining atomic.Bool
+	kept     error // what became of the last-good log at the stop
 	fatal    chan error
 	undo     undoList
 	tasks    sync.WaitGroup
@@ -124,6 +125,9 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	if err = a.build(metrics); err != nil {
 		return nil, err
 	}
+	if _, err = a.library.prepare(cluster.DocumentSet{Records: a.recordsOf(file)}); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.File, err)
+	}
 	if err = a.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -152,7 +156,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	}
 	a.undo.add("proxy", 20*time.Second, a.web.Close)
 	a.journal = newFeed()
-	a.probing = &probing{paused: map[target]bool{}, post: func(name string, ev engine.Event) { a.loop.Post(name, ev) }}
+	a.probing = newProbing(func(name string, ev engine.Event) { a.loop.Post(name, ev) })
 	var err error
 	a.prober = &probe.Prober{UserAgent: "jurymast-probe/" + a.o.Version}
 	a.sched, err = probe.New(probe.Options{Node: n.Name, Report: a.probing.report, Logger: a.log, Seed: seedOf(n.Name), Run: a.prober.Run, Registerer: metrics})
@@ -204,7 +208,7 @@ func (a *App) listen(ctx context.Context) error {
 // the store closes.
 func (a *App) begin(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // ends after the fronts have drained, not with ctx
-	opened, err := a.openStore(work)
+	opened, err := a.openStore(ctx, work)
 	if err == nil {
 		err = a.data.begin()
 	}
@@ -218,20 +222,25 @@ func (a *App) begin(ctx context.Context) error {
 		_ = a.store.close()
 		return err
 	}
-	a.undo.add("last-good log", 3*time.Second, func(context.Context) error { return log.Close(2 * time.Second) })
+	a.undo.add("last-good log", 3*time.Second, func(context.Context) error {
+		a.kept = log.Close(2 * time.Second)
+		return a.kept
+	})
 	a.undo.add("store", 6*time.Second, func(context.Context) error { return a.store.close() })
 	a.undo.add("background work", 10*time.Second, func(context.Context) error {
 		cancel()
 		a.tasks.Wait()
 		return nil
 	})
-	a.good = &keeper{log: log, known: map[string]string{}}
+	a.good = newKeeper(log, last)
 	a.loop = engine.New(engine.Options{
 		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
-		Start: engine.Start{Self: a.self(), Solo: a.solo, Unclean: a.data.unclean},
+		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives},
 	})
 	a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })
+	a.goTask(func() { a.good.run(work) })
+	a.goTask(func() { a.probing.run(work) })
 	a.goTask(func() { a.useSets(work) })
 	a.serve()
 	tried := make(chan struct{})
@@ -249,13 +258,20 @@ func (a *App) begin(ctx context.Context) error {
 	return nil
 }
 
+// slowDisk is how long a start waits for the look at the store's directory.
+const slowDisk = 10 * time.Second
+
 // openStore starts to open the store and waits until its directory is found sound, or refused. opened gets what came
 // of it later.
-func (a *App) openStore(ctx context.Context) (opened <-chan error, err error) {
+func (a *App) openStore(ctx, work context.Context) (opened <-chan error, err error) {
 	sound, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- a.store.open(ctx, func() { close(sound) }) }()
+	go func() { done <- a.store.open(work, func() { close(sound) }) }()
 	select {
 	case <-sound:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(slowDisk): // the last good state is served meanwhile
+		a.log.Warn("the disk is slow: the store's directory is still being looked at")
 	case err := <-done:
 		if errors.Is(err, etcd.ErrDir) {
 			return nil, err
@@ -321,8 +337,14 @@ func (a *App) stop() {
 	_ = notifySystemd(context.Background(), "STOPPING=1")
 	a.log.Info("stopping")
 	a.undo.run()
-	if err := a.data.end(); err != nil {
-		a.log.Warn("cannot mark a clean end", "error", err)
+	switch {
+	case a.loop.Unwritten():
+		a.log.Warn("a decision is not in the store; the next start keeps clear of its epoch")
+	case a.kept != nil: // what it could not write, the next start must not rely on
+	default:
+		if err := a.data.end(); err != nil {
+			a.log.Warn("cannot mark a clean end", "error", err)
+		}
 	}
 	a.data.unlock()
 }

@@ -8,19 +8,23 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // data is this node's own folder. Beside the store it holds who we are (instance), what we last served (last-good) and
-// how the life before ended: the file running is there while we run and is renamed to ended by an orderly stop. A rename
-// needs no space, so a full disk neither keeps a node from starting nor makes it forget.
+// how the lives before ended. That is the name of one small file, because a rename needs no space: a full disk neither
+// keeps a node from starting nor makes it forget.
+//
+//	(new) --> running --orderly stop, everything written--> ended --start--> running
+//	running --start (the life did not end)--> running-1 --start--> running-2 ...   --orderly stop--> ended
 type data struct {
 	dir      string
 	lock     *os.File
 	instance string
-	unclean  bool
+	lives    int // in a row that did not end in order
 }
 
 // openData locks the folder and makes it ours. A folder with something in it that no node has used is refused untouched.
@@ -80,19 +84,36 @@ func (d *data) mustBeEmpty() error {
 
 // begin marks the life as running; call it once the store's folder is known to be sound.
 func (d *data) begin() error {
-	err := os.Rename(d.path("ended"), d.path("running"))
+	err := os.Rename(d.path("ended"), d.mark(0))
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := os.Stat(d.path("running")); err == nil {
-		d.unclean = true
-		return nil
+	left, err := filepath.Glob(d.path("running*"))
+	if err != nil {
+		return err
 	}
-	return writeFile(d.path("running"), []byte("a node runs on this directory, or ended without a stop\n"))
+	if len(left) == 0 {
+		return writeFile(d.mark(0), []byte("a node runs on this directory; the number in the name is how many lives in a row did not end in order\n"))
+	}
+	for _, name := range left { // one; more only by hand, then the largest counts
+		n, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(name), "running-"))
+		if err != nil {
+			n = 0
+		}
+		d.lives = max(d.lives, n+1)
+	}
+	return os.Rename(left[0], d.mark(d.lives))
+}
+
+func (d *data) mark(lives int) string {
+	if lives == 0 {
+		return d.path("running")
+	}
+	return d.path("running-" + strconv.Itoa(lives))
 }
 
 // end says that the life ended in order: the next one need not skip epochs.
-func (d *data) end() error { return os.Rename(d.path("running"), d.path("ended")) }
+func (d *data) end() error { return os.Rename(d.mark(d.lives), d.path("ended")) }
 
 // unlock gives the folder to whoever is next.
 func (d *data) unlock() { _ = d.lock.Close() }

@@ -32,6 +32,7 @@ type decoded[T any] struct {
 type edition struct {
 	prepared *snapshot.Prepared
 	checks   []probe.Check
+	keys     []probe.Key // of checks; hashed once
 	records  []cluster.Record
 }
 
@@ -80,7 +81,11 @@ func (l *library) prepareWith(set cluster.DocumentSet, known secrets) (*edition,
 		return nil, err
 	}
 	l.profiles, l.zones = profiles, zones
-	return &edition{prepared: prepared, checks: checks, records: set.Records}, nil
+	ed := &edition{prepared: prepared, checks: checks, keys: make([]probe.Key, len(checks)), records: set.Records}
+	for i := range checks {
+		ed.keys[i] = checks[i].Spec.Key()
+	}
+	return ed, nil
 }
 
 // fresh decodes a record, or takes the value it was decoded to before.

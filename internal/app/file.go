@@ -103,9 +103,8 @@ func withFile(set cluster.DocumentSet, mine []cluster.Record, owner string) []cl
 // answered at once and its profiles say that they are not ready.
 func (a *App) recover(last map[string]json.RawMessage) {
 	set := cluster.DocumentSet{}
-	states := map[string]lastState{}
+	states := map[string]engine.Recovered{}
 	for key, val := range last {
-		a.good.known[key] = string(val)
 		if key == keyGeneration {
 			_ = json.Unmarshal(val, &set.Generation) // unreadable: the serial of zones starts low until the store is up
 			continue
@@ -113,7 +112,7 @@ func (a *App) recover(last map[string]json.RawMessage) {
 		if name, ok := strings.CutPrefix(key, "state/"); ok {
 			var s lastState
 			if json.Unmarshal(val, &s) == nil {
-				states[name] = s
+				states[name] = engine.Recovered{Verdicts: s.Verdicts, Decision: s.Decision, Floor: s.Floor, Orders: s.Orders, Ready: s.Ready}
 			}
 			continue
 		}
@@ -133,10 +132,7 @@ func (a *App) recover(last map[string]json.RawMessage) {
 			return
 		}
 	}
-	a.replace(ed)
-	for name, s := range states {
-		a.loop.Post(name, engine.Recovered{Verdicts: s.Verdicts, Decision: s.Decision, Ready: s.Ready})
-	}
+	a.replace(ed, states)
 }
 
 // newSet hands the newest documents to useSets; an older one that waits is dropped.
@@ -173,7 +169,7 @@ func (a *App) useSets(ctx context.Context) {
 			continue
 		}
 		a.alarms.set("documents", "")
-		a.replace(ed)
+		a.replace(ed, nil)
 	}
 }
 

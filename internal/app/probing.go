@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -9,62 +10,113 @@ import (
 )
 
 // probing keeps the set of checks in step with the documents and with what is switched off, and knows the key of each
-// check, so that a result of an older one is not counted.
+// check, so that a result of an older one is not counted. The loop only marks what changed; the scheduler gets its set
+// from a goroutine of its own, once for many changes.
 type probing struct {
 	sched *probe.Scheduler
 	post  func(profile string, ev engine.Event)
+	wake  chan struct{}
 
 	mu     sync.Mutex
 	all    []probe.Check
-	paused map[target]bool
-	keys   map[target]probe.Key
+	checks map[target]*checked
 }
 
 type target struct{ profile, endpoint string }
 
-// replace takes the checks of a new edition.
-func (p *probing) replace(checks []probe.Check) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all = checks
-	p.apply()
+// checked is one check with what the engine wants of it.
+type checked struct {
+	probe.Check
+	key    probe.Key
+	paused bool
+	every  time.Duration // 0: the check's own interval
 }
 
-// pace changes the interval of one endpoint; 0 pauses it.
-func (p *probing) pace(profile, endpoint string, every time.Duration) {
+func newProbing(post func(string, engine.Event)) *probing {
+	return &probing{post: post, wake: make(chan struct{}, 1), checks: map[target]*checked{}}
+}
+
+// replace takes the checks of a new edition. What was paused stays so until the engine says otherwise.
+func (p *probing) replace(ed *edition) {
 	p.mu.Lock()
-	t := target{profile, endpoint}
-	if pause := every == 0; p.paused[t] != pause {
-		if pause {
-			p.paused[t] = true
-		} else {
-			delete(p.paused, t)
+	old := p.checks
+	p.all, p.checks = ed.checks, make(map[target]*checked, len(ed.checks))
+	for i, c := range ed.checks {
+		t := target{c.Profile, c.Endpoint}
+		n := &checked{Check: c, key: ed.keys[i]}
+		if was := old[t]; was != nil {
+			n.paused, n.every = was.paused, was.every
 		}
-		p.apply()
+		p.checks[t] = n
 	}
 	p.mu.Unlock()
-	p.sched.SetPace(profile, endpoint, every)
+	p.nudge()
 }
 
-// apply hands the scheduler what is to be probed now; the caller holds mu.
-func (p *probing) apply() {
-	set := make([]probe.Check, 0, len(p.all))
-	p.keys = make(map[target]probe.Key, len(p.all))
-	for _, c := range p.all {
-		if t := (target{c.Profile, c.Endpoint}); !p.paused[t] {
-			set = append(set, c)
-			p.keys[t] = c.Spec.Key()
+// pace changes the interval of one endpoint; 0 pauses it. Endpoints that are not probed at all are ignored.
+func (p *probing) pace(profile, endpoint string, every time.Duration) {
+	p.mu.Lock()
+	c := p.checks[target{profile, endpoint}]
+	if c == nil {
+		p.mu.Unlock()
+		return
+	}
+	turned := c.paused != (every == 0)
+	c.paused, c.every = every == 0, every
+	p.mu.Unlock()
+	if turned {
+		p.nudge()
+	} else {
+		p.sched.SetPace(profile, endpoint, every)
+	}
+}
+
+func (p *probing) nudge() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run hands the scheduler what is to be probed, until ctx ends.
+func (p *probing) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+			p.apply()
 		}
 	}
+}
+
+func (p *probing) apply() {
+	p.mu.Lock()
+	set := make([]probe.Check, 0, len(p.all))
+	paces := map[target]time.Duration{}
+	for _, c := range p.all {
+		t := target{c.Profile, c.Endpoint}
+		if now := p.checks[t]; !now.paused {
+			set = append(set, c)
+			if now.every != 0 {
+				paces[t] = now.every
+			}
+		}
+	}
+	p.mu.Unlock()
 	p.sched.Apply(set)
+	for t, every := range paces {
+		p.sched.SetPace(t.profile, t.endpoint, every)
+	}
 }
 
 // report takes a result from the scheduler to the engine.
 func (p *probing) report(r probe.Report) {
 	p.mu.Lock()
-	key, ok := p.keys[target{r.Profile, r.Endpoint}]
+	c := p.checks[target{r.Profile, r.Endpoint}]
+	current := c != nil && !c.paused && c.key == r.Key
 	p.mu.Unlock()
-	if ok && key == r.Key {
+	if current {
 		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Obs: r.Obs})
 	}
 }
@@ -73,10 +125,8 @@ func (p *probing) report(r probe.Report) {
 func (p *probing) find(profile, endpoint string) (probe.Check, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.all {
-		if c.Profile == profile && c.Endpoint == endpoint {
-			return c, true
-		}
+	if c := p.checks[target{profile, endpoint}]; c != nil {
+		return c.Check, true
 	}
 	return probe.Check{}, false
 }

@@ -1,18 +1,14 @@
 package app
 
 import (
-	"encoding/json"
 	"hash/fnv"
 	"net"
-	"sync"
 
 	"jurymast/internal/app/join"
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
 	"jurymast/internal/health"
-	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
-	"jurymast/internal/store/lastgood"
 )
 
 // carrier takes the engine's effects to the edges. Nothing in it blocks.
@@ -83,69 +79,6 @@ func (a *App) signal(s proxy.Signal) {
 	a.loop.Post(s.Profile, engine.Suspected{Endpoint: s.Endpoint, Kind: string(s.Kind)})
 }
 
-// keeper writes what is served into the last-good log, each record only when it changed.
-type keeper struct {
-	log *lastgood.Log
-
-	mu    sync.Mutex
-	known map[string]string
-}
-
-// keyGeneration is the last-good record of the documents' generation: serials of zones never go back.
-const keyGeneration = "generation"
-
-// lastState is the last-good record of one profile's state.
-type lastState struct {
-	Ready    bool                      `json:"ready"`
-	Decision health.Decision           `json:"decision"`
-	Verdicts map[string]health.Verdict `json:"verdicts"`
-}
-
-func (k *keeper) keep(views []*health.View) {
-	for _, v := range views {
-		s := lastState{Ready: v.Ready, Decision: v.Decision, Verdicts: make(map[string]health.Verdict, len(v.Endpoints))}
-		for i := range v.Endpoints {
-			s.Verdicts[v.Endpoints[i].Config.Name] = v.Endpoints[i].Verdict
-		}
-		k.put("state/"+v.Profile.Name, s)
-	}
-}
-
-// documents keeps the documents in force and forgets those that are gone, with their state.
-func (k *keeper) documents(generation uint64, records []cluster.Record) {
-	named := map[string]bool{keyGeneration: true}
-	k.put(keyGeneration, generation)
-	for i := range records {
-		key := "doc/" + string(records[i].Kind) + "/" + records[i].Name
-		named[key] = true
-		if records[i].Kind == profile.KindProfile {
-			named["state/"+records[i].Name] = true
-		}
-		k.put(key, records[i])
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for key := range k.known {
-		if !named[key] {
-			delete(k.known, key)
-			k.log.Put(key, nil)
-		}
-	}
-}
-
-func (k *keeper) put(key string, value any) {
-	b, err := json.Marshal(value)
-	if err != nil {
-		return
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.known[key] != string(b) {
-		k.known[key] = string(b)
-		k.log.Put(key, b)
-	}
-}
-
 func seedOf(name string) uint64 {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
@@ -168,7 +101,9 @@ func ownAddresses() []string {
 }
 
 // replace makes an edition visible, in the loop, at once.
-func (a *App) replace(ed *edition) {
-	a.loop.Replace(engine.Replacement{Prepared: ed.prepared, Commit: func() { a.probing.replace(ed.checks) }})
-	a.good.documents(ed.prepared.Docs.Generation, ed.records)
+func (a *App) replace(ed *edition, recovered map[string]engine.Recovered) {
+	a.loop.Replace(engine.Replacement{Prepared: ed.prepared, Recovered: recovered, Commit: func() {
+		a.probing.replace(ed)
+		a.good.documents(ed)
+	}})
 }

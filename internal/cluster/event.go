@@ -33,6 +33,10 @@ type (
 		Epoch   uint64
 		Lost    bool
 	}
+	// DecisionGone: the stored decision of a profile was removed.
+	DecisionGone struct{ Profile string }
+	// SessionFailed: a session with the store could not be begun, or ended with an error.
+	SessionFailed struct{ Err error }
 	// Role of this node.
 	Role struct{ Leader bool }
 	// Reachable: the store confirms this node's lease.
@@ -50,6 +54,8 @@ func (Votes) event()          {}
 func (Orders) event()         {}
 func (Decision) event()       {}
 func (DecisionFailed) event() {}
+func (DecisionGone) event()   {}
+func (SessionFailed) event()  {}
 func (Role) event()           {}
 func (Reachable) event()      {}
 func (Documents) event()      {}

@@ -48,10 +48,16 @@ type (
 		Endpoint, Kind string
 		Asked          bool
 	}
+	// DecisionGone: somebody removed the stored decision. What this node knows of epochs stays.
+	DecisionGone struct{}
+	// StoreFailed: no session with the store could be begun, or one broke. A node alone need not wait for it.
+	StoreFailed struct{}
 	// Recovered is the last good state of an earlier life, served stale until it is confirmed.
 	Recovered struct {
 		Verdicts map[string]health.Verdict
 		Decision health.Decision
+		Orders   []health.Override
+		Floor    uint64
 		Ready    bool
 	}
 	// Tick is the time that Due asked for.
@@ -68,6 +74,8 @@ func (DecisionFailed) event() {}
 func (RoleSeen) event()       {}
 func (StoreSeen) event()      {}
 func (Suspected) event()      {}
+func (DecisionGone) event()   {}
+func (StoreFailed) event()    {}
 func (Recovered) event()      {}
 func (Tick) event()           {}
 

@@ -53,6 +53,7 @@ type Loop struct {
 	byName  map[string]*machine
 	dues    dueHeap
 	changed map[string]PublishView
+	failed  bool // the store has failed since it was last reachable
 }
 
 type message struct {
@@ -64,8 +65,9 @@ type message struct {
 // Replacement is a new generation of documents that everybody has accepted. Commit runs in the loop at the moment of
 // the change, before effects of the new documents are carried; nothing in it may fail.
 type Replacement struct {
-	Prepared *snapshot.Prepared
-	Commit   func()
+	Prepared  *snapshot.Prepared
+	Recovered map[string]Recovered // last good states of an earlier life, visible together with the documents
+	Commit    func()
 }
 
 type machine struct {
@@ -90,6 +92,16 @@ func (l *Loop) PostAll(ev Event) { l.put(message{ev: ev}) }
 
 // Replace queues a new generation of documents.
 func (l *Loop) Replace(r Replacement) { l.put(message{replace: &r}) }
+
+// Unwritten reports that some decision is not in the store yet; ask when Run has returned.
+func (l *Loop) Unwritten() bool {
+	for _, m := range l.byName {
+		if m.Unwritten() {
+			return true
+		}
+	}
+	return false
+}
 
 // Status is the node's state as of the last event.
 func (l *Loop) Status() Status { return *l.status.Load() }
@@ -131,12 +143,23 @@ func (l *Loop) burst() {
 	l.inbox = nil
 	l.mu.Unlock()
 	for i := range inbox {
-		l.handle(&inbox[i])
+		l.fence("an event", func() { l.handle(&inbox[i]) })
 	}
 	for now := time.Now(); len(l.dues) > 0 && !l.dues[0].due.After(now); {
 		l.step(l.dues[0], Tick{}, now)
 	}
-	l.publish(nil)
+	l.fence("publishing", func() { l.publish(nil) })
+}
+
+// fence keeps a panic of whoever compiles, commits or carries from ending the node: what it was doing is lost and logged,
+// the snapshot before stays.
+func (l *Loop) fence(what string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.o.Logger.Error("panic in the loop; what it was doing is lost", "doing", what, "panic", r, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }
 
 func (l *Loop) handle(m *message) {
@@ -164,7 +187,7 @@ func (l *Loop) look(p *machine, o Observed) {
 		return
 	}
 	cfg, _ := p.doc.Endpoint(o.Endpoint)
-	if cfg == nil || !l.node.Observe(p.name, o.Endpoint, o.Obs, cfg.Monitor.Interval) {
+	if cfg == nil || p.local[o.Endpoint].paused || !l.node.Observe(p.name, o.Endpoint, o.Obs, cfg.Monitor.Interval) {
 		return
 	}
 	s := l.Status()
@@ -183,6 +206,9 @@ func (l *Loop) noteStatus(ev Event) {
 		s.Leader = e.Leader
 	case StoreSeen:
 		s.Reachable = e.Reachable
+		l.failed = l.failed && !e.Reachable
+	case StoreFailed:
+		l.failed = true
 	default:
 	}
 	l.status.Store(&s)
@@ -198,6 +224,9 @@ func (l *Loop) machine(name string) *machine {
 		l.step(m, MembersSeen{s.Members}, now)
 		l.step(m, RoleSeen{s.Leader}, now)
 		l.step(m, StoreSeen{s.Reachable}, now)
+		if l.failed {
+			l.step(m, StoreFailed{}, now)
+		}
 	}
 	return m
 }
@@ -214,6 +243,9 @@ func (l *Loop) replace(r *Replacement, now time.Time) {
 		m := l.machine(doc.Name)
 		if m.doc != doc {
 			l.step(m, Configured{doc}, now)
+		}
+		if last, ok := r.Recovered[doc.Name]; ok {
+			l.step(m, last, now)
 		}
 		l.changed[doc.Name] = PublishView{View: m.View(), Material: true}
 	}
@@ -253,6 +285,11 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 			e.Material = e.Material || l.changed[m.name].Material
 			l.logTransition(m.name, e.View)
 			l.changed[m.name] = e
+		case SetPace:
+			if e.Every == 0 { // not looked at any more: it says nothing about our sight
+				l.node.ForgetOne(m.name, e.Endpoint)
+			}
+			l.o.Carrier.Carry(m.name, e)
 		default:
 			l.o.Carrier.Carry(m.name, e)
 		}

@@ -12,7 +12,8 @@ import (
 //	               <-- one probe succeeds ---------------------------------------
 //
 // Everything means at least two endpoints on at least two addresses, so that a test or a site with everything on one
-// host never goes blind: local loss of everything is evidence about the prober, not about the targets.
+// host never goes blind: local loss of everything is evidence about the prober, not about the targets. Endpoints that
+// never had an address count as well when all of them are so: then it is the resolver.
 type Node struct {
 	seen  map[endpointKey]sight
 	good  int // how many of seen are fine
@@ -55,17 +56,22 @@ func (n *Node) Observe(profile, endpoint string, o health.Observation, interval 
 	return n.judge(interval)
 }
 
-// Forget drops the endpoints keep does not name: they are not probed any more.
+// Forget drops the endpoints keep does not name: they are gone.
 func (n *Node) Forget(keep func(profile, endpoint string) bool) {
-	for k, s := range n.seen {
-		if keep(k.profile, k.endpoint) {
-			continue
+	for k := range n.seen {
+		if !keep(k.profile, k.endpoint) {
+			n.ForgetOne(k.profile, k.endpoint)
 		}
-		if s.failing.IsZero() {
-			n.good--
-		}
-		delete(n.seen, k)
 	}
+}
+
+// ForgetOne drops an endpoint that is not probed any more: what it last said must not speak for our sight.
+func (n *Node) ForgetOne(profile, endpoint string) {
+	k := endpointKey{profile, endpoint}
+	if s, ok := n.seen[k]; ok && s.failing.IsZero() {
+		n.good--
+	}
+	delete(n.seen, k)
 }
 
 // judge looks at everything only when nothing is fine.
@@ -94,5 +100,5 @@ func (n *Node) allFailedAtOnce(interval time.Duration) bool {
 			last = s.failing
 		}
 	}
-	return len(n.seen) >= 2 && len(addrs) >= 2 && last.Sub(first) <= interval
+	return len(n.seen) >= 2 && (len(addrs) >= 2 || len(addrs) == 0) && last.Sub(first) <= interval
 }

@@ -25,6 +25,7 @@ func TestBlindness(t *testing.T) {
 		{"one still answers", []look{{"a", "192.0.2.1", false, 0}, {"b", "192.0.2.2", false, 1}, {"c", "192.0.2.3", true, 1}}, false},
 		{"one was dead long before", []look{{"a", "192.0.2.1", false, 0}, {"b", "192.0.2.2", true, 0}, {"b", "192.0.2.2", false, 60}}, false},
 		{"one success ends it", []look{{"a", "192.0.2.1", false, 0}, {"b", "192.0.2.2", false, 1}, {"a", "192.0.2.1", true, 2}}, false},
+		{"the resolver is dead for all", []look{{"a", "", false, 0}, {"b", "", false, 1}}, true},
 		{"an unreached address is the last known one", []look{{"a", "192.0.2.1", true, 0}, {"b", "192.0.2.2", true, 0}, {"a", "", false, 5}, {"b", "", false, 6}}, true},
 	}
 	for _, c := range cases {

@@ -36,11 +36,15 @@ type Profile struct {
 	ahead      bool      // decision is newer than the store's: taken unwritten by a node alone
 	unwritable bool      // the store of a node alone did not take the last write
 	retryAt    time.Time // earliest next WriteDecision after a failure
-	skip       uint64    // added to the next epoch once: the block an unclean earlier life may have used
+	skip       uint64    // how many epochs above a stored one earlier lives may have used unwritten
+	floor      uint64    // every new epoch is above it
+	tried      uint64    // highest epoch of a write whose outcome may be unknown
 
 	leader    bool
 	reachable bool
 	connected bool // the store has been reachable once in this life
+	failed    bool // the store could not be used at least once in this life
+	kept      bool // orders are those of an earlier life, the store has not told any yet
 	ready     bool
 	stale     bool
 	view      *health.View
@@ -55,15 +59,18 @@ type track struct {
 	confirm backoff
 }
 
-// OfflineEpochs is the block of epochs per profile that a node alone may use while its store cannot write. After an
-// unclean end the next life skips the block, so that no epoch is ever used twice.
+// OfflineEpochs is the block of epochs per profile that a node alone may use in one life above what is stored. A life
+// after one that did not end in order keeps clear of the block, so that no epoch is ever used twice:
+//
+//	floor = max(floor of the last good state, stored epoch + lives x OfflineEpochs)
+//	new epoch > floor; unwritten ones at most OfflineEpochs above floor and stored epoch
 const OfflineEpochs = 100
 
 // Start says what a machine begins with.
 type Start struct {
-	Self    Member
-	Solo    bool // this node is the only one that can ever write: embedded store, one member
-	Unclean bool // the earlier life did not end in order
+	Self  Member
+	Solo  bool // this node is the only one that can ever write: embedded store, one member
+	Lives int  // how many earlier lives in a row did not end in order
 }
 
 // NewProfile makes a machine; its first event must be Configured.
@@ -72,11 +79,14 @@ func NewProfile(s Start) *Profile {
 		self: s.Self, solo: s.Solo, members: []Member{s.Self},
 		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
 	}
-	if s.Solo && s.Unclean {
-		p.skip = OfflineEpochs
+	if s.Solo && s.Lives > 0 {
+		p.skip = uint64(s.Lives) * OfflineEpochs
 	}
 	return p
 }
+
+// Unwritten reports a decision that the store does not have yet.
+func (p *Profile) Unwritten() bool { return p.ahead }
 
 // View is what was published last; nil before the first.
 func (p *Profile) View() *health.View { return p.view }

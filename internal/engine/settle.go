@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"jurymast/internal/health"
@@ -60,6 +61,7 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	v := &health.View{
 		Profile: p.doc, Decision: p.decision, Disabled: p.disabled(now),
 		Held: health.ProfileOrder(p.orders, health.HoldProfile, now), Endpoints: make([]health.EndpointView, len(p.doc.Endpoints)),
+		Orders: live(p.orders, now), Floor: p.floor,
 	}
 	for i := range p.doc.Endpoints {
 		cfg := &p.doc.Endpoints[i]
@@ -71,6 +73,16 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	p.freshen(v)
 	v.Ready, v.Stale = p.ready, p.stale
 	return v
+}
+
+// live keeps the orders that still hold; nil for none.
+func live(orders []health.Override, now time.Time) (out []health.Override) {
+	for i := range orders {
+		if orders[i].Live(now) {
+			out = append(out, orders[i])
+		}
+	}
+	return out
 }
 
 func (p *Profile) verdict(endpoint string, ballots []health.Ballot, now time.Time, out *effects) health.Verdict {
@@ -117,7 +129,7 @@ func (p *Profile) freshen(v *health.View) {
 	case p.view != nil && p.view.Disabled && !p.stale:
 		p.ready = false // switched on again: nobody has looked yet
 	}
-	known := p.connected && !p.frozen()
+	known := (p.connected || p.failed) && !p.frozen()
 	if known && steer.Ready(v) {
 		p.ready = true
 	}
@@ -143,7 +155,7 @@ func (p *Profile) lookedAtAll() bool {
 // only happens on a node alone whose store cannot write.
 func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 	alone := p.solo && (p.unwritable || !p.reachable)
-	if !p.connected || (!p.leader && !alone) || p.frozen() {
+	if (!p.connected && !p.failed) || (!p.leader && !alone) || p.frozen() {
 		return false
 	}
 	order := health.ProfileOrder(p.orders, health.FailbackNow, now)
@@ -157,7 +169,7 @@ func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 	}
 	next.By = p.self.Name
 	if next.Epoch != v.Decision.Epoch {
-		next.Epoch += p.skip
+		next.Epoch = max(next.Epoch, p.floor+1)
 	}
 	if alone {
 		return p.adoptUnwritten(next, now, out)
@@ -169,7 +181,7 @@ func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 }
 
 func (p *Profile) write(next health.Decision, out *effects) {
-	p.writing = true
+	p.writing, p.tried = true, max(p.tried, next.Epoch)
 	out.add(WriteDecision{Next: next, Prev: p.storedRev})
 }
 
@@ -180,9 +192,13 @@ func (p *Profile) catchUp(now time.Time, out *effects) {
 	}
 }
 
-// adoptUnwritten follows a decision that cannot be written: a node alone must not stand still because its disk does.
+// adoptUnwritten follows a decision that cannot be written: a node alone must not stand still because its disk does. A
+// write that timed out may have been applied, so its epoch is taken.
 func (p *Profile) adoptUnwritten(next health.Decision, now time.Time, out *effects) bool {
-	if next.Epoch > p.stored+p.skip+OfflineEpochs {
+	if next.Epoch != p.decision.Epoch {
+		next.Epoch = max(next.Epoch, p.tried+1)
+	}
+	if next.Epoch > max(p.floor, p.stored)+OfflineEpochs {
 		return false // the block is used up; better stand than use an epoch twice
 	}
 	out.add(Note{health.Entry{
@@ -200,10 +216,10 @@ func (p *Profile) adoptStored(e DecisionSeen) {
 	}
 	p.storedRev = e.Rev
 	p.writing, p.unwritable = false, false
-	if p.connected && e.Decision.Epoch > p.stored {
-		p.skip = 0 // this life has written above the block an unclean earlier one may have used
+	if p.solo && !p.connected {
+		p.floor = max(p.floor, e.Decision.Epoch+p.skip)
 	}
-	p.stored = max(p.stored, e.Decision.Epoch)
+	p.stored, p.tried = max(p.stored, e.Decision.Epoch), max(p.tried, e.Decision.Epoch)
 	if e.Decision.Epoch >= p.decision.Epoch {
 		p.decision, p.ahead = e.Decision, false
 	} else {
@@ -236,7 +252,7 @@ func (p *Profile) publish(v *health.View, out *effects) {
 
 func materialChange(a, b *health.View) bool {
 	if a.Profile != b.Profile || a.Decision != b.Decision || a.Ready != b.Ready || a.Stale != b.Stale ||
-		a.Disabled != b.Disabled || len(a.Endpoints) != len(b.Endpoints) {
+		a.Disabled != b.Disabled || a.Floor != b.Floor || len(a.Endpoints) != len(b.Endpoints) || !slices.Equal(a.Orders, b.Orders) {
 		return true
 	}
 	for i := range a.Endpoints {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -37,7 +38,7 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	case MembersSeen:
 		p.members = e.Members
 	case OrdersSeen:
-		p.orders = e.Orders
+		p.orders, p.kept = e.Orders, false
 	case DecisionSeen:
 		p.adoptStored(e)
 	case DecisionFailed:
@@ -49,6 +50,11 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	case Suspected:
 		p.suspect(e, now, &out)
 		return out
+	case DecisionGone:
+		p.stored, p.storedRev, p.writing = 0, 0, false
+		p.floor, p.ahead = max(p.floor, p.decision.Epoch), p.decision.Epoch > 0 // written again under its own epoch
+	case StoreFailed:
+		p.storeFailed()
 	case Recovered:
 		p.recover(e)
 	case Tick:
@@ -93,10 +99,17 @@ func (p *Profile) reconsider(t *track, was, is *profile.Endpoint, now time.Time)
 	case !sameProbed(was, is) || (is.Enabled && !was.Enabled):
 		t.Reset(now, "origin, target or enabled changed: checking again")
 		delete(p.verdicts, is.Name)
-	case health.RuleOf(&was.Monitor) != health.RuleOf(&is.Monitor):
+	case !sameMonitor(&was.Monitor, &is.Monitor):
 		t.Recount()
 	}
 	t.pace = 0 // the schedule is new: say the pace again
+}
+
+// sameMonitor: a probe asks the same and is counted by the same rule. How often it runs does not matter.
+func sameMonitor(a, b *profile.Monitor) bool {
+	x, y := *a, *b
+	x.Interval, y.Interval = 0, 0
+	return reflect.DeepEqual(x, y)
 }
 
 // sameProbed: the verdict is about the same place. With an origin that is what is probed, and another target changes
@@ -182,13 +195,26 @@ func (p *Profile) recover(e Recovered) {
 	if e.Decision.Epoch > p.decision.Epoch {
 		p.decision = e.Decision
 	}
+	if p.solo {
+		p.floor = max(p.floor, e.Floor, e.Decision.Epoch+p.skip)
+	}
+	if len(p.orders) == 0 {
+		p.orders, p.kept = e.Orders, true
+	}
 	p.ready, p.stale = p.ready || e.Ready, true
 }
+
+// storeFailed lets a node alone go on without a store it has never seen in this life: from its last good state, or
+// from nothing.
+func (p *Profile) storeFailed() { p.failed = p.solo }
 
 func (p *Profile) storeSeen(reachable bool, out *effects) {
 	back := reachable && !p.reachable
 	p.reachable = reachable
 	p.connected = p.connected || reachable
+	if reachable && p.kept {
+		p.orders, p.kept = nil, false // the store knows none: they were ended while we were away
+	}
 	if back {
 		p.writing, p.retryAt = false, time.Time{}
 		out.add(PublishVotes{p.ownVotes()})

@@ -151,8 +151,8 @@ func TestIsolatedNodeFreezes(t *testing.T) {
 func TestAloneWithAFullDisk(t *testing.T) {
 	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g").active("eu", 1)
 	b.full = true
-	b.probe("eu", "bb").active("us", 2)
-	b.probe("eu", "g").active("eu", 3)
+	b.probe("eu", "bb").active("us", 3) // 2 was tried: its outcome is unknown
+	b.probe("eu", "g").active("eu", 4)
 	if b.have.Epoch != 1 {
 		t.Fatalf("the store has %+v", b.have)
 	}
@@ -168,15 +168,171 @@ func TestAloneWithAFullDisk(t *testing.T) {
 	b.full = false
 	b.now = b.p.Due(b.now)
 	b.do(engine.Tick{})
-	if b.have.Epoch != 3 || b.have.Active != "eu" {
-		t.Fatalf("the store has %+v, want epoch 3 after the disk has room", b.have)
+	if b.have.Epoch != 4 || b.have.Active != "eu" {
+		t.Fatalf("the store has %+v, want epoch 4 after the disk has room", b.have)
 	}
-	b.probe("eu", "bb").active("us", 4)
+	b.probe("eu", "bb").active("us", 5)
+}
+
+// life starts a machine that knows the stored decision, as after n lives that did not end in order.
+func life(t *testing.T, n int, stored health.Decision, rev int64, d *profile.Profile) *bench {
+	t.Helper()
+	b := start(t, engine.Start{Solo: true, Lives: n}, d)
+	b.rev, b.have = rev, stored
+	return b.do(engine.DecisionSeen{Decision: stored, Rev: rev}, connected)
+}
+
+// A life after a crash whose own store does not write goes on switching: the block is skipped once, not per switch.
+func TestUncleanLifeWithAFullDiskGoesOnSwitching(t *testing.T) {
+	b := life(t, 1, health.Decision{Active: "eu", Epoch: 7, By: "n1"}, 3, doc(nil)).probe("eu", "g").probe("us", "g")
+	b.full = true
+	b.probe("eu", "bb").probe("eu", "g").probe("eu", "bb")
+	if d := b.p.View().Decision; d.Active != "us" || d.Epoch > 7+2*engine.OfflineEpochs {
+		t.Fatalf("active %s epoch %d", d.Active, d.Epoch)
+	}
+}
+
+// Epochs of an earlier life that never reached the store are not used again, over any number of crashes, and neither
+// when one of them ended in order but its successor starts from what it had kept.
+func TestEpochsAreNeverUsedTwiceOverCrashes(t *testing.T) {
+	stored := health.Decision{Active: "eu", Epoch: 7, By: "n1"}
+	used := map[uint64]string{}
+	note := func(b *bench) {
+		t.Helper()
+		d := b.p.View().Decision
+		if was, ok := used[d.Epoch]; ok && was != d.Active {
+			t.Fatalf("epoch %d names %s and %s", d.Epoch, was, d.Active)
+		}
+		used[d.Epoch] = d.Active
+	}
+	var last *health.View
+	for lives := range 4 {
+		b := start(t, engine.Start{Solo: true, Lives: lives}, doc(nil))
+		b.full, b.rev, b.have = true, 3, stored
+		if last != nil && lives == 3 { // this one kept a last good state, without its decisions
+			b.do(engine.Recovered{Floor: last.Floor})
+		}
+		b.do(engine.DecisionSeen{Decision: stored, Rev: 3}, connected).probe("eu", "g").probe("us", "g")
+		for range 2 + lives {
+			b.probe("eu", "bb")
+			note(b)
+			b.probe("eu", "g")
+			note(b)
+		}
+		last = b.p.View()
+	}
+	// in order, in between: no lives to skip, but the floor that was kept
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(engine.Recovered{Floor: last.Floor + engine.OfflineEpochs, Decision: last.Decision})
+	b.rev, b.have = 3, stored
+	b.do(engine.DecisionSeen{Decision: stored, Rev: 3}, connected).probe("us", "g").probe("eu", "g").probe("eu", "bb")
+	note(b)
+}
+
+// A write that timed out may have been applied: its epoch is not given to another endpoint.
+func TestUnknownOutcomeTakesItsEpoch(t *testing.T) {
+	three := doc(func(p *profile.Profile) {
+		ap := p.Endpoints[1]
+		ap.Name, ap.Priority = "ap", 3
+		p.Endpoints = append(p.Endpoints, ap)
+	})
+	b := start(t, engine.Start{Solo: true}, three).do(connected).probe("eu", "g").probe("us", "g").probe("ap", "g")
+	b.full = true
+	b.probe("eu", "bb")
+	late := health.Decision{Active: "us", Epoch: 2}
+	b.probe("us", "bb")
+	if d := b.p.View().Decision; d.Active != "ap" || d.Epoch <= 2 {
+		t.Fatalf("%+v", d)
+	}
+	before := b.p.View().Decision
+	b.rev, b.have = b.rev+1, late
+	b.do(engine.DecisionSeen{Decision: late, Rev: b.rev})
+	if b.p.View().Decision != before {
+		t.Fatalf("the late write took over: %+v", b.p.View().Decision)
+	}
+}
+
+// Alone, with a store that does not open at all in this life: it decides from its last good state, or from nothing.
+func TestAloneWithoutAStoreDecides(t *testing.T) {
+	b := start(t, engine.Start{Solo: true, Lives: 1}, doc(nil)).do(engine.RoleSeen{}, engine.Recovered{
+		Ready: true, Decision: health.Decision{Active: "eu", Epoch: 4},
+		Verdicts: map[string]health.Verdict{"eu": {Status: health.Online}, "us": {Status: health.Online}},
+	})
+	b.probe("us", "g").probe("eu", "bb").active("eu", 4) // the store may still come
+	b.do(engine.StoreFailed{})
+	if d := b.p.View().Decision; d.Active != "us" || d.Epoch <= 4+engine.OfflineEpochs {
+		t.Fatalf("%+v", d)
+	}
+	empty := start(t, engine.Start{Solo: true}, doc(nil)).do(engine.RoleSeen{}, engine.StoreFailed{}).probe("eu", "g")
+	if v := empty.p.View(); !v.Ready || v.Decision.Active != "eu" {
+		t.Fatalf("ready %v, %+v", v.Ready, v.Decision)
+	}
+	empty.do(connected, engine.RoleSeen{Leader: true})
+	if empty.have.Active != "eu" {
+		t.Fatalf("the store came and has %+v", empty.have)
+	}
+}
+
+// What an earlier life saw is no evidence: neither a return nor a takeover follows before somebody has looked.
+func TestNothingFollowsFromUnconfirmedVerdicts(t *testing.T) {
+	delayed := doc(func(p *profile.Profile) {
+		p.Failback = profile.Failback{Mode: profile.FailbackDelayed, After: time.Minute}
+	})
+	stored := health.Decision{Active: "us", Epoch: 2, Pending: "eu", PendingSince: t0.Add(-time.Hour)}
+	b := start(t, engine.Start{Solo: true}, delayed).do(engine.Recovered{Ready: true, Decision: stored, Verdicts: map[string]health.Verdict{
+		"eu": {Status: health.Online, Since: t0.Add(-time.Hour)}, "us": {Status: health.Online, Since: t0.Add(-time.Hour)},
+	}})
+	b.rev, b.have = 1, stored
+	b.do(engine.DecisionSeen{Decision: stored, Rev: 1}, connected).active("us", 2)
+	b.probe("us", "g").active("us", 2).probe("eu", "g").active("eu", 3)
+}
+
+// The delay of a failback that has begun goes on over a restart without a last good state.
+func TestPendingReturnSurvivesChecking(t *testing.T) {
+	delayed := doc(func(p *profile.Profile) {
+		p.Failback = profile.Failback{Mode: profile.FailbackDelayed, After: 10 * time.Minute}
+	})
+	stored := health.Decision{Active: "us", Epoch: 2, Pending: "eu", PendingSince: t0.Add(-9 * time.Minute)}
+	b := life(t, 0, stored, 1, delayed).probe("us", "g").probe("eu", "g")
+	if got := b.p.View().Decision.PendingSince; !got.Equal(stored.PendingSince) {
+		t.Fatalf("pending since %v, want %v", got, stored.PendingSince)
+	}
+}
+
+func TestOrdersOfAnEarlierLifeHoldUntilTheStoreSpeaks(t *testing.T) {
+	held := health.Override{ID: "1", Act: health.DisableProfile, Profile: "p", By: "ops", At: t0}
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(engine.Recovered{Ready: true, Orders: []health.Override{held}})
+	if !b.p.View().Disabled {
+		t.Fatal("a disabled profile is answered again after a restart")
+	}
+	b.do(connected) // without OrdersSeen: the store has none, they were ended meanwhile
+	if b.p.View().Disabled {
+		t.Fatal("an order that is gone still holds")
+	}
+}
+
+func TestEditedMonitorCountsAnew(t *testing.T) {
+	path := func(to string, interval time.Duration) *profile.Profile {
+		return doc(func(p *profile.Profile) { p.Endpoints[0].Monitor.Path, p.Endpoints[0].Monitor.Interval = to, interval })
+	}
+	b := start(t, engine.Start{Solo: true}, path("/a", time.Second)).do(connected).probe("eu", "g").probe("us", "g").probe("eu", "b")
+	b.do(engine.Configured{Doc: path("/b", time.Second)}).probe("eu", "b").active("eu", 1)
+	b.do(engine.Configured{Doc: path("/b", time.Minute)}).probe("eu", "b").active("us", 2) // another interval is the same probe
+}
+
+// Somebody wiped the decision: it is written again under the epoch this node knows.
+func TestRemovedDecisionIsWrittenAgain(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g").probe("eu", "bb").active("us", 2)
+	b.rev, b.have = 0, health.Decision{}
+	b.do(engine.DecisionGone{})
+	if b.have.Active != "us" || b.have.Epoch != 2 {
+		t.Fatalf("the store has %+v", b.have)
+	}
+	b.probe("eu", "g").active("eu", 3)
 }
 
 // After an unclean end nobody knows whether the block of unwritten epochs was used: it is skipped, once.
 func TestUncleanLifeSkipsItsBlock(t *testing.T) {
-	b := start(t, engine.Start{Solo: true, Unclean: true}, doc(nil))
+	b := start(t, engine.Start{Solo: true, Lives: 1}, doc(nil))
 	b.rev = 3
 	b.do(engine.DecisionSeen{Decision: health.Decision{Active: "eu", Epoch: 7, By: "n1"}, Rev: 3}, connected)
 	b.probe("eu", "g").probe("us", "g").active("eu", 7)

@@ -60,18 +60,21 @@ func Quorum(rule profile.Quorum, ballots []Ballot, prev Verdict, now time.Time) 
 	voters, downs, ups, downReason, upReason := count(ballots)
 	needed := rule.Needed(voters)
 	next := prev
-	next.Stale = rule.Rule == profile.QuorumAtLeast && voters < rule.N
+	few := rule.Rule == profile.QuorumAtLeast && voters < rule.N
 	switch {
 	case voters == 0:
 		next.Stale = true
 		return next
 	case downs >= needed:
+		next.Stale = false
 		next.Status, next.Reason = Degraded, fmt.Sprintf("%d of %d voters say down: %s", downs, voters, downReason)
 	case ups > 0:
+		next.Stale = few
 		next.Status, next.Reason = Online, fmt.Sprintf("%d of %d voters say up: %s", ups, voters, upReason)
 	case prev.Status == Online || prev.Status == Degraded:
+		next.Stale = prev.Stale || few // a verdict taken over stays unconfirmed until somebody has looked
 	default:
-		next.Status, next.Reason = CheckingEndpoint, "no verdict yet"
+		next.Status, next.Reason, next.Stale = CheckingEndpoint, "no verdict yet", few
 	}
 	if next.Status != prev.Status || prev.Since.IsZero() {
 		next.Since = now

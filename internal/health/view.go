@@ -32,6 +32,8 @@ type View struct {
 	Held      *Override      // the proxy holds
 	Ready     bool           // no missing verdict can change the answer
 	Stale     bool           // taken from the last-good log, or the store is out of reach
+	Orders    []Override     // live ones that name the profile
+	Floor     uint64         // the next epoch is above it, whatever the store says; 0 on nodes that never decide unwritten
 	Revision  uint64         // grows with every change of this profile on this node
 }
 

@@ -338,11 +338,11 @@ func (s *stage) wait(d time.Duration) {
 
 func (s *stage) restart(name string, unclean bool) {
 	last := s.nodes[name].m.View()
-	rec := engine.Recovered{Verdicts: map[string]health.Verdict{}, Decision: last.Decision, Ready: last.Ready}
+	rec := engine.Recovered{Verdicts: map[string]health.Verdict{}, Decision: last.Decision, Orders: last.Orders, Floor: last.Floor, Ready: last.Ready}
 	for i := range last.Endpoints {
 		rec.Verdicts[last.Endpoints[i].Config.Name] = last.Endpoints[i].Verdict
 	}
-	s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo(), Unclean: unclean})}
+	s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo(), Lives: map[bool]int{true: 1}[unclean]})}
 	s.tell(name, engine.Configured{Doc: s.doc})
 	s.tell(name, rec)
 }

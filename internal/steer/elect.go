@@ -28,6 +28,7 @@ const (
 //	active left config   -> the best candidate                                             config
 //	active no candidate  -> the best candidate                        probe-quorum | operator-override | drain
 //	better one usable    -> it, as the failback mode says                                  failback-*
+//	verdict unconfirmed  -> no evidence: neither a takeover nor a return follows from it
 //	nobody usable        -> the decision stands: it does not move among the dead
 func Elect(v *health.View, failback *health.Override, now time.Time) (next health.Decision, changed bool) {
 	d := v.Decision
@@ -47,9 +48,15 @@ func Elect(v *health.View, failback *health.Override, now time.Time) (next healt
 	case active == nil:
 		return switchTo(v, best, ReasonConfig, now), true
 	case active.Tier != tier:
-		return switchTo(v, best, takeoverReason(active), now), true
+		reason := takeoverReason(active)
+		if reason == ReasonQuorum && active.Verdict.Stale {
+			return d, false // taken over from an earlier life, and nobody has looked yet
+		}
+		return switchTo(v, best, reason, now), true
 	case d.Active == name(v, best) || tier != health.TierUsable:
-		return withoutPending(d)
+		return withoutPending(v)
+	case unconfirmed(&v.Endpoints[best]):
+		return d, false
 	}
 	return goBack(v, best, failback, now)
 }
@@ -71,7 +78,7 @@ func goBack(v *health.View, best int, order *health.Override, now time.Time) (he
 	return d, d != v.Decision
 }
 
-// anchor is when the endpoint became fit to return: its verdict, or the end of the order that kept it out.
+// anchor is when the endpoint became fit to return: when its verdict became Online, else now.
 func anchor(e *health.EndpointView, now time.Time) time.Time {
 	if e.Verdict.Status == health.Online && !e.Verdict.Since.After(now) {
 		return e.Verdict.Since
@@ -90,8 +97,16 @@ func FailbackDue(v *health.View) time.Time {
 	return v.Decision.PendingSince.Add(v.Profile.Failback.After)
 }
 
-func withoutPending(d health.Decision) (health.Decision, bool) {
-	if d.Pending == "" {
+// unconfirmed: the endpoint counts as usable only by a verdict that nobody confirms now.
+func unconfirmed(e *health.EndpointView) bool {
+	return e.Verdict.Stale && e.Layer.Forced != health.Up && !e.Config.AlwaysServe
+}
+
+// withoutPending forgets a pending return when its endpoint is down, out or gone. One that is only being looked at,
+// after a restart or an edit, keeps the time it has served.
+func withoutPending(v *health.View) (health.Decision, bool) {
+	d := v.Decision
+	if e := v.Endpoint(d.Pending); d.Pending == "" || (e != nil && e.Tier == health.TierChecking) {
 		return d, false
 	}
 	d.Pending, d.PendingSince = "", time.Time{}

@@ -25,6 +25,10 @@ func Tell(loop *engine.Loop, self engine.Member, ev cluster.Event) bool {
 		loop.PostAll(engine.RoleSeen{Leader: e.Leader})
 	case cluster.Reachable:
 		loop.PostAll(engine.StoreSeen{Reachable: e.Reachable})
+	case cluster.DecisionGone:
+		loop.Post(e.Profile, engine.DecisionGone{})
+	case cluster.SessionFailed:
+		loop.PostAll(engine.StoreFailed{})
 	case cluster.Asked:
 		loop.Post(e.Profile, engine.Suspected{Endpoint: e.Endpoint, Kind: "asked", Asked: true})
 	default:

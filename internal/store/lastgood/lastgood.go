@@ -59,6 +59,7 @@ type Log struct {
 	live map[string]json.RawMessage
 	size int64
 	kept int64 // bytes of live records
+	torn bool  // some live record is not on disk
 }
 
 // Open reads the log and starts its writer. A damaged file is reported to logger and read as far as it goes.
@@ -228,14 +229,17 @@ func (l *Log) flush() {
 		l.live[k] = v
 		l.kept += int64(len(rec))
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !l.torn {
 		return
 	}
-	err := l.append(out)
-	if err != nil || l.size > 2*l.kept+slack {
+	var err error
+	if !l.torn {
+		err = l.append(out)
+	}
+	if l.torn || err != nil || l.size > 2*l.kept+slack {
 		err = l.compact()
 	}
-	if err != nil {
+	if l.torn = err != nil; l.torn {
 		l.logger.Warn("last-good log not written; a restart would serve older state until the store is up", "path", l.path, "error", err)
 	}
 }
