@@ -152,9 +152,7 @@ func TestFileIsTheTruth(t *testing.T) {
 	if a := askFor(s.dns, "third.dr.example"); a != "127.0.0.14" {
 		t.Errorf("a document beside the file has not survived: %q", a)
 	}
-	if e := s.nodeStatus().Config.Error; e != "" {
-		t.Errorf("error is still shown: %s", e)
-	}
+	eventually(t, 5*time.Second, "no error is shown any more", func() bool { return s.nodeStatus().Config.Error == "" })
 
 	s.write(s.nodeText())
 	eventually(t, 5*time.Second, "an empty file names nothing", func() bool { return s.ask() == "REFUSED" })
