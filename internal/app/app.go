@@ -42,6 +42,7 @@ type Options struct {
 type App struct {
 	o       Options
 	log     *slog.Logger
+	text    []byte        // of the file at the start
 	file    *profile.File // as of the start: listeners and data do not change without a restart
 	data    *data
 	started time.Time
@@ -92,6 +93,7 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func start(ctx context.Context, o Options) (a *App, err error) {
+	text, _ := os.ReadFile(o.File) // what readFile cannot read it says itself
 	file, err := readFile(o.File)
 	if err != nil {
 		return nil, err
@@ -101,7 +103,7 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	}
 	nameNode(&file.Node)
 	a = &App{
-		o: o, log: o.Log, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
+		o: o, log: o.Log, text: text, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
 		hub: snapshot.NewHub(), sets: make(chan cluster.DocumentSet, 1), again: make(chan struct{}, 1), begun: make(chan struct{}, 1), fatal: make(chan error, 4),
 	}
 	a.undo.log = o.Log

@@ -160,6 +160,9 @@ func (a *App) useSets(ctx context.Context) {
 			return
 		case <-a.again:
 			set = a.cluster.Documents() // never older than one that waits in sets
+			if set.Generation < a.applied.Load() {
+				continue // the watch has not shown what was just written; it comes through sets
+			}
 		case set = <-a.sets:
 		}
 		ed, err := a.library.prepare(set)
@@ -176,18 +179,44 @@ func (a *App) useSets(ctx context.Context) {
 // watchFile applies the file at the first session, on SIGHUP and when it changes.
 func (a *App) watchFile(ctx context.Context) {
 	changes := a.notifyChanges(ctx)
-	a.applyFile(ctx, a.file)
+	stop := a.startApply(ctx, a.file)
+	again := func() {
+		if f := a.reload(); f != nil {
+			stop() // a newer file takes the place of one that still waits for the store
+			stop = a.startApply(ctx, f)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
+			stop()
 			return
 		case <-a.o.Reload:
 			_ = notifySystemd(ctx, "RELOADING=1")
-			a.reload(ctx)
+			again()
 			_ = notifySystemd(ctx, "READY=1")
 		case <-changes:
-			a.reload(ctx)
+			again()
 		}
+	}
+}
+
+// startApply applies a file in the background; stop ends that and waits for it.
+func (a *App) startApply(ctx context.Context, f *profile.File) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	a.goTask(func() {
+		defer close(done)
+		if a.applyFile(ctx, f) {
+			select {
+			case a.again <- struct{}{}: // a secret may have another value now, under documents that are the same
+			default:
+			}
+		}
+	})
+	return func() {
+		cancel()
+		<-done
 	}
 }
 
@@ -213,8 +242,8 @@ const settleFile = 150 * time.Millisecond
 // only at the file's name: where configuration is mounted, the file is a link that never changes itself.
 func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- struct{}) {
 	defer func() { _ = w.Close() }()
-	last, _ := os.ReadFile(a.o.File)
-	settle := time.NewTimer(time.Hour)
+	last := a.text
+	settle := time.NewTimer(0) // it may have changed between the start and the watch
 	defer settle.Stop()
 	for {
 		select {
@@ -240,11 +269,11 @@ func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- st
 
 // reload reads the file again. A bad file changes nothing: the error is logged and shown in status until a good one
 // takes its place.
-func (a *App) reload(ctx context.Context) {
+func (a *App) reload() *profile.File {
 	f, err := readFile(a.o.File)
 	if err != nil {
 		a.refused(err)
-		return
+		return nil
 	}
 	if a.o.Data != "" {
 		f.Node.UseData(a.o.Data)
@@ -253,12 +282,12 @@ func (a *App) reload(ctx context.Context) {
 	certs, err := proxy.LoadCertificates(f.Node.Proxy.TLS.Certificates)
 	if err != nil {
 		a.refused(err)
-		return
+		return nil
 	}
 	want := withFile(a.cluster.Documents(), a.recordsOf(f), a.owner())
 	if _, err := a.library.prepareWith(cluster.DocumentSet{Generation: a.cluster.Documents().Generation + 1, Records: want}, f.Node.Secrets); err != nil {
 		a.refused(err)
-		return
+		return nil
 	}
 	a.web.SetCertificates(certs)
 	a.useSecrets(f)
@@ -267,12 +296,7 @@ func (a *App) reload(ctx context.Context) {
 	} else {
 		a.alarms.set("restart", "")
 	}
-	if a.applyFile(ctx, f) {
-		select {
-		case a.again <- struct{}{}: // a secret may have another value now, under documents that are the same
-		default:
-		}
-	}
+	return f
 }
 
 // needsRestart: something under node changed that is only read at a start.
@@ -296,8 +320,10 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	for {
 		gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
 			want := withFile(set, mine, a.owner())
-			_, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want})
-			return want, err
+			if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
+				return nil, &refusedError{err}
+			}
+			return want, nil
 		})
 		switch {
 		case err == nil:
@@ -307,7 +333,7 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 			return true
 		case ctx.Err() != nil:
 			return false
-		case !retryable(err):
+		case errors.As(err, new(*refusedError)):
 			a.refused(err)
 			return false
 		}
@@ -320,7 +346,7 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	}
 }
 
-func retryable(err error) bool {
-	var ps profile.Problems
-	return !errors.As(err, &ps) && isUnavailable(err)
-}
+// refusedError is a file that is wrong; everything else that keeps it from being applied passes, and is tried again.
+type refusedError struct{ error }
+
+func (e *refusedError) Unwrap() error { return e.error }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/health"
-	"jurymast/internal/store"
 )
 
 // alarms are what an operator must look at, by subject; an empty text ends one.
@@ -136,5 +134,3 @@ func (a *App) listeners() []api.Listener {
 	}
 	return out
 }
-
-func isUnavailable(err error) bool { return errors.Is(err, store.ErrUnavailable) }
