@@ -61,11 +61,12 @@ func decisionIsStored(t *testing.T, s *site, active string, epoch uint64) {
 	t.Helper()
 	eventually(t, 20*time.Second, "the store is back", func() bool { return s.nodeStatus().Store.Reachable })
 	eventually(t, 10*time.Second, "the alarm and the decision are in the journal", func() bool {
-		alarm := false
+		alarm, written := false, false
 		for _, e := range s.journal() {
 			alarm = alarm || (e.Kind == health.EntryAlarm && e.Epoch == epoch)
+			written = written || (e.Kind == health.EntryDecision && e.Epoch == epoch)
 		}
-		return alarm && len(s.nodeStatus().Alarms) == 0
+		return alarm && written && len(s.nodeStatus().Alarms) == 0
 	})
 	s.node.kill()
 	must(t, os.Remove(filepath.Join(s.data, "last-good")))
@@ -85,7 +86,7 @@ func TestDiskThatRefusesWrites(t *testing.T) {
 	limitFiles(t, s.node, true)
 	failsOverWithoutDisk(t, s)
 	_, epoch := s.decision()
-	if epoch != 2 {
+	if epoch < 2 {
 		t.Errorf("epoch %d", epoch)
 	}
 	limitFiles(t, s.node, false)

@@ -72,7 +72,7 @@ func TestInteropFullDisk(t *testing.T) {
 	eventually(t, 5*time.Second, "DNS answers after an orderly stop as well", func() bool { return s.ask() == "127.0.0.12" })
 	must(t, os.Remove(ballast))
 	s.awaitReady(20 * time.Second)
-	if a, e := s.decision(); a != "us21" || e != epoch {
+	if a, e := s.decision(); a != "us21" || e < epoch {
 		t.Errorf("%s under epoch %d, want us21 under %d", a, e, epoch)
 	}
 }
