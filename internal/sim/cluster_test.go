@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"jurymast/internal/engine"
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
 	"jurymast/internal/steer"
@@ -39,7 +40,11 @@ type world struct {
 	cut      map[string]bool // node/endpoint: this node cannot see it
 	decided  map[uint64]string
 	lastSeen map[string]uint64 // per life of a node
+	kept     *health.View      // last good state of a node alone, perhaps not the newest
 	orders   []health.Override
+	solo     bool // one node that is alone with its store
+	lives    int  // of the node alone, in a row, that did not end in order
+	names    []string
 	story    []string
 	broken   string
 }
@@ -49,6 +54,10 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, store: mem.New(mem.Options{}), dice: rand.New(rand.NewPCG(seed, 7)), nodes: map[string]*node{},
 		up: map[string]bool{}, cut: map[string]bool{}, decided: map[uint64]string{}, lastSeen: map[string]uint64{},
+		names: []string{"n1", "n2", "n3"}, solo: seed%4 == 0,
+	}
+	if w.solo {
+		w.names = w.names[:1]
 	}
 	w.doc = &profile.Profile{
 		Name: "p", Enabled: true, Hostnames: []string{"p.example"}, Routing: profile.Priority, TTL: 5 * time.Second, TTLFloor: time.Second,
@@ -107,6 +116,29 @@ func (w *world) checkView(n *node, v *health.View) {
 	}
 }
 
+// keep is the last-good log of a node alone: now and then its newest record has not reached the disk.
+func (w *world) keep(v *health.View) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.solo && (w.kept == nil || v.Revision%7 != 0) {
+		w.kept = v
+	}
+}
+
+func (w *world) lastGood() map[string]engine.Recovered {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v := w.kept
+	if v == nil || !w.solo {
+		return nil
+	}
+	r := engine.Recovered{Verdicts: map[string]health.Verdict{}, Decision: v.Decision, Orders: v.Orders, Floor: v.Floor, Ready: v.Ready}
+	for i := range v.Endpoints {
+		r.Verdicts[v.Endpoints[i].Config.Name] = v.Endpoints[i].Verdict
+	}
+	return map[string]engine.Recovered{w.doc.Name: r}
+}
+
 // observe follows the store itself, past every fault: there epochs only grow, and one active per epoch.
 func (w *world) observe(ctx context.Context) {
 	var last health.Decision
@@ -133,7 +165,7 @@ func (w *world) observe(ctx context.Context) {
 
 // deed is one random thing that happens.
 func (w *world) deed() {
-	name := []string{"n1", "n2", "n3"}[w.dice.IntN(3)]
+	name := w.names[w.dice.IntN(len(w.names))]
 	e := w.doc.Endpoints[w.dice.IntN(len(w.doc.Endpoints))].Name
 	n := w.nodes[name]
 	what := ""
@@ -149,8 +181,12 @@ func (w *world) deed() {
 		w.cut[name+"/"+e] = !w.cut[name+"/"+e]
 		w.mu.Unlock()
 	case r < 38 && n != nil:
-		what = "crash " + name
-		n.crash()
+		if what = "crash " + name; w.solo && w.dice.IntN(3) == 0 {
+			what = "stop " + name
+			n.stop()
+		} else {
+			n.crash()
+		}
 		w.mu.Lock()
 		delete(w.lastSeen, name)
 		w.mu.Unlock()
@@ -166,9 +202,13 @@ func (w *world) deed() {
 		what = "heal " + name
 		n.client.SetPartitioned(false)
 		n.client.SetWriteStall(false)
-	case r < 70 && n != nil:
+		n.client.SetFull(false)
+	case r < 68 && n != nil:
 		what = "stall " + name
 		n.client.SetWriteStall(true)
+	case r < 70 && n != nil:
+		what = "full " + name
+		n.client.SetFull(true)
 	case r < 74 && n != nil:
 		what = "lose a reply of " + name
 		n.client.LoseReply(1)
@@ -220,13 +260,14 @@ func (w *world) finish(n *node) {
 
 // settle heals everything and demands that all nodes come to the same good decision.
 func (w *world) settle() {
-	for _, name := range []string{"n1", "n2", "n3"} {
+	for _, name := range w.names {
 		if w.nodes[name] == nil {
 			w.nodes[name] = w.boot(name)
 		}
 		c := w.nodes[name].client
 		c.SetPartitioned(false)
 		c.SetWriteStall(false)
+		c.SetFull(false)
 		c.SetDelay(nil)
 	}
 	w.mu.Lock()

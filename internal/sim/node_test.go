@@ -29,6 +29,7 @@ type node struct {
 	done    sync.WaitGroup
 
 	mu    sync.Mutex
+	start engine.Start
 	steps map[string][]step // what every machine was told and answered
 	paces map[string]time.Duration
 }
@@ -44,10 +45,16 @@ func (w *world) boot(name string) *node {
 	n := &node{w: w, name: name, client: w.store.Node(name), hub: snapshot.NewHub(), cancel: cancel, steps: map[string][]step{}, paces: map[string]time.Duration{}}
 	n.client.SetPartitioned(false)
 	n.client.SetWriteStall(false)
+	n.client.SetFull(false)
 	quiet := slog.New(slog.DiscardHandler)
-	n.loop = engine.New(engine.Options{Hub: n.hub, Carrier: n, Logger: quiet, Start: engine.Start{Self: engine.Member{Name: name}}, Trace: n.trace})
+	n.start = engine.Start{Self: engine.Member{Name: name}, Solo: w.solo, Lives: w.lives}
+	n.loop = engine.New(engine.Options{Hub: n.hub, Carrier: n, Logger: quiet, Start: n.start, Trace: n.trace})
+	timeout := 2 * time.Second
+	if w.solo {
+		timeout = 500 * time.Millisecond
+	}
 	n.cluster = cluster.New(cluster.Options{
-		Store: n.client, Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: quiet,
+		Store: n.client, Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: quiet, WriteTimeout: timeout,
 		Listen: func(ev cluster.Event) { join.Tell(n.loop, engine.Member{Name: name}, ev) },
 	})
 	docs := &snapshot.Documents{Generation: 1, Profiles: []*profile.Profile{w.doc}}
@@ -55,7 +62,7 @@ func (w *world) boot(name string) *node {
 	if err != nil {
 		panic(err) // nobody has registered a compiler that could refuse
 	}
-	n.loop.Replace(engine.Replacement{Prepared: prepared})
+	n.loop.Replace(engine.Replacement{Prepared: prepared, Recovered: w.lastGood()})
 	n.done.Go(func() { n.loop.Run(ctx) })
 	n.done.Go(func() { _ = n.cluster.Run(ctx) })
 	for i := range w.doc.Endpoints {
@@ -69,6 +76,19 @@ func (n *node) crash() {
 	n.client.SetPartitioned(true)
 	n.cancel()
 	n.done.Wait()
+	n.w.lives++
+}
+
+// stop ends the node in order; with everything written, the next life has nothing to keep clear of.
+func (n *node) stop() {
+	n.cancel()
+	n.done.Wait()
+	n.w.kept = n.hub.Load().View(n.w.doc.Name)
+	if n.loop.Unwritten() {
+		n.w.lives++
+	} else {
+		n.w.lives = 0
+	}
 }
 
 // Carry implements engine.Carrier.
@@ -94,6 +114,7 @@ func (n *node) Blind(blind bool) { n.cluster.SetBlind(blind) }
 func (n *node) Published(views []*health.View, _ bool) {
 	for _, v := range views {
 		n.w.checkView(n, v)
+		n.w.keep(v)
 	}
 }
 
@@ -130,7 +151,7 @@ func (n *node) trace(profile string, ev engine.Event, now time.Time, out []engin
 func (n *node) replay(profile string) (int, []engine.Effect, []engine.Effect) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	m := engine.NewProfile(engine.Start{Self: engine.Member{Name: n.name}})
+	m := engine.NewProfile(n.start)
 	for i, s := range n.steps[profile] {
 		if out := m.Step(s.ev, s.now); !reflect.DeepEqual(out, s.out) {
 			return i, s.out, out
