@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
 	"jurymast/internal/steer"
 	"jurymast/internal/store"
@@ -82,12 +84,33 @@ func (a *App) explain(_ context.Context, name, qtype string, client netip.Addr) 
 	if v := snap.View(out.Profile); v != nil {
 		var trail steer.Trail
 		d := steer.Decide(v, steer.Client{Addr: client}, nil, &trail)
-		out.Epoch, out.Serving, out.Stale, out.Proxy = v.Decision.Epoch, string(d.Serving), v.Stale, proxyWould(v, d)
+		out.Epoch, out.Serving, out.Stale, out.Proxy = v.Decision.Epoch, string(d.Serving), v.Stale, proxyWould(v, d, name)
 		if len(out.Trail) == 0 {
 			out.Trail = trail.Steps
 		}
 	}
+	out.Trail = append(dnsSteps(e), out.Trail...)
 	return out, nil
+}
+
+// dnsSteps says how the name was found, before any profile was asked, and why there is no answer when there is none.
+func dnsSteps(e nameserver.Explanation) []steer.Step {
+	if e.Zone == "" {
+		return []steer.Step{{Step: "zone", Rule: "we answer for configured zones only", Input: e.Name, Result: "no zone encloses the name: " + e.Rcode}}
+	}
+	match := map[string]string{"missing": "nothing has this name: " + e.Rcode}[e.Match]
+	if match == "" {
+		match = e.Match
+	}
+	steps := []steer.Step{{Step: "zone", Rule: "longest zone that encloses the name", Input: e.Name, Result: e.Zone}, {Step: "name", Input: e.Name, Result: match}}
+	switch {
+	case len(e.Answer) > 0 || e.Rcode != "NOERROR":
+	case len(e.Authority) > 0:
+		steps = append(steps, steer.Step{Step: "type", Rule: "the name exists, this type does not", Input: e.Type, Result: "NODATA: " + e.Authority[0]})
+	default:
+		steps = append(steps, steer.Step{Step: "type", Input: e.Type, Result: "no record"})
+	}
+	return steps
 }
 
 func profileOf(profiles []*profile.Profile, host string) string {
@@ -101,16 +124,31 @@ func profileOf(profiles []*profile.Profile, host string) string {
 }
 
 // proxyWould says in one line what becomes of a request.
-func proxyWould(v *health.View, d steer.Answer) string {
+func proxyWould(v *health.View, d steer.Answer, host string) string {
 	switch {
 	case v.Profile.Proxy == nil:
 		return "not served: the profile has no proxy section"
+	case !hasHost(v.Profile, profile.CanonicalName(host)):
+		return "404: " + profile.CanonicalName(host) + " is no host name of a profile; add it to hostnames if clients send it as Host"
 	case v.Held != nil:
 		return "held: " + v.Held.By + " ordered it"
 	case d.Agreed && d.Serving != steer.ServingAllDown:
 		return fmt.Sprintf("sent to %s under epoch %d", v.Decision.Active, v.Decision.Epoch)
 	}
-	return fmt.Sprintf("held up to %v, then 503: %s, and the proxy follows the agreed decision alone", v.Profile.Proxy.Hold.MaxWait, d.Serving)
+	why := map[steer.Serving]string{
+		steer.ServingAllDown: "all endpoints are down", steer.ServingNotReady: "the first verdicts are missing",
+		steer.ServingNone: "every endpoint, or the whole profile, is switched off",
+	}[d.Serving]
+	if why == "" {
+		why = "the active endpoint may not be used and no other is agreed on yet"
+	}
+	return fmt.Sprintf("held up to %v, then 503: %s", v.Profile.Proxy.Hold.MaxWait, why)
+}
+
+// hasHost: the proxy takes this Host for the profile, exactly or by a wildcard of one label.
+func hasHost(p *profile.Profile, host string) bool {
+	_, parent, _ := strings.Cut(host, ".")
+	return slices.Contains(p.Hostnames, host) || (parent != "" && slices.Contains(p.Hostnames, "*."+parent))
 }
 
 // probeNow runs one probe with its log; it does not count towards the vote.
@@ -228,6 +266,7 @@ func (d *documentDesk) Apply(ctx context.Context, data []byte, by string) (api.A
 func (d *documentDesk) change(ctx context.Context, by string, edit func(cluster.DocumentSet) ([]cluster.Record, error)) (uint64, error) {
 	a := (*App)(d)
 	var before uint64
+	var note string
 	gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
 		before = set.Generation
 		want, err := edit(set)
@@ -237,10 +276,11 @@ func (d *documentDesk) change(ctx context.Context, by string, edit func(cluster.
 		if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
 			return nil, api.Invalid(err)
 		}
+		note = difference(set.Records, want)
 		return want, nil
 	})
 	if err == nil && gen != before {
-		a.cluster.Note(health.Entry{At: time.Now().UTC(), Node: a.file.Node.Name, Kind: health.EntryConfig, By: by, To: fmt.Sprintf("generation %d", gen), Reason: "documents changed through the API"})
+		a.noteConfig(gen, "changed through the API", by, note)
 	}
 	return gen, translate(err)
 }
@@ -316,3 +356,38 @@ var (
 	_ api.OrderStore    = (*orderDesk)(nil)
 	_ api.Journal       = (*journalDesk)(nil)
 )
+
+// noteConfig writes into the journal who changed which documents.
+func (a *App) noteConfig(generation uint64, how, by, what string) {
+	a.cluster.Note(health.Entry{
+		At: time.Now().UTC(), Node: a.file.Node.Name, Kind: health.EntryConfig, By: by, To: fmt.Sprintf("generation %d", generation), Reason: how, Note: what,
+	})
+}
+
+// difference names the documents that were created, changed and deleted; a long list is cut.
+func difference(before, after []cluster.Record) string {
+	old := map[string]string{}
+	for i := range before {
+		old[string(before[i].Kind)+"/"+before[i].Name] = string(before[i].Source)
+	}
+	var out []string
+	for i := range after {
+		key := string(after[i].Kind) + "/" + after[i].Name
+		switch was, ok := old[key]; {
+		case !ok:
+			out = append(out, "created "+key)
+		case was != string(after[i].Source):
+			out = append(out, "changed "+key)
+		}
+		delete(old, key)
+	}
+	for key := range old {
+		out = append(out, "deleted "+key)
+	}
+	slices.Sort(out)
+	const most = 20
+	if len(out) > most {
+		out = append(out[:most], fmt.Sprintf("and %d more", len(out)-most))
+	}
+	return strings.Join(out, ", ")
+}

@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,6 +81,7 @@ type App struct {
 // Run starts a node and keeps it until ctx ends, then stops it in order, bounded. It returns an error when the node
 // cannot start: the configuration is wrong, an address is taken, the data directory is refused.
 func Run(ctx context.Context, o Options) error {
+	signal.Ignore(syscall.SIGXFSZ) // a limit on file sizes is one more kind of full disk, not the end of the node
 	a, err := start(ctx, o)
 	if err != nil {
 		return err

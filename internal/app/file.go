@@ -242,7 +242,7 @@ const settleFile = 150 * time.Millisecond
 // only at the file's name: where configuration is mounted, the file is a link that never changes itself.
 func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- struct{}) {
 	defer func() { _ = w.Close() }()
-	last := a.text
+	last, missing := a.text, false
 	settle := time.NewTimer(0) // it may have changed between the start and the watch
 	defer settle.Stop()
 	for {
@@ -255,10 +255,10 @@ func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- st
 			settle.Reset(settleFile)
 		case <-settle.C:
 			text, err := os.ReadFile(a.o.File)
-			if err == nil && bytes.Equal(text, last) {
-				continue
+			if (err != nil && missing) || (err == nil && !missing && bytes.Equal(text, last)) {
+				continue // said already
 			}
-			last = text
+			last, missing = text, err != nil
 			select {
 			case out <- struct{}{}:
 			default:
@@ -317,17 +317,23 @@ func (a *App) refused(err error) {
 // applyFile makes the file's documents the shared ones, as one change, as soon as there is a session.
 func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	mine := a.recordsOf(f)
+	var before uint64
+	var note string
 	for {
 		gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
 			want := withFile(set, mine, a.owner())
 			if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
 				return nil, &refusedError{err}
 			}
+			before, note = set.Generation, difference(set.Records, want)
 			return want, nil
 		})
 		switch {
 		case err == nil:
 			a.applied.Store(gen)
+			if gen != before {
+				a.noteConfig(gen, "changed by the file", a.owner(), note)
+			}
 			a.config.Store(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()})
 			a.log.Info("configuration applied", "file", a.o.File, "documents", len(mine))
 			return true

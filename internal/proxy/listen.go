@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -28,6 +29,14 @@ type front struct {
 	srv    *http.Server
 }
 
+// listenRemedy is what to do about an address that cannot be had.
+func listenRemedy(err error, key string) string {
+	if errors.Is(err, fs.ErrPermission) {
+		return "ports below 1024 need CAP_NET_BIND_SERVICE (or a higher net.ipv4.ip_unprivileged_port_start); else change node.proxy." + key
+	}
+	return "free the address or change node.proxy." + key
+}
+
 // listen opens all listeners or none.
 func (p *Proxy) listen() error {
 	open := func(addrs []string, secure bool) error {
@@ -38,7 +47,7 @@ func (p *Proxy) listen() error {
 				if secure {
 					key = "https"
 				}
-				return fmt.Errorf("proxy cannot listen on %s: %w; free the address or change node.proxy.%s", addr, err, key)
+				return fmt.Errorf("proxy cannot listen on %s: %w; %s", addr, err, listenRemedy(err, key))
 			}
 			p.fronts = append(p.fronts, &front{ln: ln, secure: secure, srv: p.server(ln.Addr().String(), secure)})
 		}

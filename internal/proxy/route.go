@@ -179,7 +179,7 @@ func choose(r *route, v *health.View) *choice {
 	case a.Serving == steer.ServingNotReady:
 		c.why = "the first health verdicts are missing"
 	case a.Serving == steer.ServingNone:
-		c.why, c.reason = "no endpoint may be used", ReasonNoEndpoint
+		c.why, c.reason = "every endpoint, or the whole profile, is switched off", ReasonNoEndpoint
 	case a.Serving == steer.ServingAllDown:
 		c.why, c.reason = "all endpoints are down", ReasonNoEndpoint
 	case !a.Agreed || len(a.Order) == 0:
