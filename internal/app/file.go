@@ -192,7 +192,7 @@ func (a *App) watchFile(ctx context.Context) {
 			stop()
 			return
 		case <-a.o.Reload:
-			_ = notifySystemd(ctx, "RELOADING=1")
+			_ = notifySystemd(ctx, reloading())
 			again()
 			_ = notifySystemd(ctx, "READY=1")
 		case <-changes:
