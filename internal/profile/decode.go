@@ -32,7 +32,7 @@ func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
 		return
 	}
 	if c, ok := reflect.TypeAssert[chooser](v); ok {
-		d.choice(a, v, c.Allowed())
+		d.choice(a, v, c)
 		return
 	}
 	switch v.Kind() { // the kinds our types use; the golden tests decode every key
@@ -199,15 +199,15 @@ func deleteFold(m reflect.Value, name string) {
 	}
 }
 
-func (d *decoder) choice(a *at, v reflect.Value, allowed []string) {
-	word := a.n.text
+func (d *decoder) choice(a *at, v reflect.Value, c chooser) {
+	word, allowed := a.n.text, c.Allowed()
 	switch {
 	case a.n.kind == kindMap || a.n.kind == kindList:
-		d.errorf(a, "%s stands where one word is needed; allowed: %s", a.n.kind, strings.Join(allowed, ", "))
+		d.errorf(a, "%s stands where one word is needed; %s", a.n.kind, suggestChoice("", allowed, laterWords(c)))
 	case slices.Contains(allowed, word):
 		v.SetString(word)
 	default:
-		d.errorf(a, "%s is not allowed; %s", a.n.shown(), suggest(word, allowed))
+		d.errorf(a, "%s is not allowed; %s", a.n.shown(), suggestChoice(word, allowed, laterWords(c)))
 	}
 }
 

@@ -123,19 +123,35 @@ func (r *report) err() error {
 
 // suggest words the end of a message about a word that is not allowed: the nearest one and the list.
 func suggest(word string, allowed []string) string {
-	list := "allowed: " + strings.Join(allowed, ", ")
+	return suggestChoice(word, allowed, func(string) bool { return false })
+}
+
+// suggestChoice is suggest for an enumeration: the words that this build does not carry out are marked in the list.
+func suggestChoice(word string, allowed []string, later func(string) bool) string {
+	marked := make([]string, len(allowed))
+	for i, a := range allowed {
+		marked[i] = a
+		if later(a) {
+			marked[i] += " (not yet)"
+		}
+	}
+	list := "allowed: " + strings.Join(marked, ", ")
 	if near := nearest(word, allowed); near != "" {
 		return fmt.Sprintf("did you mean %q? %s", near, list)
 	}
 	return list
 }
 
-// nearest is the allowed word with the smallest edit distance, or "" when none is close.
+// nearest is the only allowed word that the given one begins (prio: priority) or that begins it (automatic: auto), else
+// the one with the smallest edit distance, or "" when none is close.
 func nearest(word string, allowed []string) string {
 	fold := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 	word = fold(word)
 	if len(word) > 64 {
 		return ""
+	}
+	if begun := begunBy(word, allowed, fold); begun != "" {
+		return begun
 	}
 	best, bestAt := "", 1+max(1, len(word)/3)
 	for _, a := range allowed {
@@ -144,6 +160,24 @@ func nearest(word string, allowed []string) string {
 		}
 	}
 	return best
+}
+
+// begunBy is the only allowed word that begins with the given one, of at least two letters, or is its beginning, of at
+// least four.
+func begunBy(word string, allowed []string, fold func(string) string) string {
+	found := ""
+	for _, a := range allowed {
+		begins := len(word) >= 2 && strings.HasPrefix(fold(a), word)
+		begun := len(a) >= 4 && strings.HasPrefix(word, fold(a))
+		switch {
+		case !begins && !begun:
+		case found != "":
+			return ""
+		default:
+			found = a
+		}
+	}
+	return found
 }
 
 // editDistance is Levenshtein's distance in bytes, with a swap of neighbours counted as one step.
