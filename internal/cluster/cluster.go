@@ -43,6 +43,8 @@ type Cluster struct {
 	reported  struct{ reachable, leader bool }
 	trouble   string            // why there is no session
 	unwritten map[string]string // why the last write of a decision (by profile) or of the rest ("") failed
+	lost      map[string]losses // by profile
+	torn      bool              // it was told that documents are incomplete
 }
 
 // ErrFormat: the store was written by a version with another key layout.
@@ -73,7 +75,7 @@ func New(o Options) *Cluster {
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 2 * time.Second
 	}
-	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}}
+	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}, lost: map[string]losses{}}
 	c.out.init()
 	return c
 }
@@ -100,6 +102,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 		}
 		c.mu.Lock()
 		c.trouble = err.Error()
+		c.emit(SessionFailed{Err: err})
 		c.mu.Unlock()
 		c.o.Logger.Warn("store session ended, trying again", "error", err, "after", pause)
 		select {
@@ -139,7 +142,6 @@ func (c *Cluster) runSession(ctx context.Context) error {
 	}
 	watch := c.o.Store.Watch(ctx, root, rev)
 	c.enter(s, kvs)
-	c.campaign(ctx, s)
 	return c.follow(ctx, s, watch)
 }
 
@@ -199,6 +201,7 @@ func (c *Cluster) enter(s *session, kvs []store.KV) {
 	defer c.mu.Unlock()
 	c.session = s
 	c.st.reset(kvs, c.o.Node.Name, c.emit)
+	c.noteTorn()
 	c.report(true, s.leaderRev != 0)
 	c.out.nudge()
 }
@@ -252,7 +255,12 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 	defer expire.Stop()
 	busy := false
 	var sent time.Time
+	chair := candidate{done: make(chan struct{}, 1)}
 	for {
+		// At the beginning, after every change and at least with every renewal: a try that failed is not the last one.
+		if c.vacant() {
+			chair.run(func() { c.campaign(ctx, s) })
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -263,10 +271,12 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 			if b.Err != nil {
 				return fmt.Errorf("watch: %w", b.Err)
 			}
-			if c.apply(s, b) {
-				c.campaign(ctx, s)
-			}
+			c.apply(s, b)
+			chair.tried = false // it may have been taken and left since
+		case <-chair.done:
+			chair.busy = false
 		case <-tick.C:
+			chair.tried = false
 			if !busy {
 				busy, sent = true, time.Now()
 				go func() { renewed <- c.renew(ctx, s) }()
@@ -290,56 +300,6 @@ func (c *Cluster) renew(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Lease)
 	defer cancel()
 	return s.lease.Renew(ctx)
-}
-
-// apply takes one batch; it reports that the leader's chair is empty.
-func (c *Cluster) apply(s *session, b store.Batch) (vacant bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.st.apply(b.Events, c.o.Node.Name, c.emit)
-	// The chair is ours while the key lives by our lease. This also finds a campaign whose reply was lost: without it
-	// everybody would take us for the leader except ourselves.
-	s.leaderRev = 0
-	if c.st.leaderOf == s.lease.ID() {
-		s.leaderRev = c.st.leaderRev
-	}
-	c.report(true, s.leaderRev != 0)
-	return c.st.leaderRev == 0
-}
-
-// campaign takes the leader's chair if it is empty.
-func (c *Cluster) campaign(ctx context.Context, s *session) {
-	c.mu.Lock()
-	vacant := c.st.leaderRev == 0
-	c.mu.Unlock()
-	if !vacant {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, c.o.WriteTimeout)
-	defer cancel()
-	val, _ := json.Marshal(leaderRecord{Node: c.o.Node.Name}) //nolint:errchkjson // plain struct
-	rev, ok, err := c.o.Store.Commit(ctx, []store.Cond{{Key: keyLeader}}, []store.Op{store.PutLeased(keyLeader, val, s.lease.ID())})
-	if err != nil || !ok {
-		return // the watch tells who it is; an unknown outcome shows there as well
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.leaderRev, c.st.leaderRev, c.st.leader, c.st.leaderOf = rev, rev, c.o.Node.Name, s.lease.ID()
-	c.report(true, true)
-}
-
-type leaderRecord struct {
-	Node string `json:"node"`
-}
-
-// fence returns the condition that this node still leads, and the lease; ok is false when it does not.
-func (c *Cluster) fence() (store.Cond, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.session == nil || c.session.leaderRev == 0 {
-		return store.Cond{}, false
-	}
-	return store.Cond{Key: keyLeader, Rev: c.session.leaderRev}, true
 }
 
 // SetBlind says whether this node's own sight is lost.

@@ -8,11 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"jurymast/internal/health"
 	"jurymast/internal/profile"
 	"jurymast/internal/store"
 )
@@ -49,81 +49,25 @@ func (s *DocumentSet) Find(kind profile.Kind, name string) *Record {
 	return nil
 }
 
-// currentRecord is what the one flipping write says.
-type currentRecord struct {
-	Generation uint64    `json:"generation"`
-	Stage      string    `json:"stage"` // folder of its documents
-	Count      int       `json:"count"`
-	At         time.Time `json:"at"`
-	By         string    `json:"by"`
-	rev        int64
-}
-
 // changeTries is how often a change is made anew on top of somebody else's.
 const changeTries = 20
 
 // ErrConflict: somebody else changed the documents meanwhile.
 var ErrConflict = errors.New("documents changed meanwhile")
 
-func (s *state) applyCurrent(e *store.Event) bool {
-	var c currentRecord
-	if e.Deleted || json.Unmarshal(e.Value, &c) != nil {
-		return false
-	}
-	c.rev = e.Rev
-	s.current = c
-	return true
+func (s *DocumentSet) sort() {
+	slices.SortFunc(s.Records, func(a, b Record) int { return strings.Compare(a.key(), b.key()) })
 }
 
-// applyDocument collects staged documents; they count once current names their generation.
-func (s *state) applyDocument(e *store.Event) {
-	var r Record
-	if e.Deleted || json.Unmarshal(e.Value, &r) != nil {
-		delete(s.staged, e.Key)
-		return
-	}
-	s.staged[e.Key] = r
-}
-
-// flip makes the staged documents that current names the documents.
-func (s *state) flip() {
-	docs := make(map[string]Record, s.current.Count)
-	for key, r := range s.staged {
-		if tail, ok := rest(key, s.current.Stage); ok && tail == r.key() {
-			docs[tail] = r
-		}
-	}
-	s.docs = docs
-}
-
-// leftovers are the stage folders of this and earlier generations that neither current nor keep names.
-func (s *state) leftovers(keep string) []string {
-	found := map[string]bool{}
-	for key := range s.staged {
-		tail, _ := rest(key, inDocs)
-		folder, _, ok := strings.Cut(tail, "/")
-		stage := inDocs + folder + "/"
-		if ok && stage != s.current.Stage && stage != keep && stage < s.current.Stage {
-			found[stage] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(found))
-}
-
-func (s *state) set() DocumentSet {
-	set := DocumentSet{Generation: s.current.Generation, Records: make([]Record, 0, len(s.docs))}
-	for _, r := range s.docs {
-		set.Records = append(set.Records, r)
-	}
-	slices.SortFunc(set.Records, func(a, b Record) int { return strings.Compare(a.key(), b.key()) })
-	return set
-}
-
-// Documents is the current generation.
+// Documents are those in force, a copy.
 func (c *Cluster) Documents() DocumentSet {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.st.set()
+	return c.st.docs.set()
+}
+
+func (d *docState) set() DocumentSet {
+	return DocumentSet{Generation: d.inForce.Generation, Records: slices.Clone(d.inForce.Records)}
 }
 
 // Change replaces the documents as one change: a reader sees all of it or nothing of it. edit gets the current set
@@ -138,91 +82,149 @@ func (c *Cluster) Change(ctx context.Context, edit func(DocumentSet) ([]Record, 
 	}
 	for range changeTries {
 		c.mu.Lock()
-		set, cur, in := c.st.set(), c.st.current, c.session != nil
+		set, cur, s := c.st.docs.set(), c.st.docs.current, c.session
+		stored := c.st.docs.torn == "" && (cur.rev != 0 || len(set.Records) == 0) // what is in force
 		c.mu.Unlock()
-		if !in {
+		if s == nil {
 			return 0, fmt.Errorf("%w: this node has no session with the store; nothing was changed, try again", store.ErrUnavailable)
 		}
 		want, err := edit(DocumentSet{Generation: set.Generation, Records: slices.Clone(set.Records)})
 		if err != nil {
 			return 0, err
 		}
-		if sameRecords(set.Records, want) {
+		if stored && sameRecords(set.Records, want) {
 			return set.Generation, nil
 		}
-		gen, ok, err := c.stage(ctx, cur, want)
+		gen, ok, err := c.stage(ctx, cur, max(cur.Generation, set.Generation)+1, want)
 		if err != nil || ok {
 			return gen, err
 		}
-		if err := c.awaitNewer(ctx, cur.rev); err != nil {
+		if err := c.awaitNewer(ctx, s, cur.rev); err != nil {
 			return 0, err
 		}
 	}
 	return 0, ErrConflict
 }
 
-// stage writes the documents into a folder of their own, then flips. ok is false when somebody else flipped first.
-func (c *Cluster) stage(ctx context.Context, cur currentRecord, want []Record) (uint64, bool, error) {
+// stage writes the contents that cur does not name yet, an index of all and, last, current; ok is false when somebody
+// else flipped first. Every step is under the condition that cur still is current. Contents that cur names are there and
+// stay there as long as it is current; any other is written even if it seems to be there, for it may be on the point of
+// being swept (see sweep).
+func (c *Cluster) stage(ctx context.Context, cur currentRecord, gen uint64, want []Record) (uint64, bool, error) {
 	c.attempts++
-	next := currentRecord{Generation: cur.Generation + 1, Count: len(want), At: time.Now().UTC(), By: c.o.Node.Name}
-	next.Stage = keyStage(next.Generation, c.o.Node.Name+"-"+c.o.Node.Instance, c.attempts)
-	unflipped := store.Cond{Key: keyCurrent, Rev: cur.rev}
-	ops, size := []store.Op(nil), 0
-	for i := range want {
-		val, err := json.Marshal(want[i])
-		if err != nil {
-			return 0, false, fmt.Errorf("document %s: %w", want[i].key(), err)
-		}
-		if len(ops) > 0 && (len(ops) >= store.MaxOps || size+len(val) > store.MaxBytes-64<<10) {
-			if _, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, ops); err != nil || !ok {
-				return 0, false, err
-			}
-			ops, size = nil, 0
-		}
-		ops, size = append(ops, store.Put(next.Stage+want[i].key(), val)), size+len(val)
+	c.mu.Lock()
+	before := c.st.docs.index(cur.Index)
+	there := make(map[string]bool, len(before))
+	for i := range before {
+		there[before[i].key()] = c.st.docs.contents[before[i].key()].sound
 	}
-	if len(ops) > 0 {
-		if _, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, ops); err != nil || !ok {
+	c.mu.Unlock()
+	now := make([]indexEntry, 0, len(want))
+	var ops []store.Op
+	for i := range want {
+		r := want[i]
+		r.Managed = "" // the index has it
+		val, err := json.Marshal(r)
+		if err != nil {
+			return 0, false, fmt.Errorf("document %s: %w", r.key(), err)
+		}
+		e := indexEntry{Kind: r.Kind, Name: r.Name, Hash: hashOf(val), Managed: want[i].Managed}
+		now = append(now, e)
+		if !there[e.key()] {
+			ops = append(ops, store.Put(e.key(), val))
+		}
+	}
+	next := currentRecord{Generation: gen, Count: len(want), At: time.Now().UTC(), By: c.o.Node.Name}
+	next.Index = keyIndex(gen, c.o.Node.Name+"-"+c.o.Node.Instance, c.attempts)
+	ops = append(ops, indexOps(next.Index, now)...)
+	val, _ := json.Marshal(next) //nolint:errchkjson // plain struct
+	ops = append(ops, store.Put(keyCurrent, val))
+	for len(ops) > 0 {
+		n := fitting(ops, store.MaxOps, func(o store.Op) store.Op { return o })
+		rev, ok, err := c.o.Store.Commit(ctx, []store.Cond{{Key: keyCurrent, Rev: cur.rev}}, ops[:n])
+		if err != nil || !ok {
 			return 0, false, err
 		}
+		next.rev, ops = rev, ops[n:]
 	}
-	val, _ := json.Marshal(next) //nolint:errchkjson // plain struct
-	_, ok, err := c.o.Store.Commit(ctx, []store.Cond{unflipped}, []store.Op{store.Put(keyCurrent, val)})
-	if err != nil || !ok {
-		return 0, false, err
-	}
-	c.sweep(ctx, cur.Stage)
-	return next.Generation, true, nil
+	c.sweep(ctx, cur, next, before, now)
+	return gen, true, nil
 }
 
-// sweep removes folders nobody reads any more; the one of the generation before stays, for readers that are behind.
-// What it misses the next change finds.
-func (c *Cluster) sweep(ctx context.Context, before string) {
+// indexChunk is about how large one value of an index is, in bytes.
+const indexChunk = 128 << 10
+
+func indexOps(folder string, entries []indexEntry) []store.Op {
+	var ops []store.Op
+	for len(entries) > 0 {
+		n, size := 0, 0
+		for n < len(entries) && size < indexChunk {
+			e := &entries[n]
+			size += len(e.Kind) + len(e.Name) + len(e.Hash) + len(e.Managed) + 48 // the names of its fields
+			n++
+		}
+		val, _ := json.Marshal(entries[:n]) //nolint:errchkjson // plain struct
+		ops = append(ops, store.Put(keyChunk(folder, len(ops)), val))
+		entries = entries[n:]
+	}
+	return ops
+}
+
+// sweep removes what nobody reads any more; the generation before stays, for readers that are behind. Only the one who
+// has just flipped sweeps, as long as nobody else has, and only keys at the revision it knows: a content that somebody
+// has written anew meanwhile, to use it, makes the commit fail. What it misses the next change finds.
+func (c *Cluster) sweep(ctx context.Context, cur, next currentRecord, before, now []indexEntry) {
 	c.mu.Lock()
-	old := c.st.leftovers(before)
+	old := c.st.docs.garbage(now, before, next.Index, cur.Index, cur.rev)
 	c.mu.Unlock()
-	for _, stage := range old {
-		if _, _, err := c.o.Store.Commit(ctx, nil, []store.Op{store.DeletePrefix(stage)}); err != nil {
+	for some := range slices.Chunk(old, store.MaxOps-1) {
+		ops := make([]store.Op, len(some))
+		for i := range some {
+			ops[i] = store.Delete(some[i].Key)
+		}
+		conds := append([]store.Cond{{Key: keyCurrent, Rev: next.rev}}, some...)
+		if _, _, err := c.o.Store.Commit(ctx, conds, ops); err != nil {
 			return
 		}
 	}
 }
 
-// awaitNewer waits until the watch has shown a current newer than rev.
-func (c *Cluster) awaitNewer(ctx context.Context, rev int64) error {
+// newerWithin bounds how long a change waits to see the one that was faster.
+const newerWithin = 5 * time.Second
+
+// awaitNewer waits until the watch has shown another current than that of rev.
+func (c *Cluster) awaitNewer(ctx context.Context, s *session, rev int64) error {
+	limit := time.After(newerWithin)
 	for {
 		c.mu.Lock()
-		newer := c.st.current.rev != rev
+		newer, over := c.st.docs.current.rev != rev, c.session != s
 		c.mu.Unlock()
-		if newer {
+		switch {
+		case newer:
 			return nil
+		case over:
+			return fmt.Errorf("%w: the session ended while the documents were changed; nothing was changed, try again", store.ErrUnavailable)
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-limit:
+			return fmt.Errorf("%w: somebody else changed the documents, but for %v the store has not shown how; nothing was changed, try again", store.ErrUnavailable, newerWithin)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// noteTorn tells once that the store holds documents that cannot be used; the caller holds mu.
+func (c *Cluster) noteTorn() {
+	torn := c.st.docs.torn
+	if torn != "" && !c.torn {
+		c.o.Logger.Error("documents in the store are incomplete; the earlier ones stay in force until others are written", "cause", torn)
+		c.Note(health.Entry{
+			At: time.Now().UTC(), Node: c.o.Node.Name, Kind: health.EntryAlarm, Reason: "documents-incomplete", Note: torn,
+		})
+	}
+	c.torn = torn != ""
 }
 
 func sameRecords(a, b []Record) bool {

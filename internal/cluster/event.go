@@ -33,9 +33,10 @@ type (
 		Epoch   uint64
 		Lost    bool
 	}
-	// DecisionGone: the stored decision of a profile was removed.
+	// DecisionGone: the stored decision was removed, by hand or because the store was wiped or restored. The next write
+	// has to be made against revision 0; what is known of its epoch stays known.
 	DecisionGone struct{ Profile string }
-	// SessionFailed: a session with the store could not be begun, or ended with an error.
+	// SessionFailed: a session with the store could not be begun, or ended with an error. Another try follows.
 	SessionFailed struct{ Err error }
 	// Role of this node.
 	Role struct{ Leader bool }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"jurymast/internal/profile"
 )
 
 // Format is the version of the key layout. Another one found in the store is refused and not touched.
@@ -16,6 +18,7 @@ const (
 	keyCurrent  = root + "docs/current"
 	keyLeader   = root + "leader"
 	inDocs      = root + "docs/"
+	inByHash    = inDocs + "by-hash/"
 	inIntent    = root + "intent/"
 	inNodes     = root + "nodes/"
 	inVotes     = root + "votes/"
@@ -30,11 +33,19 @@ func keyDecision(profile string) string      { return inDecisions + profile }
 func keyIntent(id string) string             { return inIntent + id }
 func keyAsk(profile, endpoint string) string { return inAsks + profile + "/" + endpoint }
 
-// keyStage is the folder one attempt to make a generation writes to. Two writers who make the same generation must not
-// write into each other's folder, so the folder has the writer's name and a count as well.
-func keyStage(gen uint64, node string, attempt uint64) string {
+// keyDocument is where one content of a document is kept. It is named by its hash, so it never changes, and generations
+// that have it in common share it.
+func keyDocument(kind profile.Kind, name, hash string) string {
+	return inByHash + string(kind) + "/" + name + "/" + hash
+}
+
+// keyIndex is the folder one attempt to make a generation writes its index to. Two writers who make the same generation
+// must not write into each other's folder, so the folder has the writer's name and a count as well.
+func keyIndex(gen uint64, node string, attempt uint64) string {
 	return fmt.Sprintf("%s%016d-%s-%d/", inDocs, gen, node, attempt)
 }
+
+func keyChunk(index string, n int) string { return fmt.Sprintf("%s%04d", index, n) }
 
 // entryID sorts by time; node and sequence make it unique.
 func entryID(at time.Time, seq uint32, node string) string {

@@ -11,17 +11,18 @@ import (
 
 // state is this node's picture of the store: the sum of one List and the batches since.
 type state struct {
-	nodes     map[string]NodeRecord
-	votes     map[string]map[string]bool // node -> profiles it has voted on
-	orders    map[string]health.Override // by id
-	leader    string
-	leaderRev int64
-	leaderOf  store.LeaseID // the lease the leader key lives by
-	current   currentRecord
-	docs      map[string]Record // by "kind/name" of the current generation
-	staged    map[string]Record // by key, generations not yet current
-	journal   []health.Entry
-	epochs    map[string]uint64 // newest decision seen, by profile
+	nodes      map[string]NodeRecord
+	votes      map[string]map[string]bool // node -> profiles it has voted on
+	orders     map[string]health.Override // by id
+	leader     string
+	leaderRev  int64
+	leaderOf   store.LeaseID // the lease the leader key lives by
+	leaderSeen int64         // revision of the last change of the leader key that came by the watch
+	docs       docState
+	journal    []health.Entry
+	noted      map[string]bool   // ids of journal
+	epochs     map[string]uint64 // newest decision ever seen, by profile
+	decided    map[string]bool   // profiles whose decision is in the store
 }
 
 // journalKept is how many entries this node keeps at hand; the leader keeps as many in the store.
@@ -30,7 +31,7 @@ const journalKept = 5000
 func newState() state {
 	return state{
 		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, orders: map[string]health.Override{},
-		docs: map[string]Record{}, staged: map[string]Record{}, epochs: map[string]uint64{},
+		docs: newDocState(), epochs: map[string]uint64{}, decided: map[string]bool{}, noted: map[string]bool{},
 	}
 }
 
@@ -38,8 +39,8 @@ func newState() state {
 func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 	old := *s
 	*s = newState()
-	s.current = old.current
-	s.docs = old.docs
+	s.docs.inForce = old.docs.inForce // until the store says something else
+	s.epochs = old.epochs             // they only grow, whatever was done to the store
 	touched := map[string]bool{}
 	for _, o := range old.orders {
 		touched[o.Profile] = true
@@ -48,7 +49,6 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 	for i, kv := range kvs {
 		evs[i] = store.Event{KV: kv}
 	}
-	s.journal = nil
 	quiet := func(e Event) {
 		if _, ok := e.(Appended); !ok {
 			emit(e) // history is read by whoever asks for it, not told again
@@ -60,6 +60,11 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 			if !s.votes[node][profile] && node != self {
 				emit(Votes{Node: node, Profile: profile})
 			}
+		}
+	}
+	for profile := range old.decided {
+		if !s.decided[profile] {
+			emit(DecisionGone{profile})
 		}
 	}
 	for profile := range touched {
@@ -78,10 +83,8 @@ func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
 		switch {
 		case e.Key == keyLeader:
 			s.applyLeader(e)
-		case e.Key == keyCurrent:
-			docs = s.applyCurrent(e) || docs
 		case strings.HasPrefix(e.Key, inDocs):
-			s.applyDocument(e)
+			docs = s.docs.apply(e) || docs
 		case strings.HasPrefix(e.Key, inNodes):
 			members = true
 			s.applyNode(e)
@@ -105,13 +108,16 @@ func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
 	for p := range profiles {
 		emit(Orders{p, s.ordersOf(p)})
 	}
-	if docs {
-		s.flip()
-		emit(Documents{s.set()})
+	if docs && s.docs.flip() {
+		emit(Documents{s.docs.set()})
 	}
 }
 
 func (s *state) applyLeader(e *store.Event) {
+	if e.Rev < s.leaderRev {
+		return // of before our own campaign, whose outcome did not come by the watch
+	}
+	s.leaderSeen = e.Rev
 	s.leader, s.leaderRev, s.leaderOf = "", 0, 0
 	var l leaderRecord
 	if !e.Deleted && json.Unmarshal(e.Value, &l) == nil {
@@ -163,9 +169,17 @@ func (s *state) applyIntent(e *store.Event) (profile string) {
 func (s *state) applyDecision(e *store.Event, emit func(Event)) {
 	profile, _ := rest(e.Key, inDecisions)
 	var d health.Decision
-	if e.Deleted || json.Unmarshal(e.Value, &d) != nil {
-		return // decisions live for ever; whoever removes one by hand does not turn an epoch back here
+	if e.Deleted { // whoever removes one by hand does not turn an epoch back here
+		if s.decided[profile] {
+			delete(s.decided, profile)
+			emit(DecisionGone{profile})
+		}
+		return
 	}
+	if json.Unmarshal(e.Value, &d) != nil {
+		return
+	}
+	s.decided[profile] = true
 	s.epochs[profile] = max(s.epochs[profile], d.Epoch)
 	emit(Decision{Profile: profile, Decision: d, Rev: e.Rev})
 }
@@ -185,7 +199,7 @@ func applyAsk(e *store.Event, self string, emit func(Event)) {
 
 func (s *state) applyJournal(e *store.Event, emit func(Event)) {
 	id, _ := rest(e.Key, inJournal)
-	if e.Deleted {
+	if e.Deleted || s.noted[id] { // written again by a node that had not heard that it was written
 		return
 	}
 	var entry health.Entry
@@ -194,8 +208,13 @@ func (s *state) applyJournal(e *store.Event, emit func(Event)) {
 	}
 	entry.ID = id
 	s.journal = append(s.journal, entry)
+	s.noted[id] = true
 	if len(s.journal) > journalKept+500 {
-		s.journal = slices.Clone(s.journal[len(s.journal)-journalKept:])
+		cut := len(s.journal) - journalKept
+		for _, old := range s.journal[:cut] {
+			delete(s.noted, old.ID)
+		}
+		s.journal = slices.Clone(s.journal[cut:])
 	}
 	emit(Appended{entry})
 }
