@@ -89,11 +89,17 @@ func TestSweepingNeverTakesWhatIsRead(t *testing.T) {
 		time.Sleep(time.Second)
 		var all sync.WaitGroup
 		for i, m := range []*member{a, b} {
-			dice := rand.New(rand.NewPCG(uint64(i), 3))
-			m.client.SetDelay(func() time.Duration { return time.Duration(dice.IntN(20)) * time.Millisecond })
+			var mu sync.Mutex
+			source := rand.New(rand.NewPCG(uint64(i), 3))
+			dice := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return source.IntN(n)
+			}
+			m.client.SetDelay(func() time.Duration { return time.Duration(dice(20)) * time.Millisecond })
 			all.Go(func() {
 				for range 150 {
-					r := version(fmt.Sprintf("p%d", dice.IntN(4)), dice.IntN(3))
+					r := version(fmt.Sprintf("p%d", dice(4)), dice(3))
 					_, _ = m.Change(t.Context(), func(s cluster.DocumentSet) ([]cluster.Record, error) { return with(s, r), nil })
 				}
 			})
