@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"sync"
 	"time"
@@ -27,6 +26,7 @@ import (
 type embedded struct {
 	dir   *dirLock
 	space space
+	room  room
 	srv   *etcdserver.EtcdServer
 }
 
@@ -34,7 +34,7 @@ const (
 	tick          = 100 * time.Millisecond
 	electionTicks = 5 // 3/2 * 5 ticks = 0.75 s, so the shortest lease is 1 s
 	segmentBytes  = 8 << 20
-	keepRevisions = 5000
+	keepRevisions = 1000 // history nobody in this process reads, but it fills the quota
 )
 
 // smallSegments sets the size of etcd's log segments, a global of its package. The default of 64 MB, two of them
@@ -168,33 +168,12 @@ func firstCause(h *health, err error) error {
 	return err
 }
 
-// clearAlarm makes the store writable again after it had reached its quota: old revisions go, the file is
-// rewritten, and the alarm is taken back. If the documents themselves are too many the alarm comes back.
-func (s *Store) clearAlarm(ctx context.Context) error {
-	alarms, err := call(ctx, s, "list alarms", func(ctx context.Context) (*clientv3.AlarmResponse, error) {
-		return s.cl.AlarmList(ctx)
-	})
-	if err != nil || len(alarms.Alarms) == 0 {
-		return err
-	}
-	s.opts.Logger.Warn("store had reached its quota, compacting", slog.Int64("quota", s.opts.Quota))
-	if err := s.Compact(ctx); err != nil {
-		return err
-	}
-	if err := s.emb.srv.Backend().Defrag(); err != nil {
-		return fmt.Errorf("defragment: %w", err)
-	}
-	_, err = call(ctx, s, "disarm alarms", func(ctx context.Context) (*clientv3.AlarmResponse, error) {
-		return s.cl.AlarmDisarm(ctx, &clientv3.AlarmMember{})
-	})
-	return err
-}
-
 // stop ends client and server and gives the directory back.
 func (e *embedded) stop(cl *clientv3.Client, h *health, limit time.Duration) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		e.room.end()
 		func() {
 			defer func() { _ = recover() }() // a client of a dead server has nothing left to say
 			_ = cl.Close()

@@ -2,8 +2,10 @@ package etcd_test
 
 import (
 	"errors"
+	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,24 +29,74 @@ func TestNearlyFullDiskIsRefusedEarly(t *testing.T) {
 	}
 }
 
-// TestQuota: a database that has reached its size refuses writes, and works again after a new start when there is
-// less in it.
-func TestQuota(t *testing.T) {
-	t.Parallel()
-	opts := etcd.Options{Dir: t.TempDir(), Quota: 4 << 20}
-	s := open(t, opts)
+// fill writes over the same few keys until the store refuses.
+func fill(t *testing.T, s *etcd.Store, keys int) {
+	t.Helper()
 	var err error
-	for i := 0; i < 100 && err == nil; i++ {
-		_, _, err = s.Commit(t.Context(), nil, []store.Op{store.Put("/big/"+strconv.Itoa(i%3), make([]byte, 200_000))})
+	for i := 0; i < 200 && err == nil; i++ {
+		_, _, err = s.Commit(t.Context(), nil, []store.Op{store.Put("/big/"+strconv.Itoa(i%keys), make([]byte, 200_000))})
 	}
 	if !errors.Is(err, store.ErrUnavailable) {
 		t.Fatalf("no end at the quota: %v", err)
 	}
-	t.Log(err)
-	if _, ok, err := s.Get(t.Context(), "/big/0"); !ok || err != nil {
-		t.Fatalf("reading at the quota: %v %v", ok, err)
+}
+
+// writable says whether the store takes a write within the time.
+func writable(t *testing.T, s *etcd.Store, within time.Duration) bool {
+	t.Helper()
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if put(t.Context(), s, "/a") == nil {
+			return true
+		}
 	}
-	must(t, s.Close())
+	return false
+}
+
+// TestQuota: a database that is full of its own history makes room for itself and works again, without a new start.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s := open(t, etcd.Options{Dir: t.TempDir(), Quota: 4 << 20, QuotaEvery: 10 * time.Millisecond})
+	for range 3 {
+		fill(t, s, 3)
+		if _, ok, err := s.Get(t.Context(), "/big/0"); !ok || err != nil {
+			t.Fatalf("reading at the quota: %v %v", ok, err)
+		}
+		if !writable(t, s, 10*time.Second) {
+			t.Fatal("no write is taken after the quota was reached")
+		}
+	}
+}
+
+// TestQuotaOfLivingKeys: what is not history cannot be helped; it is refused until keys are deleted, and the attempts to
+// make room are few.
+func TestQuotaOfLivingKeys(t *testing.T) {
+	t.Parallel()
+	log := &logBuffer{}
+	s := open(t, etcd.Options{Dir: t.TempDir(), Quota: 4 << 20, QuotaEvery: time.Second, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	fill(t, s, 1000)
+	if writable(t, s, 1500*time.Millisecond) {
+		t.Fatal("writes are taken above the quota")
+	}
+	if n := strings.Count(log.String(), "compacting"); n == 0 || n > 2 {
+		t.Fatalf("%d attempts to make room in two seconds, want one a second", n)
+	}
+	if _, _, err := s.Commit(t.Context(), nil, []store.Op{store.DeletePrefix("/big/")}); err != nil {
+		t.Fatalf("deleting at the quota: %v", err)
+	}
+	_, err := s.Grant(t.Context(), time.Second) // a node begins with this, and does not get to its first write before
+	for end := time.Now().Add(10 * time.Second); err != nil && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		_, err = s.Grant(t.Context(), time.Second)
+	}
+	must(t, err)
+}
+
+// TestQuotaAndNewStart: the alarm of an earlier life is taken back.
+func TestQuotaAndNewStart(t *testing.T) {
+	t.Parallel()
+	opts := etcd.Options{Dir: t.TempDir(), Quota: 4 << 20, QuotaEvery: time.Hour}
+	s := open(t, opts)
+	fill(t, s, 3)
+	must(t, s.Close()) // perhaps while it makes room
 	s = open(t, opts)
 	must(t, put(t.Context(), s, "/a"))
 }

@@ -30,7 +30,7 @@ func mapErr(ctx context.Context, err error) error {
 	case errors.Is(err, rpctypes.ErrDuplicateKey), errors.Is(err, rpctypes.ErrEmptyKey), errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
 		return fmt.Errorf("%w: %w", store.ErrInvalid, err)
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		return fmt.Errorf("%w: the database has reached its quota: delete documents that are not needed and open the store again: %w", store.ErrUnavailable, err)
+		return fmt.Errorf("%w: the database has reached its quota; an embedded one makes room by itself, an external one has to be compacted, defragmented and its alarm disarmed; if that does not help, delete documents that are not needed: %w", store.ErrUnavailable, err)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err() // the caller's own doing is nobody's outage
 	case ctx.Err() != nil:

@@ -40,6 +40,9 @@ type Options struct {
 	MinFree int64
 	// Quota is the largest size of the database in bytes (default 512 MiB).
 	Quota int64
+	// QuotaEvery is how often at most room is made while the embedded database has reached its quota (default 1 min): it
+	// keeps everybody waiting while its file is rewritten.
+	QuotaEvery time.Duration
 
 	// Endpoints of an external cluster, e.g. https://10.0.0.1:2379.
 	Endpoints []string
@@ -64,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Quota <= 0 {
 		o.Quota = 512 << 20
+	}
+	if o.QuotaEvery <= 0 {
+		o.QuotaEvery = time.Minute
 	}
 	if o.DialTimeout <= 0 {
 		o.DialTimeout = 5 * time.Second
@@ -255,6 +261,7 @@ func call[T any](ctx context.Context, s *Store, what string, f func(context.Cont
 		if a.err == nil {
 			return a.v, nil
 		}
+		s.atQuota(a.err)
 		return none, fmt.Errorf("etcd store: %s: %w", what, mapErr(ctx, a.err))
 	case <-cctx.Done():
 		return none, fmt.Errorf("etcd store: %s: no answer: %w", what, mapErr(ctx, cctx.Err()))
