@@ -1,17 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
-	"jurymast/internal/snapshot"
 )
 
 const checkHelp = `Judges a configuration without starting it: every mistake at once, one line each, as FILE:LINE:COLUMN: PATH: MESSAGE.
@@ -73,24 +74,56 @@ type finding struct {
 
 func judge(name string, text []byte) judgement {
 	var j judgement
-	f, err := profile.DecodeFile(name, text)
-	if err == nil {
-		err = f.InlineZoneFiles(beside(name))
-	}
+	f, err := profile.Inspect(name, text)
 	if err != nil {
 		j.add(name, err)
+	}
+	if f == nil {
+		return j
+	}
+	if err := f.InlineZoneFiles(beside(name)); err != nil {
+		j.add(name, err)
+	}
+	found := nameserver.Problems(f)
+	if len(j.Findings) > 0 {
+		j.records(f, found)
 		return j
 	}
 	j.Profiles, j.Zones = len(f.Profiles), len(f.Zones)
-	if problems := profile.NotYet(f); len(problems) > 0 {
-		j.add(name, problems)
-	}
-	j.answers(name, f)
-	if problems := profile.Warnings(f); len(problems) > 0 {
-		j.add(name, problems)
+	for _, problems := range []profile.Problems{profile.NotYet(f), found, profile.Warnings(f)} {
+		if len(problems) > 0 {
+			j.add(name, problems)
+		}
 	}
 	j.OK = j.count("error") == 0
 	return j
+}
+
+// records adds what the nameserver says about single records of a file that is refused for other reasons; the rest of
+// what it says may only follow from those.
+func (j *judgement) records(f *profile.File, found profile.Problems) {
+	named := map[string]bool{}
+	for _, known := range j.Findings {
+		named[known.Path] = true
+	}
+	for i := range f.Zones {
+		zone := fmt.Sprintf("zones[%d].", i)
+		if named[zone+"name"] || named[zone+"records"] || named[zone+"file"] {
+			continue
+		}
+		for _, p := range found {
+			whole := f.Problem(profile.SeverityError, "", "zones", i, strings.TrimPrefix(p.Path, zone))
+			if (p.Path == zone+"records" || p.Path == zone+"file") && (p.File != whole.File || p.Line != whole.Line) {
+				j.add(p.File, profile.Problems{p})
+			}
+		}
+	}
+	slices.SortStableFunc(j.Findings, func(a, b finding) int {
+		if a.File != b.File {
+			return 0
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 }
 
 // beside reads zone files; relative names are relative to the configuration file.
@@ -100,27 +133,6 @@ func beside(name string) func(string) ([]byte, error) {
 			path = filepath.Join(filepath.Dir(name), path)
 		}
 		return os.ReadFile(path)
-	}
-}
-
-// answers lets the nameserver compile what it would answer: records are its language, not the file's.
-func (j *judgement) answers(name string, f *profile.File) {
-	docs := &snapshot.Documents{}
-	for i := range f.Profiles {
-		docs.Profiles = append(docs.Profiles, &f.Profiles[i])
-	}
-	for i := range f.Zones {
-		docs.Zones = append(docs.Zones, &f.Zones[i])
-	}
-	warnings, err := nameserver.Warnings(docs)
-	if err != nil {
-		j.add(name, err)
-	}
-	for _, w := range warnings {
-		if strings.HasPrefix(w, "profile ") {
-			continue // host names outside every zone: profile.Warnings says so too, and where
-		}
-		j.add(name, profile.Problems{{File: name, Line: 1, Column: 1, Path: "zones", Message: w, Severity: profile.SeverityWarning}})
 	}
 }
 

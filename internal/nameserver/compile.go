@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -55,34 +56,59 @@ func (c *config) find(n *wire.Name, typ uint16) *zone.Zone {
 	return own
 }
 
-// build checks the documents and makes the zone trees with the profiles' host names in them.
+// refusal is one reason why documents cannot be served. Either zone or profile says whose it is; the other is -1.
+type refusal struct {
+	zone, profile  int
+	host, endpoint int // of the profile; endpoint is -1 when the host name itself is the matter
+	err            error
+}
+
+// refusals are all of them, zones first.
+type refusals []refusal //nolint:errname // a list first
+
+func (r refusals) Error() string {
+	lines := make([]string, len(r))
+	for i := range r {
+		lines[i] = r[i].err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// build checks the documents and makes the zone trees with the profiles' host names in them. The error is refusals.
 func build(docs *snapshot.Documents) (*config, error) {
 	c := &config{zones: make(map[string]*zone.Zone, len(docs.Zones))}
-	for _, doc := range docs.Zones {
+	var refused refusals
+	for i, doc := range docs.Zones {
 		z, err := zone.Parse(doc, docs.Generation)
-		if err != nil {
-			return nil, err
+		if err == nil && c.zones[z.Key()] != nil {
+			err = fmt.Errorf("zone %s is there twice; keep one", doc.Name)
 		}
-		if c.zones[z.Key()] != nil {
-			return nil, fmt.Errorf("zone %s is there twice; keep one", doc.Name)
+		if err != nil {
+			refused = append(refused, refusal{zone: i, profile: -1, endpoint: -1, err: err})
+			continue
 		}
 		c.zones[z.Key()] = z
 		c.warnings = append(c.warnings, z.Warnings...)
 	}
 	for i, p := range docs.Profiles {
-		for _, host := range p.Hostnames {
-			if err := c.attach(i, p, host); err != nil {
-				return nil, fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
+		for j, host := range p.Hostnames {
+			if endpoint, err := c.attach(i, p, host); err != nil {
+				err = fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
+				refused = append(refused, refusal{zone: -1, profile: i, host: j, endpoint: endpoint, err: err})
 			}
 		}
+	}
+	if len(refused) > 0 {
+		return nil, refused
 	}
 	return c, nil
 }
 
-func (c *config) attach(number int, p *profile.Profile, host string) error {
+// attach puts a host name into its zone. With an error, endpoint is the one that is the matter, or -1.
+func (c *config) attach(number int, p *profile.Profile, host string) (endpoint int, err error) {
 	packed, err := zone.PackName(host)
 	if err != nil {
-		return err
+		return -1, err
 	}
 	h := &zone.Host{Profile: number}
 	h.Name.Set(packed)
@@ -90,23 +116,23 @@ func (c *config) attach(number int, p *profile.Profile, host string) error {
 	if z == nil {
 		c.warnings = append(c.warnings, fmt.Sprintf(
 			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
-		return nil
+		return -1, nil
 	}
 	for i := range p.Endpoints {
 		t := &p.Endpoints[i].Target
 		if t.Profile != "" {
-			return fmt.Errorf("endpoint %s: target profile %s: nested profiles are not answered yet; give a host name or addresses",
+			return i, fmt.Errorf("endpoint %s: target profile %s: nested profiles are not answered yet; give a host name or addresses",
 				p.Endpoints[i].Name, t.Profile)
 		}
 		h.Alias = h.Alias || t.Host != ""
 		if profile.CanonicalName(t.Host) == profile.CanonicalName(host) {
-			return fmt.Errorf("endpoint %s: its target is this very name, so the answer would point to itself", p.Endpoints[i].Name)
+			return i, fmt.Errorf("endpoint %s: its target is this very name, so the answer would point to itself", p.Endpoints[i].Name)
 		}
 		if err := checkTarget(t); err != nil {
-			return fmt.Errorf("endpoint %s: %w", p.Endpoints[i].Name, err)
+			return i, fmt.Errorf("endpoint %s: %w", p.Endpoints[i].Name, err)
 		}
 	}
-	return z.Attach(h)
+	return -1, z.Attach(h)
 }
 
 func checkTarget(t *profile.Target) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -81,7 +82,7 @@ func (b *builder) node(a *at, n ast.Node, depth int) *node {
 	case *ast.TagNode:
 		return b.bad(a, tk, "YAML tags like %s are not supported; write the plain value", n.Start.Value)
 	case *ast.LiteralNode:
-		return scalar(tk, kindText, n.Value.Value)
+		return literal(n)
 	case *ast.StringNode:
 		return scalar(tk, kindText, n.Value)
 	case *ast.NullNode:
@@ -104,6 +105,15 @@ func (b *builder) node(a *at, n ast.Node, depth int) *node {
 func scalar(tk *token.Token, k kind, text string) *node {
 	place := tokenAt(tk)
 	return &node{kind: k, text: text, line: place.line, column: place.column, size: 1, height: 1}
+}
+
+// literal is a block text. How far it is indented shows in its first line that is not empty.
+func literal(n *ast.LiteralNode) *node {
+	out := scalar(n.GetToken(), kindText, n.Value.Value)
+	out.block = n.Start.Type == token.LiteralType
+	written := strings.TrimLeft(n.Value.GetToken().Origin, "\r\n")
+	out.indent = max(0, indent(written)-indent(strings.TrimLeft(out.text, "\n")))
+	return out
 }
 
 func (b *builder) list(a *at, n *ast.SequenceNode, depth int) *node {

@@ -9,6 +9,17 @@ import (
 // DecodeFile reads a configuration file: YAML or JSON, strict, defaults filled in, validated. The error is Problems,
 // every mistake at once. Zones that name a `file:` still have to be read: call InlineZoneFiles.
 func DecodeFile(name string, data []byte) (*File, error) {
+	f, err := Inspect(name, data)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Inspect is DecodeFile for callers that have more to say about a file with mistakes: beside the error it returns what
+// could be understood, with defaults where nothing could, or nil when the text has no structure at all. Never start
+// anything with a file that came with an error.
+func Inspect(name string, data []byte) (*File, error) {
 	d := &decoder{&report{file: name}}
 	root := d.parse(data, maxFileBytes)
 	if root == nil {
@@ -26,10 +37,7 @@ func DecodeFile(name string, data []byte) (*File, error) {
 	f.source, f.root = name, root
 	f.Documents = documents(d.report, f)
 	validateFile(d.report, a, f)
-	if err := d.err(); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return f, d.err()
 }
 
 // DecodeProfile reads one shared profile, JSON or YAML, as DecodeFile does. name stands in the messages: a file, or
@@ -132,6 +140,10 @@ func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
 			r.errorf(a.child("file"), "%s is not text; allowed: UTF-8 without control characters", z.File)
 			continue
 		}
+		if f.zoneFiles == nil {
+			f.zoneFiles = map[int]string{}
+		}
+		f.zoneFiles[i] = z.File
 		z.Records, z.File = string(text), ""
 		validateAuthority(r, a, z)
 		f.Documents[i] = encode(r, &at{up: a.up, item: true, index: i, n: a.n.inlined(z.Records), line: a.line, column: a.column}, KindZone, z.Name)

@@ -14,6 +14,8 @@ type File struct {
 
 	source string // name of the text, for messages
 	root   *node  // the text itself, with the place of every value
+
+	zoneFiles map[int]string // zone number -> the file its records were read from, as written
 }
 
 // Kind of a shared document.

@@ -36,6 +36,9 @@ type node struct {
 	items        []*node // kindList
 	size         int     // nodes below and including this one, aliases counted every time
 	height       int
+
+	block  bool // a text written with `|`: its lines stand as they are below this line ...
+	indent int  // ... behind this many blanks
 }
 
 // entry is one key of a mapping.

@@ -25,8 +25,8 @@ func (p *parser) check() error {
 		p.name.Set(n.Name)
 		for i := 1; i <= p.name.Labels()-z.labels; i++ {
 			if above := z.nodes[string(p.name.Key(i))]; above != nil && above.dname && len(n.Sets) > 0 {
-				return fmt.Errorf("records line %d: %s lies below the DNAME at %s, which redirects every name below it",
-					p.first[n], Text(n.Name), Text(above.Name))
+				return &Fault{Line: p.first[n], Text: fmt.Sprintf("%s lies below the DNAME at %s, which redirects every name below it",
+					Text(n.Name), Text(above.Name))}
 			}
 		}
 		p.warnAliases(n)
@@ -81,15 +81,15 @@ type Host struct {
 }
 
 // Attach makes the node of a host name one that the profile answers. The error says what stands in the way. Only
-// before the zone is served.
+// before the zone is served. It is a *Clash when records of the text stand in the way.
 func (z *Zone) Attach(h *Host) error {
 	for i := h.Name.Labels() - z.labels - 1; i >= 0; i-- {
 		above := z.nodes[string(h.Name.Key(i))]
 		if above != nil && above.cut {
-			return fmt.Errorf("zone %s delegates %s to other name servers, so nobody would ask us for it", z.Name, Text(above.Name))
+			return z.clash(above, fmt.Sprintf("delegates %s to other name servers", Text(above.Name)), ", so nobody would ask us for it; remove those NS records, or the host name")
 		}
 		if parent := z.nodes[string(h.Name.Key(i+1))]; parent != nil && parent.dname {
-			return fmt.Errorf("zone %s redirects everything below %s with a DNAME", z.Name, Text(parent.Name))
+			return z.clash(parent, fmt.Sprintf("redirects everything below %s with a DNAME", Text(parent.Name)), "; remove that record, or the host name")
 		}
 	}
 	n := z.node(&h.Name)
@@ -99,14 +99,18 @@ func (z *Zone) Attach(h *Host) error {
 	case h.Alias && n == z.Apex:
 		return fmt.Errorf("it is the apex of zone %s and an endpoint's target is a host name; flattening is not there yet: give addresses", z.Name)
 	case h.Alias && len(n.Sets) > 0:
-		return fmt.Errorf("zone %s has %s records at the same name and an endpoint's target is a host name; flattening is not there yet: give addresses",
-			z.Name, dns.Type(n.Sets[0].Type))
+		return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(n.Sets[0].Type)),
+			" and an endpoint's target is a host name; flattening is not there yet: give addresses")
 	}
 	for _, typ := range []uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA} {
 		if n.Set(typ) != nil {
-			return fmt.Errorf("zone %s has %s records at the same name; remove them, the profile answers there", z.Name, dns.Type(typ))
+			return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(typ)), "; remove them, the profile answers there")
 		}
 	}
 	n.Profile, n.Alias = h.Profile, h.Alias
 	return nil
+}
+
+func (z *Zone) clash(n *Node, what, then string) *Clash {
+	return &Clash{Zone: z.Name, Line: int(n.line), What: "zone " + z.Name + " " + what, Then: then}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,18 +36,50 @@ const (
 
 // Parse reads and checks a zone. SOA and NS are made from Nameservers and Hostmaster when the text has none; the
 // serial is then the generation of the documents, which is the same on all nodes and only grows (modulo 2^32, as
-// serials do [RFC 1982]). An error names the zone, the line of the records and what is wrong.
+// serials do [RFC 1982]). The error is *Faults, every bad record at once: what the zone parser cannot read is left out
+// and the rest read again.
 func Parse(doc *profile.Zone, generation uint64) (*Zone, error) {
-	p, err := newParser(doc)
-	if err != nil {
-		return nil, fmt.Errorf("zone %s: %w", doc.Name, err)
+	faults := &Faults{Zone: doc.Name}
+	text, records := doc.Records, 0
+	for {
+		p, err := newParser(doc, text)
+		if err != nil {
+			faults.List = append(faults.List, faultOf(err))
+			return nil, faults
+		}
+		found, syntax := p.text()
+		if syntax == nil {
+			if faults.List = append(faults.List, found...); len(faults.List) > 0 {
+				return nil, faults.ordered()
+			}
+			return p.finish(faults, generation)
+		}
+		faults.List = append(faults.List, syntax)
+		records += p.count
+		rest, ok := without(text, syntax.Line)
+		if !ok || syntax.Line == 0 || len(faults.List) == maxFaults || records > maxRecords {
+			faults.List = append(faults.List, found...)
+			return nil, faults.ordered()
+		}
+		text = rest
 	}
-	for _, step := range []func() error{p.text, func() error { return p.generate(generation) }, p.check} {
+}
+
+func (p *parser) finish(faults *Faults, generation uint64) (*Zone, error) {
+	for _, step := range []func() error{func() error { return p.generate(generation) }, p.check} {
 		if err := step(); err != nil {
-			return nil, fmt.Errorf("zone %s: %w", doc.Name, err)
+			faults.List = append(faults.List, faultOf(err))
+			return nil, faults
 		}
 	}
 	return p.zone, nil
+}
+
+func faultOf(err error) *Fault {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
+	return &Fault{Text: err.Error()}
 }
 
 // parser builds one zone. first remembers where a node's first record stands, for messages about later checks.
@@ -61,13 +92,13 @@ type parser struct {
 	count int
 }
 
-func newParser(doc *profile.Zone) (*parser, error) {
+func newParser(doc *profile.Zone, text string) (*parser, error) {
 	apex, err := PackName(doc.Name)
 	if err != nil {
 		return nil, err
 	}
 	z := &Zone{Name: doc.Name, nodes: map[string]*Node{}}
-	p := &parser{doc: doc, zone: z, in: &lineReader{text: doc.Records}, first: map[*Node]int{}}
+	p := &parser{doc: doc, zone: z, in: &lineReader{text: text}, first: map[*Node]int{}}
 	p.name.Set(apex)
 	z.labels = p.name.Labels()
 	z.node(&p.name)
@@ -104,10 +135,12 @@ func (r *lineReader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (p *parser) text() error {
-	if i := strings.IndexFunc(p.doc.Records, control); i >= 0 {
-		line := 1 + strings.Count(p.doc.Records[:i], "\n")
-		return fmt.Errorf("records line %d: control character %q; write it as \\DDD", line, p.doc.Records[i])
+// text reads the records: found are those that cannot be in this zone, syntax is where reading ended early.
+func (p *parser) text() (found []*Fault, syntax *Fault) {
+	text := p.in.text
+	if i := strings.IndexFunc(text, control); i >= 0 {
+		line := 1 + strings.Count(text[:i], "\n")
+		return nil, &Fault{Line: line, Text: fmt.Sprintf("control character %q; write it as \\DDD", text[i])}
 	}
 	zp := dns.NewZoneParser(p.in, dns.Fqdn(p.doc.Name), "")
 	zp.SetDefaultTTL(DefaultTTL)
@@ -116,31 +149,30 @@ func (p *parser) text() error {
 		if p.in.at >= len(p.in.text) && !strings.HasSuffix(p.in.text, "\n") {
 			line = p.in.line + 1
 		}
+		if len(found) > 0 && found[len(found)-1].Line == line {
+			continue // $GENERATE
+		}
 		if err := p.record(rr, line); err != nil {
-			return fmt.Errorf("records line %d: %w", line, err)
+			found = append(found, &Fault{Line: line, Text: err.Error()})
+		}
+		if p.count > maxRecords || len(found) == maxFaults {
+			break
 		}
 	}
-	return textError(zp.Err())
+	if len(found) > 0 {
+		list := spans(text)
+		for _, f := range found {
+			i, _ := slices.BinarySearchFunc(list, f.Line, func(s span, line int) int { return s.last - line })
+			f.Line = list[min(i, len(list)-1)].first
+		}
+	}
+	if err := zp.Err(); err != nil {
+		return found, syntaxFault(text, err)
+	}
+	return found, nil
 }
 
 func control(r rune) bool { return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f }
-
-var parseError = regexp.MustCompile(`^dns: (.*): (".*") at line: (\d+):(\d+)$`)
-
-// textError puts the library's message in our order: place first.
-func textError(err error) error {
-	if err == nil {
-		return nil
-	}
-	m := parseError.FindStringSubmatch(err.Error())
-	if m == nil {
-		return fmt.Errorf("records: %s", strings.TrimPrefix(err.Error(), "dns: "))
-	}
-	if strings.Contains(m[1], "INCLUDE") {
-		return fmt.Errorf("records line %s: $INCLUDE is not allowed here; put the included records into the text", m[3])
-	}
-	return fmt.Errorf("records line %s, column %s: %s at %s", m[3], m[4], m[1], m[2])
-}
 
 func (p *parser) record(rr dns.RR, line int) error {
 	h := rr.Header()
@@ -167,7 +199,7 @@ func (p *parser) record(rr dns.RR, line int) error {
 	}
 	n := p.zone.node(&p.name)
 	if p.first[n] == 0 {
-		p.first[n] = line
+		p.first[n], n.line = line, int32(min(line, math.MaxInt32)) //nolint:gosec // bounded
 	}
 	return p.add(n, h, rdata)
 }

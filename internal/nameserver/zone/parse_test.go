@@ -17,7 +17,7 @@ func doc(records string) *profile.Zone {
 
 func TestRefusedZones(t *testing.T) {
 	cases := []struct{ records, want string }{
-		{"a IN A 192.0.2.1\nb IN A 1.2.3\n", "zone dr.example: records line 2, column 12: bad A A"},
+		{"a IN A 192.0.2.1\nb IN A 1.2.3\n", "zone dr.example: records line 2, column 8: record of type A: 1.2.3 is no IPv4 address; write one like 192.0.2.1"},
 		{"\n\na IN FOO x\n", "records line 3"},
 		{"a IN A 192.0.2.1\nother.test. IN A 192.0.2.2\n", "records line 2: other.test. is outside the zone; the names of this text end in dr.example."},
 		{"example. IN A 192.0.2.2", "records line 1: example. is outside the zone"},
@@ -31,7 +31,7 @@ func TestRefusedZones(t *testing.T) {
 		{"a IN SOA a b 1 2 3 4 5\n", "a.dr.example. SOA: only the apex"},
 		{"d IN DNAME e\nx.y.d IN A 192.0.2.1\n", "records line 2: x.y.d.dr.example. lies below the DNAME at d.dr.example."},
 		{"d IN DNAME e\nd IN DNAME f\n", "a second DNAME"},
-		{"$INCLUDE /etc/passwd\n", "records line 1: $INCLUDE is not allowed here"},
+		{"$INCLUDE /etc/passwd\n", "records line 1, column 10: $INCLUDE is not allowed here"},
 		{"a CH TXT x\n", "class CH: only IN is served"},
 		{"a IN TXT \"x\x01\"\n", "records line 1: control character"},
 		{"a 3000000000 IN A 192.0.2.1\n", "TTL"},
@@ -164,5 +164,58 @@ func written(t *testing.T, node *zone.Node, set *zone.RRset) {
 	m := new(dns.Msg)
 	if err := m.Unpack(w.Finish(q, 0, 0)); err != nil || len(m.Answer) != len(set.Data) {
 		t.Fatalf("%s %s % x: %v, %d records", zone.Text(node.Name), dns.Type(set.Type), set.Data, err, len(m.Answer))
+	}
+}
+
+// TestAllFaultsAtOnce: what cannot be read is left out and the rest is judged, under the line numbers of the text.
+func TestAllFaultsAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		records string
+		want    []string // after "zone dr.example: records line "
+	}{
+		{
+			"a A 1.2.3.400\nb AAAA 1.2.3.4\n  TXT left-out\nc FOO x\nother.test. A 192.0.2.1\nd MX mail\ne A 192.0.2.1 x\n",
+			[]string{
+				"1, column 5: record of type A: 1.2.3.400 is no IPv4 address; write one like 192.0.2.1",
+				"2, column 8: record of type AAAA: 1.2.3.4 is no IPv6 address; write one like 2001:db8::1",
+				"4, column 3: \"FOO\" is no record type, class or TTL; write NAME TTL TYPE VALUE like www 300 A 192.0.2.1",
+				"5: other.test. is outside the zone; the names of this text end in dr.example.",
+				"6, column 6: record of type MX: \"mail\" cannot stand there; write a preference and a host name like 10 mail.example.org.",
+				"7, column 15: \"x\" stands behind the end of the record; remove it, or put text with blanks in quotes",
+			},
+		},
+		{"a TXT \"x\nb A 1.2.3\n", []string{
+			"1, column 7: a quote is opened here and not closed in this line; write the closing quote",
+			"2, column 5: record of type A: 1.2.3 is no IPv4 address; write one like 192.0.2.1",
+		}},
+		{"a A (1.2.3)\nb 5x A 192.0.2.1\nc MX\nd A 192.0.2.1 )\n", []string{
+			"1, column 6: record of type A: 1.2.3 is no IPv4 address; write one like 192.0.2.1",
+			"2, column 3: \"5x\" is no TTL; write seconds like 300, or 5m",
+			"3, column 5: the record ends too early; write NAME TTL TYPE VALUE like www 300 A 192.0.2.1",
+			"4, column 15: this ) closes nothing; remove it, or write the opening (",
+		}},
+		{"a TXT (\n x\nb A 192.0.2.1\n", []string{"1, column 7: this ( is never closed; write the closing )"}},
+		{"a A 192.0.2.1\na CNAME (\n b\n)\n", []string{"2: a.dr.example.: CNAME beside other records; a name with a CNAME has nothing else"}},
+		{"$ORIGIN a..b\nc A x\n", []string{"1, column 9: \"a..b\" is no domain name; write labels of 1 to 63 letters, digits or hyphens with dots between them"}},
+		{strings.Repeat("a A x\n", 100), nil},
+	} {
+		_, err := zone.Parse(doc(c.records), 1)
+		if err == nil {
+			t.Errorf("%q is accepted", c.records)
+			continue
+		}
+		got := strings.Split(err.Error(), "\n")
+		if c.want == nil {
+			if len(got) != 20 {
+				t.Errorf("%d faults, want 20", len(got))
+			}
+			continue
+		}
+		for i := range c.want {
+			c.want[i] = "zone dr.example: records line " + c.want[i]
+		}
+		if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+			t.Errorf("%q:\ngot  %s\nwant %s", c.records, strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
+		}
 	}
 }

@@ -31,6 +31,7 @@ type Node struct {
 
 	cut   bool // NS below the apex
 	dname bool
+	line  int32 // of its first record; 0 when it has none in the text
 	wild  *Node // the child "*"
 }
 
