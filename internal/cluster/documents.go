@@ -96,6 +96,9 @@ func (c *Cluster) Change(ctx context.Context, edit func(DocumentSet) ([]Record, 
 			return set.Generation, nil
 		}
 		gen, ok, err := c.stage(ctx, cur, max(cur.Generation, set.Generation)+1, want)
+		if ok {
+			_ = c.awaitNewer(ctx, s, cur.rev) // so that the next change of this node builds on it; it is written anyhow
+		}
 		if err != nil || ok {
 			return gen, err
 		}

@@ -257,3 +257,20 @@ func TestChangeDoesNotWaitForEver(t *testing.T) {
 		})
 	}
 }
+
+// Whoever changes one document after the other works on what was written just before, not on what was there before that.
+func TestChangeIsSeenByTheNextOne(t *testing.T) {
+	bubble(t, func(t *testing.T, st *mem.Store) {
+		a := join(st, "a", "1")
+		time.Sleep(time.Second)
+		for i := range 5 {
+			_, err := a.Change(t.Context(), func(s cluster.DocumentSet) ([]cluster.Record, error) {
+				if len(s.Records) != i {
+					return nil, fmt.Errorf("change %d is made on %d documents", i, len(s.Records))
+				}
+				return append(s.Records, record(fmt.Sprintf("p%d", i))), nil
+			})
+			must(t, err)
+		}
+	})
+}
