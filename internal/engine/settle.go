@@ -171,8 +171,8 @@ func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 	if next.Epoch != v.Decision.Epoch {
 		next.Epoch = max(next.Epoch, p.floor+1)
 	}
-	if alone {
-		return p.adoptUnwritten(next, now, out)
+	if alone && p.adoptUnwritten(next, now, out) {
+		return true
 	}
 	if p.reachable && !p.writing && !now.Before(p.retryAt) {
 		p.write(next, out)

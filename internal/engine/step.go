@@ -193,7 +193,7 @@ func (p *Profile) recover(e Recovered) {
 		}
 	}
 	if e.Decision.Epoch > p.decision.Epoch {
-		p.decision = e.Decision
+		p.decision, p.ahead = e.Decision, p.solo // the store may never have got it; if it has, it will say so
 	}
 	if p.solo {
 		p.floor = max(p.floor, e.Floor, e.Decision.Epoch+p.skip)

@@ -298,6 +298,32 @@ func TestPendingReturnSurvivesChecking(t *testing.T) {
 	}
 }
 
+// A decision that only the last good state knows reaches the store, also when nothing follows from it any more.
+func TestRecoveredDecisionIsWritten(t *testing.T) {
+	b := start(t, engine.Start{Solo: true, Lives: 1}, doc(nil)).do(engine.Recovered{Ready: true, Decision: health.Decision{Active: "eu", Epoch: 9}})
+	b.do(connected, engine.RoleSeen{Leader: true}).probe("eu", "g").probe("us", "g").active("eu", 9)
+	if b.have.Epoch != 9 || b.have.Active != "eu" {
+		t.Fatalf("the store has %+v", b.have)
+	}
+}
+
+// A used up block stands still only while the store cannot write.
+func TestUsedUpBlockIsWrittenWhenTheDiskHasRoom(t *testing.T) {
+	b := start(t, engine.Start{Solo: true}, doc(nil)).do(connected).probe("eu", "g").probe("us", "g")
+	b.full = true
+	for range engine.OfflineEpochs {
+		b.probe("eu", "bb").probe("eu", "g")
+	}
+	stuck := b.p.View().Decision
+	b.full = false
+	for range 3 {
+		b.probe("eu", "bb").probe("eu", "g")
+	}
+	if b.have.Epoch <= stuck.Epoch {
+		t.Fatalf("the store has %+v, stuck at %+v", b.have, stuck)
+	}
+}
+
 func TestOrdersOfAnEarlierLifeHoldUntilTheStoreSpeaks(t *testing.T) {
 	held := health.Override{ID: "1", Act: health.DisableProfile, Profile: "p", By: "ops", At: t0}
 	b := start(t, engine.Start{Solo: true}, doc(nil)).do(engine.Recovered{Ready: true, Orders: []health.Override{held}})

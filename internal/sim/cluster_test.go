@@ -278,7 +278,7 @@ func (w *world) settle() {
 	kv, ok, err := w.store.Node("observer").Get(context.Background(), "/jurymast/v1/decisions/p")
 	var want health.Decision
 	if err != nil || !ok || json.Unmarshal(kv.Value, &want) != nil {
-		w.fail("no decision at the end: %v %v", ok, err)
+		w.fail("no decision at the end: %v %v%s", ok, err, w.machines())
 		return
 	}
 	for name, n := range w.nodes {
@@ -339,6 +339,15 @@ func TestClustersKeepTheirPromises(t *testing.T) {
 			}
 		})
 	}
+}
+
+// machines says where every node stands, for a failure.
+func (w *world) machines() (out string) {
+	for name, n := range w.nodes {
+		v := n.hub.Load().View("p")
+		out += fmt.Sprintf("\n%s: status %+v, trouble %q, ready %v stale %v, %+v, floor %d: %s", name, n.loop.Status(), n.cluster.Trouble(), v.Ready, v.Stale, v.Decision, v.Floor, describe(v))
+	}
+	return out
 }
 
 func describe(v *health.View) string {
