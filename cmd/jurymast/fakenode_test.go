@@ -51,10 +51,17 @@ func newFakeNode() *fakeNode {
 	n.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, api.StatusList{Profiles: []api.ProfileStatus{fakeProfile()}})
 	})
-	n.HandleFunc("GET /api/v1/profiles/{name}/status", known(func(w http.ResponseWriter, _ *http.Request) { answer(w, fakeProfile()) }))
+	n.HandleFunc("GET /api/v1/profiles/{name}/status", known(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, fakeProfileNamed(r.PathValue("name")))
+	}))
 	n.HandleFunc("GET /api/v1/explain", func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
-		answer(w, fakeExplanation(q.Get("name"), q.Get("type"), q.Get("client")))
+		e := fakeExplanation(q.Get("name"), q.Get("type"), q.Get("client"))
+		if e.Name == "dark.dr.example" {
+			e.Profile, e.Serving, e.Proxy = "dark", "all-down", "held up to 5s, then 503: all endpoints are down"
+			e.Trail = []steer.Step{{Step: "choice", Rule: "all down", Result: "eu20"}}
+		}
+		answer(w, e)
 	})
 	n.HandleFunc("POST /api/v1/profiles/{name}/endpoints/{endpoint}/probe", known(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, fakeProbe(r.PathValue("endpoint")))
@@ -69,7 +76,9 @@ func newFakeNode() *fakeNode {
 	n.HandleFunc("GET /api/v1/zones", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, api.ZoneList{Zones: []api.Document{fakeDocument("zones")}})
 	})
-	n.HandleFunc("GET /api/v1/{kind}/{name}", known(func(w http.ResponseWriter, r *http.Request) { answer(w, fakeDocument(r.PathValue("kind"))) }))
+	n.HandleFunc("GET /api/v1/{kind}/{name}", known(func(w http.ResponseWriter, r *http.Request) {
+		answer(w, fakeDocumentNamed(r.PathValue("kind"), r.PathValue("name")))
+	}))
 	n.HandleFunc("DELETE /api/v1/{kind}/{name}", known(func(w http.ResponseWriter, r *http.Request) {
 		if match := r.Header.Get("If-Match"); match != "" && match != fakeDocument("profiles").ETag {
 			refuse(w, http.StatusPreconditionFailed, api.CodePrecondition, "the document has the ETag "+fakeDocument("profiles").ETag+" now; read it again and repeat")
@@ -109,9 +118,9 @@ func refuse(w http.ResponseWriter, status int, code, detail string) {
 func known(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for _, key := range []string{"name", "endpoint"} {
-			switch r.PathValue(key) {
-			case "nothing":
-				refuse(w, http.StatusNotFound, api.CodeNotFound, key+` "nothing" is not there`)
+			switch name := r.PathValue(key); name {
+			case "nothing", "Integration", "eu200", "dr.exampel":
+				refuse(w, http.StatusNotFound, api.CodeNotFound, fmt.Sprintf("%s %q: not found", key, name))
 				return
 			case "managed":
 				refuse(w, http.StatusConflict, api.CodeManaged, "managed by /etc/jurymast.yaml; change it there")
@@ -129,8 +138,8 @@ func takeOrder(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case o.Endpoint == "nothing":
-		refuse(w, http.StatusNotFound, api.CodeNotFound, "endpoint \"nothing\" is not there")
+	case o.Endpoint == "nothing", o.Endpoint == "eu200":
+		refuse(w, http.StatusNotFound, api.CodeNotFound, fmt.Sprintf("endpoint %q: not found", o.Endpoint))
 		return
 	case o.Endpoint == "last" && !o.BreakGlass:
 		refuse(w, http.StatusConflict, api.CodeGuard, "no usable endpoint would be left")
@@ -185,6 +194,47 @@ func fakeProfile() api.ProfileStatus {
 			},
 		},
 	}
+}
+
+// fakeProfileNamed is fakeProfile in the state its name says: dark (all down), held, or delayed (failback).
+func fakeProfileNamed(name string) api.ProfileStatus {
+	s := fakeProfile()
+	s.Name = name
+	switch name {
+	case "held":
+		s.Held = &api.OverrideStatus{ID: "2", Act: "hold-profile", By: "anna", At: since}
+	case "dark":
+		s.Endpoints = append(
+			s.Endpoints,
+			api.EndpointStatus{
+				Name: "ap10", MonitorStatus: "Online", Real: "up", Since: since, Reason: "status 200", TTL: "10s",
+				Override: &api.OverrideStatus{ID: "3", Act: "drain", By: "anna", At: since},
+			},
+			api.EndpointStatus{Name: "sa5", MonitorStatus: "Disabled", Real: "up", Since: since, Reason: "status 200", TTL: "10s"},
+		)
+		allDown(&s)
+		s.Hostnames = []string{"dark.dr.example"}
+	case "mute": // nobody answers its name here
+		allDown(&s)
+	}
+	return s
+}
+
+func allDown(s *api.ProfileStatus) {
+	s.Serving, s.MonitorStatus, s.TTL, s.Decision.Pending = "all-down", "Degraded", "1s", ""
+	s.Endpoints[0].MonitorStatus, s.Endpoints[0].Real = "Degraded", "down"
+}
+
+// fakeDocumentNamed is fakeDocument with the failback its name says; delayed is due in half an hour.
+func fakeDocumentNamed(kind, name string) api.Document {
+	after, ok := map[string]string{"delayed": "50h", "overdue": "49h"}[name]
+	if !ok {
+		return fakeDocument(kind)
+	}
+	d := fakeDocument(kind)
+	d.Name = name
+	d.Source = fmt.Appendf(nil, `{"name":%q,"hostnames":["x.example"],"endpoints":[{"name":"a","target":"127.0.0.11"},{"name":"b","target":"127.0.0.12"}],"failback":{"mode":"delayed","after":%q}}`, name, after)
+	return d
 }
 
 func fakeDocument(kind string) api.Document {
