@@ -175,6 +175,8 @@ func (b *builder) alias(a *at, n *ast.AliasNode, depth int) *node {
 	switch {
 	case b.open[name]:
 		return b.bad(a, n.GetToken(), "*%s stands inside &%s itself; write the value out", name, name)
+	case target == nil && strings.HasPrefix(name, "."):
+		return b.bad(a, n.GetToken(), "*%s needs quotes, because a bare * repeats an anchor; write \"*%s\"", name, name)
 	case target == nil:
 		return b.bad(a, n.GetToken(), "*%s has no anchor above it; write &%s before the value it repeats", name, name)
 	case depth+target.height > maxDepth:

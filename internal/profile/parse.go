@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"errors"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -48,12 +47,12 @@ func (r *report) parse(data []byte, limit int) (root *node) {
 	if err != nil {
 		mended := mendBlockComments(text)
 		if mended == text {
-			r.syntax(err)
+			r.syntax(text, err)
 			return nil
 		}
 		var again error
 		if file, again = parser.Parse(lexer.Tokenize(mended), 0, parser.AllowDuplicateMapKey()); again != nil {
-			r.syntax(err)
+			r.syntax(text, err)
 			return nil
 		}
 	}
@@ -182,22 +181,4 @@ func tokenAt(tk *token.Token) *at {
 		return &at{line: 1, column: 1}
 	}
 	return &at{line: tk.Position.Line, column: tk.Position.Column}
-}
-
-// syntax reports an error of the YAML library in our shape.
-func (r *report) syntax(err error) {
-	var located interface {
-		error
-		GetMessage() string
-		GetToken() *token.Token
-	}
-	if !errors.As(err, &located) {
-		r.errorf(&at{line: 1, column: 1}, "not valid YAML: %v", err)
-		return
-	}
-	message := located.GetMessage()
-	if strings.Contains(message, "character '\t'") {
-		message = "a tab cannot indent; use spaces"
-	}
-	r.errorf(tokenAt(located.GetToken()), "not valid YAML: %s", message)
 }
