@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"jurymast/internal/api"
+	"jurymast/internal/api/client"
 	"jurymast/internal/health"
 )
 
@@ -30,7 +32,7 @@ all else, what is wrong.`,
 			if err != nil {
 				return c.failure(err)
 			}
-			return c.print(*output, s, func(p *printer) { writeProfile(p, s) })
+			return c.print(*output, s, func(p *printer) { writeProfile(p, s, remark(cmd.Context(), node, s)) })
 		}
 		n, err := node.Node(cmd.Context())
 		if err != nil {
@@ -41,7 +43,7 @@ all else, what is wrong.`,
 			return c.failure(err)
 		}
 		all := statusOfAll{Node: n, Profiles: list}
-		return c.print(*output, all, all.write)
+		return c.print(*output, all, func(p *printer) { all.write(p, all.remarks(cmd.Context(), node)) })
 	}
 	return cmd
 }
@@ -52,14 +54,25 @@ type statusOfAll struct {
 	Profiles []api.ProfileStatus `json:"profiles"`
 }
 
-func (s statusOfAll) write(p *printer) {
+// remarks asks for those on the first profiles that need any.
+func (s statusOfAll) remarks(ctx context.Context, node *client.Client) map[string]remarks {
+	all := map[string]remarks{}
+	for i := range s.Profiles {
+		if one := &s.Profiles[i]; needsRemark(one) && len(all) < maxRemarks {
+			all[one.Name] = remark(ctx, node, one)
+		}
+	}
+	return all
+}
+
+func (s statusOfAll) write(p *printer, all map[string]remarks) {
 	writeNode(p, s.Node)
 	if len(s.Profiles) == 0 {
 		p.printf("\nno profiles; add some with jurymast apply -f FILE, or in the node's file\n")
 	}
 	for i := range s.Profiles {
 		p.printf("\n")
-		writeProfile(p, &s.Profiles[i])
+		writeProfile(p, &s.Profiles[i], all[s.Profiles[i].Name])
 	}
 }
 
@@ -134,7 +147,7 @@ func indented(text string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n  ")
 }
 
-func writeProfile(p *printer, s *api.ProfileStatus) {
+func writeProfile(p *printer, s *api.ProfileStatus, r remarks) {
 	heading := plain("PROFILE", "STATUS", "SERVING", "ACTIVE", "EPOCH", "SINCE", "TTL", "REASON")
 	serving := s.Serving
 	if s.Stale {
@@ -146,13 +159,8 @@ func writeProfile(p *printer, s *api.ProfileStatus) {
 		row[3].text, row[4].text, row[5].text, row[7].text = d.Active, fmt.Sprint(d.Epoch), p.ago(d.Since), oneLine(d.Reason)
 	}
 	p.table("", [][]cell{heading, row})
-	if d := s.Decision; d != nil && d.Pending != "" {
-		p.printf("  %s is healthy again", d.Pending)
-		if d.PendingSince != nil {
-			p.printf(" since %s", strings.TrimSuffix(p.ago(*d.PendingSince), " ago"))
-		}
-		p.printf("; return with: jurymast failback %s\n", s.Name)
-	}
+	writePending(p, s, r)
+	writeAllDown(p, s, r)
 	if s.Held != nil {
 		p.printf("  held: %s\n", order(p, s.Held))
 	}
