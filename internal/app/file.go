@@ -17,6 +17,7 @@ import (
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
+	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
 	"jurymast/internal/snapshot"
@@ -44,6 +45,15 @@ func readFile(path string) (*profile.File, error) {
 	}
 	if missing := profile.NotYet(f); len(missing) > 0 {
 		return nil, missing
+	}
+	var refused profile.Problems
+	for _, p := range nameserver.Problems(f) {
+		if p.Severity == profile.SeverityError {
+			refused = append(refused, p)
+		}
+	}
+	if len(refused) > 0 {
+		return nil, refused
 	}
 	return f, nil
 }
