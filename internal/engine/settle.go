@@ -201,10 +201,12 @@ func (p *Profile) adoptUnwritten(next health.Decision, now time.Time, out *effec
 	if next.Epoch > max(p.floor, p.stored)+OfflineEpochs {
 		return false // the block is used up; better stand than use an epoch twice
 	}
-	out.add(Note{health.Entry{
-		At: now, Node: p.self.Name, Kind: health.EntryAlarm, Profile: p.doc.Name, From: p.decision.Active, To: next.Active,
-		Epoch: next.Epoch, Reason: "decision taken although the store cannot write; it is written when the store is back",
-	}})
+	if next.Epoch != p.decision.Epoch {
+		out.add(Note{health.Entry{
+			At: now, Node: p.self.Name, Kind: health.EntryAlarm, Profile: p.doc.Name, From: p.decision.Active, To: next.Active,
+			Epoch: next.Epoch, Reason: "decision taken although the store cannot write; it is written when the store is back",
+		}})
+	}
 	p.decision, p.ahead = next, true
 	return true
 }
