@@ -22,7 +22,8 @@ type fakeNode struct {
 	http.ServeMux
 }
 
-// startFakeNode is the script command `node [hang|unix]`: it starts one and points JURYMAST_API at it.
+// startFakeNode is the script command `node [hang|unix|html|proxy|json]`: it starts one and points JURYMAST_API at it.
+// The last three are no node: a web server, our proxy without a node behind it, and another program's API.
 func startFakeNode(ts *testscript.TestScript, _ bool, args []string) {
 	network, address := "tcp", "127.0.0.1:0"
 	mode := strings.Join(args, " ")
@@ -36,13 +37,28 @@ func startFakeNode(ts *testscript.TestScript, _ bool, args []string) {
 		url = "unix://" + address
 	}
 	var handler http.Handler = newFakeNode()
-	if mode == "hang" {
+	switch mode {
+	case "html":
+		handler = foreign(http.StatusOK, "text/html; charset=utf-8", "<!doctype html><title>Welcome</title>")
+	case "proxy":
+		handler = foreign(http.StatusServiceUnavailable, "application/problem+json", `{"title":"Service Unavailable","status":503,"reason":"NH"}`)
+	case "json":
+		handler = foreign(http.StatusOK, "application/json", `{"hello":"world"}`)
+	case "hang":
 		handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Second}
 	go func() { _ = server.Serve(l) }()
 	ts.Defer(func() { _ = server.Close() })
 	ts.Setenv("JURYMAST_API", url)
+}
+
+func foreign(status int, kind, body string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	})
 }
 
 func newFakeNode() *fakeNode {

@@ -76,6 +76,8 @@ func (r *reader) follow(ctx context.Context) error {
 	r.query.Limit = maxEntries
 	err := r.node.Follow(ctx, r.query.Profile, func(e client.Event) error {
 		switch {
+		case e.Link != nil:
+			r.tell(e.Link)
 		case e.Entry != nil:
 			return r.print(e.Entry)
 		case e.Status != nil && (r.anchor == "" || r.anchor == e.Status.Name):
@@ -92,6 +94,15 @@ func (r *reader) follow(ctx context.Context) error {
 		return err
 	}
 	return r.c.failure(err)
+}
+
+// tell keeps silence and a lost node apart. It goes beside the entries, which a program may read.
+func (r *reader) tell(l *client.Link) {
+	if l.Err == nil {
+		fmt.Fprintf(r.c.errOut, "connection to %s is back\n", r.c.apiURL())
+		return
+	}
+	fmt.Fprintf(r.c.errOut, "connection to %s lost, trying again\n", r.c.apiURL())
 }
 
 // print prints an entry unless it is printed or too old, and moves the beginning of the next reading forward.

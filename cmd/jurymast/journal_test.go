@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,6 +49,37 @@ func TestFollowTellsEachEntryOnce(t *testing.T) {
 	}
 	if got := strings.Join(ids, " "); got != "1 2 3 4" {
 		t.Errorf("told %q of\n%s", got, out.text.String())
+	}
+}
+
+// TestFollowTellsOfTheConnection: lost is said once, however often it is tried, and so is back.
+func TestFollowTellsOfTheConnection(t *testing.T) {
+	var broken atomic.Int32
+	node := newFakeNode()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if broken.Add(-1) >= 0 {
+			panic(http.ErrAbortHandler)
+		}
+		node.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var once sync.Once
+	out := &lines{want: 4, enough: func() {
+		once.Do(func() {
+			broken.Store(2)
+			go server.CloseClientConnections()
+		})
+	}}
+	said := &lines{want: 2, enough: cancel}
+	c := &cli{in: strings.NewReader(""), out: out, errOut: said, getenv: func(string) string { return "" }, now: time.Now}
+	if code := run(ctx, c, []string{"events", "--follow", "--api", server.URL}); code != exitDone {
+		t.Errorf("exit code %d", code)
+	}
+	want := "connection to " + server.URL + " lost, trying again\nconnection to " + server.URL + " is back\n"
+	if got := said.text.String(); got != want {
+		t.Errorf("said %q, want %q", got, want)
 	}
 }
 

@@ -56,6 +56,9 @@ func (c *Client) Ready(ctx context.Context) (*api.Readiness, error) {
 	}
 	defer res.Body.Close()
 	r := &api.Readiness{}
+	if mediaType(res) != "application/json" {
+		return nil, c.foreign(res)
+	}
 	if err := json.NewDecoder(res.Body).Decode(r); err != nil {
 		return nil, c.unreachable(ctx, fmt.Errorf("its answer cannot be read: %w", err))
 	}

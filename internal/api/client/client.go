@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -106,11 +107,29 @@ func (c *Client) do(ctx context.Context, k call) error {
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return c.failure(res)
 	}
-	if k.into == nil {
+	return c.read(ctx, res, k.into)
+}
+
+// read decodes an answer of ours. One without anything we know is somebody else's: no answer of a node is that empty.
+func (c *Client) read(ctx context.Context, res *http.Response, into any) error {
+	if into == nil && res.StatusCode == http.StatusNoContent {
 		return nil
 	}
-	if err := json.NewDecoder(res.Body).Decode(k.into); err != nil {
+	if mediaType(res) != "application/json" {
+		return c.foreign(res)
+	}
+	if into == nil {
+		return nil
+	}
+	err := json.NewDecoder(res.Body).Decode(into)
+	var shape *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &shape):
+		return c.foreign(res)
+	case err != nil:
 		return c.unreachable(ctx, fmt.Errorf("its answer cannot be read: %w", err))
+	case reflect.ValueOf(into).Elem().IsZero():
+		return c.foreign(res)
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"jurymast/internal/api"
@@ -18,10 +21,45 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	var foreign *foreignError
+	switch {
+	case errors.As(e.Err, &foreign):
+		return fmt.Sprintf("no Jurymast API at %s: %v; name the address of a node's API with --api or JURYMAST_API", e.Base, foreign)
+	case errors.Is(e.Err, fs.ErrPermission):
+		return fmt.Sprintf("cannot use %s: permission denied; only its owner, the user whom the node runs as, and root may use it: "+
+			"run this as that user or with sudo, or name another address with --api or JURYMAST_API", e.Base)
+	}
 	return fmt.Sprintf("cannot reach a node at %s: %v; start one with jurymast serve, or name another address with --api or JURYMAST_API", e.Base, e.Err)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// foreignError: what answers is something else than the API of a node.
+type foreignError struct{ status, kind string }
+
+func (e *foreignError) Error() string {
+	kind := e.kind
+	if kind == "" {
+		kind = "no content type"
+	}
+	return fmt.Sprintf("what answers there is something else (status %s, %s)", e.status, kind)
+}
+
+// foreign words an answer that is not of our shape.
+func (c *Client) foreign(res *http.Response) error {
+	status, _, _ := strings.Cut(res.Status, " ")
+	return &UnreachableError{c.shown, &foreignError{status, printable(mediaType(res))}}
+}
+
+func mediaType(res *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return kind
+}
+
+// printable keeps what a stranger sends short and harmless for a terminal.
+func printable(text string) string {
+	return strings.Trim(strconv.QuoteToASCII(text[:min(len(text), 64)]), `"`)
+}
 
 // NotFoundError: there is no such profile, endpoint, document or order.
 type NotFoundError struct{ Problem api.Problem }
@@ -70,9 +108,8 @@ func (c *Client) failure(res *http.Response) error {
 		return &UnreachableError{c.shown, err}
 	}
 	var p api.Problem
-	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
-	if kind != "application/problem+json" || json.Unmarshal(body, &p) != nil {
-		return &UnreachableError{c.shown, fmt.Errorf("what answers there (status %d) is not the API of a node", res.StatusCode)}
+	if mediaType(res) != "application/problem+json" || json.Unmarshal(body, &p) != nil || p.Code == "" {
+		return c.foreign(res)
 	}
 	return typed(p)
 }

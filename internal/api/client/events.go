@@ -26,7 +26,12 @@ type Event struct {
 	Status  *api.ProfileStatus
 	Removed *api.Removed
 	Entry   *health.Entry
+	Link    *Link
 }
+
+// Link tells that the connection is lost and why, or, with a nil Err, that it is back. It is told once each, however
+// often a new connection is tried.
+type Link struct{ Err error }
 
 // Events calls each for every journal entry from now on, of one profile or ("") of all, until ctx ends or each
 // returns an error. Over a lost connection it reconnects and goes on behind the last entry seen; it gives up when the
@@ -54,6 +59,11 @@ func (c *Client) Follow(ctx context.Context, profile string, each func(Event) er
 			return nil
 		case err != nil && (!s.connected || !errors.As(err, &lost)):
 			return err
+		case !s.lost:
+			s.lost = true
+			if err := each(Event{Link: &Link{err}}); err != nil {
+				return err
+			}
 		}
 		wait = min(2*wait+200*time.Millisecond, 5*time.Second)
 		if time.Since(began) > time.Minute {
@@ -76,6 +86,7 @@ type stream struct {
 	each      func(Event) error
 	lastID    string
 	connected bool // at least once
+	lost      bool // and not back yet
 }
 
 // run reads one connection to its end. An UnreachableError means that another one may be tried.
@@ -106,7 +117,16 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		return err
 	}
+	if mediaType(res) != "text/event-stream" {
+		return s.c.foreign(res)
+	}
 	s.connected = true
+	if s.lost {
+		s.lost = false
+		if err := s.each(Event{Link: &Link{}}); err != nil {
+			return err
+		}
+	}
 	return s.read(res.Body, func() { watchdog.Reset(silence) })
 }
 
