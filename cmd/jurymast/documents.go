@@ -114,7 +114,7 @@ func newGet(c *cli) *cobra.Command {
 		if len(args) == 2 {
 			d, err := node.Document(cmd.Context(), kind, args[1])
 			if err != nil {
-				return c.failure(err)
+				return c.missingDocument(cmd.Context(), node, err, kind, args[1])
 			}
 			return c.printDocuments(*output, kind, []api.Document{*d}, d)
 		}
@@ -169,7 +169,7 @@ func newDelete(c *cli) *cobra.Command {
 			return err
 		}
 		if err := node.Delete(cmd.Context(), kind, args[1], ifMatch); err != nil {
-			return c.failure(err)
+			return c.missingDocument(cmd.Context(), node, err, kind, args[1])
 		}
 		fmt.Fprintf(c.out, "deleted %s/%s\n", kind, args[1])
 		return nil

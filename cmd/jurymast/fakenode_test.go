@@ -102,7 +102,13 @@ func newFakeNode() *fakeNode {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	n.HandleFunc("GET /api/v1/journal", func(w http.ResponseWriter, _ *http.Request) { answer(w, api.EntryList{Entries: fakeEntries()}) })
+	n.HandleFunc("GET /api/v1/journal", func(w http.ResponseWriter, r *http.Request) {
+		list := api.EntryList{Entries: []health.Entry{}}
+		if name := r.URL.Query().Get("profile"); name == "" || name == "integration" {
+			list.Entries = fakeEntries()
+		}
+		answer(w, list)
+	})
 	n.HandleFunc("GET /api/v1/events", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		told := append(fakeEntries(), health.Entry{ID: "4", At: moment.Add(time.Hour), Node: "n1", Kind: health.EntryAlarm, Reason: "disk full"})

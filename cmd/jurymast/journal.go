@@ -37,8 +37,16 @@ it is interrupted. -o json prints one JSON object per line.`,
 			return err
 		}
 		r := &reader{c: c, node: node, format: *output, query: client.JournalQuery{Profile: name, Limit: limit}}
-		if err := r.read(cmd.Context()); err != nil || !follow {
+		if err := r.read(cmd.Context()); err != nil {
 			return err
+		}
+		if name != "" && (follow || r.seen == nil) { // what is gone has a past, and no future
+			if _, err := node.Status(cmd.Context(), name); err != nil {
+				return c.missing(cmd.Context(), node, err, name)
+			}
+		}
+		if !follow {
+			return nil
 		}
 		return r.follow(cmd.Context())
 	}

@@ -126,7 +126,7 @@ func (c *cli) confirmOrder(ctx context.Context, node *client.Client, v *orderVer
 	if v.asksWhen != nil {
 		s, err := node.Status(ctx, name)
 		if err != nil {
-			return c.failure(err)
+			return c.missing(ctx, node, err, name)
 		}
 		if !v.asksWhen(s) {
 			return nil
@@ -145,7 +145,7 @@ func (c *cli) order(ctx context.Context, node *client.Client, v *orderVerb, args
 	}
 	result, err := node.Order(ctx, args[0], request)
 	if err != nil {
-		return c.failure(err)
+		return c.missing(ctx, node, err, args...)
 	}
 	return c.print(*o.output, result, func(p *printer) {
 		p.printf("%s\n", firstOf(result.Message, fmt.Sprintf("%s: done", v.act)))

@@ -23,7 +23,7 @@ counted as evidence. Exit code 1 when the probe failed.`,
 		}
 		r, err := node.Probe(cmd.Context(), args[0], args[1])
 		if err != nil {
-			return c.failure(err)
+			return c.missing(cmd.Context(), node, err, args...)
 		}
 		if err := c.print(*output, r, func(p *printer) { writeProbe(p, r) }); err != nil {
 			return err

@@ -30,7 +30,7 @@ all else, what is wrong.`,
 		if len(args) == 1 {
 			s, err := node.Status(cmd.Context(), args[0])
 			if err != nil {
-				return c.failure(err)
+				return c.missing(cmd.Context(), node, err, args[0])
 			}
 			return c.print(*output, s, func(p *printer) { writeProfile(p, s, remark(cmd.Context(), node, s)) })
 		}
