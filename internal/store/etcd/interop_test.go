@@ -37,7 +37,7 @@ func mounted(t *testing.T, source, kind, options string) string {
 }
 
 // fill leaves no byte free on the disk.
-func fill(t *testing.T, path string) {
+func fillDisk(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
 	must(t, err)
@@ -100,7 +100,7 @@ func TestDiskFullGuarded(t *testing.T) {
 	must(t, unix.Mount("", disk, "", unix.MS_REMOUNT, "size=400m"))
 	time.Sleep(100 * time.Millisecond)
 	must(t, put(t.Context(), s, "/again"))
-	fill(t, ballast)
+	fillDisk(t, ballast)
 	time.Sleep(100 * time.Millisecond)
 	if err := put(t.Context(), s, "/full"); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatal(err)
@@ -119,7 +119,7 @@ func TestDiskFullUnguarded(t *testing.T) {
 	s := open(t, opts)
 	must(t, put(t.Context(), s, "/a"))
 	ballast := filepath.Join(disk, "ballast")
-	fill(t, ballast)
+	fillDisk(t, ballast)
 	acked := commitUntilRefused(t, s)
 	select {
 	case <-s.Failed():
