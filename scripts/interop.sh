@@ -17,7 +17,7 @@ if [ "$(id -u)" != 0 ]; then
   unset JURYMAST_INTEROP
 fi
 
-dirs=$({ grep -rl --include='*_test.go' '^//go:build interop$' . || true; } | xargs -r -n1 dirname | sort -u)
+dirs=$({ grep -rl --include='*_test.go' '^//go:build .*interop' . || true; } | xargs -r -n1 dirname | sort -u)
 if [ -z "$dirs" ]; then
   loud "test-interop: there is no test with the build tag interop yet; nothing was run"
   exit 0

@@ -85,7 +85,7 @@ func allThere(t *testing.T, s *etcd.Store, keys []string) {
 }
 
 // TestDiskFullGuarded: with the guard the store refuses, lives on and works again as soon as there is space.
-func TestDiskFullGuarded(t *testing.T) {
+func TestInteropDiskFullGuarded(t *testing.T) {
 	needRoot(t)
 	disk := mounted(t, "tmpfs", "tmpfs", "size=120m")
 	s := open(t, etcd.Options{Dir: filepath.Join(disk, "data")})
@@ -112,7 +112,7 @@ func TestDiskFullGuarded(t *testing.T) {
 
 // TestDiskFullUnguarded: without the guard etcd dies of ENOSPC, the process does not, and the store can be opened
 // again in it when there is space.
-func TestDiskFullUnguarded(t *testing.T) {
+func TestInteropDiskFullUnguarded(t *testing.T) {
 	needRoot(t)
 	disk := mounted(t, "tmpfs", "tmpfs", "size=200m")
 	opts := etcd.Options{Dir: filepath.Join(disk, "data"), MinFree: -1}
@@ -139,7 +139,7 @@ func TestDiskFullUnguarded(t *testing.T) {
 
 // TestStalledDisk freezes the file system below a store: calls keep their deadlines, and after the thaw the same
 // store goes on.
-func TestStalledDisk(t *testing.T) {
+func TestInteropStalledDisk(t *testing.T) {
 	needRoot(t)
 	image := filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{
