@@ -63,8 +63,7 @@ func (c *cli) missingDocument(ctx context.Context, node *client.Client, err erro
 
 // suggest is failure with more to say when something is not there.
 func (c *cli) suggest(err error, more func() string) error {
-	var gone *client.NotFoundError
-	if !errors.As(err, &gone) {
+	if _, gone := errors.AsType[*client.NotFoundError](err); !gone {
 		return c.failure(err)
 	}
 	return &exitError{exitUsage, errors.New(clean(err.Error() + more()))}

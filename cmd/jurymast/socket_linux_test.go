@@ -15,7 +15,7 @@ const nobody = 65534
 
 // TestASocketOfSomebodyElse: who may not use it is told so, and who may. Root has to become somebody else to see it.
 func TestASocketOfSomebodyElse(t *testing.T) {
-	dir, err := os.MkdirTemp("", "jurymast") // t.TempDir lies in a folder that only its owner enters
+	dir, err := os.MkdirTemp("", "jurymast") //nolint:usetesting // t.TempDir lies in a folder that only its owner enters
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestASocketOfSomebodyElse(t *testing.T) {
 	if os.Geteuid() == 0 {
 		mode = 0o600
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // others must reach the socket to be refused by it
+	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(socket, mode); err != nil {

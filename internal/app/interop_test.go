@@ -3,7 +3,6 @@
 package app_test
 
 import (
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,53 +10,26 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"jurymast/internal/testbed"
 )
-
-// mounted is a file system of its own for a node's data.
-func mounted(t *testing.T, args ...string) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounts a file system: run as root")
-	}
-	dir := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "mount", append(args, dir)...).CombinedOutput(); err != nil {
-		t.Skipf("mount %v: %v: %s", args, err, out)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
-
-// fill leaves no byte free.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	must(t, err)
-	block := make([]byte, 4096)
-	for err == nil {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	must(t, f.Close())
-}
 
 // TestInteropFullDisk: with not a byte free the node fails over, and a restart answers what was decided, stale.
 func TestInteropFullDisk(t *testing.T) {
 	s := newSite(t)
-	disk := mounted(t, "-t", "tmpfs", "-o", "size=160m", "tmpfs")
+	disk := testbed.Mount(t, "-t", "tmpfs", "-o", "size=160m", "tmpfs")
 	s.data = filepath.Join(disk, "data")
 	s.failback = "{mode: manual}"
 	s.up()
 	ballast := filepath.Join(disk, "ballast")
-	fill(t, ballast)
+	testbed.Fill(t, ballast)
 	failsOverWithoutDisk(t, s)
 	_, epoch := s.decision()
 
 	must(t, os.Remove(ballast))
 	decisionIsStored(t, s, "us21", epoch)
 
-	fill(t, ballast)
+	testbed.Fill(t, ballast)
 	s.node.kill()
 	began := time.Now()
 	s.startNode()
@@ -99,7 +71,7 @@ func TestInteropFrozenDisk(t *testing.T) {
 			t.Skipf("%v: %v: %s", args, err, out)
 		}
 	}
-	disk := mounted(t, "-o", "loop", image)
+	disk := testbed.Mount(t, "-o", "loop", image)
 	s.data = filepath.Join(disk, "data")
 	s.failback = "{mode: manual}"
 	s.up()

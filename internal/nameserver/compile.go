@@ -64,7 +64,7 @@ type refusal struct {
 }
 
 // refusals are all of them, zones first.
-type refusals []refusal //nolint:errname // a list first
+type refusals []refusal
 
 func (r refusals) Error() string {
 	lines := make([]string, len(r))

@@ -14,7 +14,7 @@ import (
 const maxFaults = 20
 
 // Fault is one thing that is wrong with a zone.
-type Fault struct {
+type Fault struct { //nolint:errname // a fault of the text; Faults is what callers get
 	Line, Column int // in the records, from 1; 0 is unknown, or not about the records
 	Text         string
 }
@@ -52,7 +52,7 @@ func (f *Faults) ordered() *Faults {
 }
 
 // Clash is what stands in the way of a profile's host name.
-type Clash struct {
+type Clash struct { //nolint:errname // said of two names; it is matched by its type
 	Zone string
 	Line int    // of the records, from 1; 0 is unknown
 	What string // what is there

@@ -16,40 +16,8 @@ import (
 
 	"jurymast/internal/store"
 	"jurymast/internal/store/etcd"
+	"jurymast/internal/testbed"
 )
-
-func needRoot(t *testing.T) {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounts a file system: run as root")
-	}
-}
-
-// mounted is a small file system of its own.
-func mounted(t *testing.T, source, kind, options string) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := unix.Mount(source, dir, kind, 0, options); err != nil {
-		t.Skipf("mount %s: %v", kind, err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
-
-// fill leaves no byte free on the disk.
-func fillDisk(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	must(t, err)
-	block := make([]byte, 4096)
-	for err == nil {
-		_, err = f.Write(block)
-	}
-	if !errors.Is(err, unix.ENOSPC) {
-		t.Fatal(err)
-	}
-	must(t, f.Close())
-}
 
 func commitUntilRefused(t *testing.T, s *etcd.Store) (acked []string) {
 	t.Helper()
@@ -84,10 +52,9 @@ func allThere(t *testing.T, s *etcd.Store, keys []string) {
 	}
 }
 
-// TestDiskFullGuarded: with the guard the store refuses, lives on and works again as soon as there is space.
+// TestInteropDiskFullGuarded: with the guard the store refuses, lives on and works again as soon as there is space.
 func TestInteropDiskFullGuarded(t *testing.T) {
-	needRoot(t)
-	disk := mounted(t, "tmpfs", "tmpfs", "size=120m")
+	disk := testbed.Mount(t, "-t", "tmpfs", "-o", "size=120m", "tmpfs")
 	s := open(t, etcd.Options{Dir: filepath.Join(disk, "data")})
 	acked := commitUntilRefused(t, s)
 	select {
@@ -100,7 +67,7 @@ func TestInteropDiskFullGuarded(t *testing.T) {
 	must(t, unix.Mount("", disk, "", unix.MS_REMOUNT, "size=400m"))
 	time.Sleep(100 * time.Millisecond)
 	must(t, put(t.Context(), s, "/again"))
-	fillDisk(t, ballast)
+	testbed.Fill(t, ballast)
 	time.Sleep(100 * time.Millisecond)
 	if err := put(t.Context(), s, "/full"); !errors.Is(err, store.ErrUnavailable) {
 		t.Fatal(err)
@@ -110,16 +77,15 @@ func TestInteropDiskFullGuarded(t *testing.T) {
 	must(t, put(t.Context(), s, "/again"))
 }
 
-// TestDiskFullUnguarded: without the guard etcd dies of ENOSPC, the process does not, and the store can be opened
+// TestInteropDiskFullUnguarded: without the guard etcd dies of ENOSPC, the process does not, and the store can be opened
 // again in it when there is space.
 func TestInteropDiskFullUnguarded(t *testing.T) {
-	needRoot(t)
-	disk := mounted(t, "tmpfs", "tmpfs", "size=200m")
+	disk := testbed.Mount(t, "-t", "tmpfs", "-o", "size=200m", "tmpfs")
 	opts := etcd.Options{Dir: filepath.Join(disk, "data"), MinFree: -1}
 	s := open(t, opts)
 	must(t, put(t.Context(), s, "/a"))
 	ballast := filepath.Join(disk, "ballast")
-	fillDisk(t, ballast)
+	testbed.Fill(t, ballast)
 	acked := commitUntilRefused(t, s)
 	select {
 	case <-s.Failed():
@@ -137,24 +103,19 @@ func TestInteropDiskFullUnguarded(t *testing.T) {
 	must(t, put(t.Context(), s, "/again"))
 }
 
-// TestStalledDisk freezes the file system below a store: calls keep their deadlines, and after the thaw the same
+// TestInteropStalledDisk freezes the file system below a store: calls keep their deadlines, and after the thaw the same
 // store goes on.
 func TestInteropStalledDisk(t *testing.T) {
-	needRoot(t)
 	image := filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{
 		{"truncate", "-s", "256M", image},
 		{"mkfs.ext4", "-q", "-F", image},
 	} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%v: %v: %s", args, err, out)
+			t.Fatalf("%v: %v: %s", args, err, out)
 		}
 	}
-	disk := t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "mount", "-o", "loop", image, disk).CombinedOutput(); err != nil {
-		t.Skipf("loop mount: %v: %s", err, out)
-	}
-	t.Cleanup(func() { _ = exec.Command("umount", "-l", disk).Run() })
+	disk := testbed.Mount(t, "-o", "loop", image)
 	opts := etcd.Options{Dir: filepath.Join(disk, "data"), CloseTimeout: 2 * time.Second}
 	s, err := tryOpen(t, opts)
 	must(t, err)
