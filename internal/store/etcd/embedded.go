@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"runtime"
-	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -37,12 +36,11 @@ const (
 	keepRevisions = 1000 // history nobody in this process reads, but it fills the quota
 )
 
-// smallSegments sets the size of etcd's log segments, a global of its package. The default of 64 MB, two of them
-// preallocated, is out of proportion for a store of a few MB.
-var smallSegments = sync.OnceFunc(func() { wal.SegmentSizeBytes = segmentBytes })
+// The size of etcd's log segments is a global of its package, set before anything of it can run. The default of 64 MB,
+// two of them preallocated, is out of proportion for a store of a few MB.
+func init() { wal.SegmentSizeBytes = segmentBytes }
 
 func (s *Store) openEmbedded(ctx context.Context) error {
-	smallSegments()
 	dir, err := openDirWithin(ctx, s.opts)
 	if err != nil {
 		return err
