@@ -103,6 +103,8 @@ func (a *App) ready() (bool, []string) {
 			why = append(why, fmt.Sprintf("profile %s: verdicts that could change its answer are missing", p.Name))
 		case v.Stale:
 			why = append(why, fmt.Sprintf("profile %s: its state is the last good one, not confirmed yet", p.Name))
+		case v.Decision.Epoch == 0 && hasUsable(v):
+			why = append(why, fmt.Sprintf("profile %s: its first decision is not written yet", p.Name))
 		}
 	}
 	return len(why) == 0, why
@@ -133,4 +135,8 @@ func (a *App) listeners() []api.Listener {
 		out = append(out, api.Listener{Front: "api", Network: addr.Network(), Address: addr.String()})
 	}
 	return out
+}
+
+func hasUsable(v *health.View) bool {
+	return slices.ContainsFunc(v.Endpoints, func(e health.EndpointView) bool { return e.Tier == health.TierUsable })
 }
