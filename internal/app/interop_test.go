@@ -68,7 +68,7 @@ func TestInteropFrozenDisk(t *testing.T) {
 	image := filepath.Join(t.TempDir(), "image")
 	for _, args := range [][]string{{"truncate", "-s", "256M", image}, {"mkfs.ext4", "-q", "-F", image}} {
 		if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Skipf("%v: %v: %s", args, err, out)
+			t.Fatalf("%v: %v: %s", args, err, out)
 		}
 	}
 	disk := testbed.Mount(t, "-o", "loop", image)

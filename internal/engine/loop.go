@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"jurymast/internal/health"
-	"jurymast/internal/profile"
 	"jurymast/internal/snapshot"
 )
 
@@ -331,9 +330,6 @@ func (p *Profile) Unconfigure() {
 	p.doc, p.view, p.ready, p.stale = nil, nil, false, false
 	p.local, p.verdicts = map[string]*track{}, map[string]health.Verdict{}
 }
-
-// Document the machine runs on, nil without one.
-func (p *Profile) Document() *profile.Profile { return p.doc }
 
 func (l *Loop) schedule(m *machine, due time.Time) {
 	m.due = due

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -299,8 +298,4 @@ func shrinking(end time.Time, ttl time.Duration, now time.Time) time.Time {
 	default:
 		return now.Add(min(left, time.Second))
 	}
-}
-
-func (p *Profile) String() string {
-	return fmt.Sprintf("%s at %s: epoch %d active %s", p.doc.Name, p.self.Name, p.decision.Epoch, p.decision.Active)
 }
