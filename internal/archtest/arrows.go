@@ -17,6 +17,7 @@ var rooms = map[string]room{
 	"profile": {row: 0},
 	"session": {row: 0},
 	"store":   {row: 0},
+	"geo":     {row: 0},
 
 	"health": {row: 1},
 
@@ -27,6 +28,7 @@ var rooms = map[string]room{
 
 	"engine":     {row: 4},
 	"probe":      {row: 4},
+	"places":     {row: 4},
 	"cluster":    {row: 4},
 	"nameserver": {row: 4},
 	"proxy":      {row: 4},

@@ -7,6 +7,7 @@ type File struct {
 	Node     Node      `yaml:"node"`
 	Zones    []Zone    `yaml:"zones"`
 	Profiles []Profile `yaml:"profiles"`
+	Safety   []Safety  `yaml:"safety"` // rules over the result of every order
 
 	// Documents are the zones and profiles as the operator wrote them, as JSON, ready for the store. A zone's
 	// `file:` is already read and inlined: what is shared never names a file.
@@ -25,7 +26,22 @@ type Kind string
 const (
 	KindProfile Kind = "profiles"
 	KindZone    Kind = "zones"
+	KindSafety  Kind = "safety"
 )
+
+// Safety is one rule that every order, switchover and drill must leave true. Exactly one of Assert and Gate is set.
+type Safety struct {
+	Name   string  `yaml:"name"`
+	Assert *Assert `yaml:"assert"`
+	Gate   string  `yaml:"gate"` // name of an operator switch: orders on what Of selects need it open
+	Of     string  `yaml:"of"`   // gate only: a selector; "": everything
+}
+
+// Assert demands that at least AtLeast endpoints of a selection stay usable.
+type Assert struct {
+	Of      string `yaml:"of"` // a selector
+	AtLeast int    `yaml:"at_least"`
+}
 
 // Document is one shared document in its source form, without defaults.
 type Document struct {
@@ -46,6 +62,13 @@ type Node struct {
 	Secrets     map[string]SecretSource `yaml:"secrets"`
 	Exec        map[string][]string     `yaml:"exec"`
 	OnIsolation OnIsolation             `yaml:"on_isolation"`
+	Geo         Geo                     `yaml:"geo"`
+}
+
+// Geo names this node's files about where clients are. They are read again when they change.
+type Geo struct {
+	Database string `yaml:"database"` // MMDB file with country, subdivision and position (GeoLite2-City or alike)
+	Latency  string `yaml:"latency"`  // CSV file of prefix,region,ms
 }
 
 // NameserverFront lists the DNS listeners, each host:port.

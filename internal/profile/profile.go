@@ -1,6 +1,9 @@
 package profile
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Profile is one service: the names it answers to, how it is monitored, the endpoints that can serve it, and the
 // policies of switching. A decoded Profile is complete: every default is filled in and every endpoint's Monitor is
@@ -19,7 +22,38 @@ type Profile struct {
 	Monitor   Monitor       `yaml:"monitor"`
 	Endpoints []Endpoint    `yaml:"endpoints"`
 	Proxy     *Proxy        `yaml:"proxy"` // nil: DNS only
+
+	Labels         map[string]string `yaml:"labels"`
+	MaxReturn      int               `yaml:"max_return"`      // multivalue: addresses per answer, 1..10
+	AllDown        AllDown           `yaml:"all_down"`        // what DNS answers while every eligible endpoint is down
+	Checking       CheckingRule      `yaml:"checking"`        // where endpoints without a verdict stand
+	Climb          bool              `yaml:"climb"`           // geographic, subnet: the next level when the mapped endpoint is no candidate
+	Answer         AnswerForm        `yaml:"answer"`          // form of the answer for a host-name target
+	Sticky         bool              `yaml:"sticky"`          // weighted: the client's network chooses instead of dice
+	MinUsable      int               `yaml:"min_usable"`      // an order that leaves fewer is refused, 0..
+	MinBetween     time.Duration     `yaml:"min_between"`     // between the begins of two operator orders
+	LatencyBand    time.Duration     `yaml:"latency_band"`    // performance: regions this close to the best share by weight
+	RestoreRamp    time.Duration     `yaml:"restore_ramp"`    // weighted, performance: a recovered endpoint's weight grows over this time
+	GroupThreshold float64           `yaml:"group_threshold"` // share of the weight, 0..1, below which a parent sees this profile as Degraded
+
+	// Ranges are the endpoints' subnets in address order, parsed and free of overlaps between endpoints.
+	Ranges []SubnetRange `yaml:"-"`
 }
+
+// SubnetRange is the addresses From..To, both included and of one family, that belong to the endpoint with that number.
+type SubnetRange struct {
+	From, To netip.Addr
+	Endpoint int
+}
+
+// AllDown is the answer while no endpoint is better than down: serve, last-active, none, or a fixed target.
+type AllDown struct {
+	Rule   AllDownRule
+	Target Target // rule target only: one host name, or addresses
+}
+
+// Azure reports that the profile answers as Azure Traffic Manager does where the two differ.
+func (p *Profile) Azure() bool { return p.Compat == CompatAzure }
 
 // Endpoint returns the endpoint with that name and its index, or nil and -1.
 func (p *Profile) Endpoint(name string) (*Endpoint, int) {
@@ -61,6 +95,13 @@ type Endpoint struct {
 	Enabled     bool     `yaml:"enabled"`
 	AlwaysServe bool     `yaml:"always_serve"` // not probed, always eligible (Unmonitored)
 	Monitor     Monitor  `yaml:"monitor"`
+
+	Stopped      bool              `yaml:"stopped"` // the resource is known to be off
+	Labels       map[string]string `yaml:"labels"`
+	Bias         int               `yaml:"bias"`           // performance: -99..99 percent; above 0 draws clients nearer
+	MinChild     int               `yaml:"min_child"`      // nested: endpoints of the child that must be Online
+	MinChildIPv4 int               `yaml:"min_child_ipv4"` // nested: of those with an IPv4 target
+	MinChildIPv6 int               `yaml:"min_child_ipv6"` // nested: of those with an IPv6 target
 }
 
 // Target is what DNS answers for an endpoint: one host name (a CNAME), or addresses (A and AAAA), or another profile.
@@ -79,36 +120,6 @@ type Location struct {
 	Region string   `yaml:"region"`
 	Lat    *float64 `yaml:"lat"` // -90..90
 	Lon    *float64 `yaml:"lon"` // -180..180
-}
-
-// Monitor says how an endpoint is probed and how results become a vote.
-type Monitor struct {
-	Protocol          Protocol         `yaml:"protocol"`
-	Port              int              `yaml:"port"` // 0: the origin's port, else 80 or 443
-	Path              string           `yaml:"path"` // http and https only
-	Method            string           `yaml:"method"`
-	Host              string           `yaml:"host"` // profile | target | origin | a name
-	Headers           map[string]Value `yaml:"headers"`
-	Interval          time.Duration    `yaml:"interval"`           // 100ms..24h
-	Timeout           time.Duration    `yaml:"timeout"`            // above 0, at most 0.9 x Interval
-	ToleratedFailures int              `yaml:"tolerated_failures"` // 0..100; down on failure N+1 in a row
-	RecoverySuccesses int              `yaml:"recovery_successes"` // 1..100
-	Expect            Expect           `yaml:"expect"`
-	TLS               MonitorTLS       `yaml:"tls"`
-}
-
-// Expect is what a healthy answer looks like. All given rules must hold.
-type Expect struct {
-	Status    []StatusRange    `yaml:"status"`
-	Body      string           `yaml:"body"`       // substring, case-sensitive
-	BodyRegex string           `yaml:"body_regex"` // RE2
-	Header    map[string]Value `yaml:"header"`     // header name -> exact value
-}
-
-// MonitorTLS is the TLS side of an https probe.
-type MonitorTLS struct {
-	Verify bool   `yaml:"verify"` // chain, name and expiry
-	SNI    string `yaml:"sni"`    // "": follows the Host header when that is a name
 }
 
 // Proxy says how the HTTP front carries the profile.

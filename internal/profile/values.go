@@ -20,6 +20,13 @@ type (
 	Presence     string // do instances need to see each other's agents
 	OnIsolation  string // what a node does that cannot confirm its decision
 	TLSVersion   string // lowest version accepted
+	CheckingRule string // where endpoints without a verdict stand
+	AnswerForm   string // form of the answer for a host-name target
+	CloseWith    string // how a TCP probe ends
+	Assume       string // a verdict without probing
+	OnSilence    string // what a missing signal means
+	AllDownRule  string // the answer while everything is down
+	CombineRule  string // how several checks become one opinion
 )
 
 // The words themselves.
@@ -71,6 +78,33 @@ const (
 
 	TLS12 TLSVersion = "1.2"
 	TLS13 TLSVersion = "1.3"
+
+	CheckingSecond CheckingRule = "second" // only when nothing better is there
+	CheckingServe  CheckingRule = "serve"  // equal to Online
+
+	AnswerAuto    AnswerForm = "auto" // CNAME, flattened where a CNAME may not stand
+	AnswerCNAME   AnswerForm = "cname"
+	AnswerFlatten AnswerForm = "flatten"
+
+	CloseFIN   CloseWith = "fin"
+	CloseReset CloseWith = "reset"
+
+	AssumeNothing Assume = ""
+	AssumeUp      Assume = "up"
+	AssumeDown    Assume = "down"
+
+	SilenceDown OnSilence = "down"
+	SilenceUp   OnSilence = "up"
+	SilenceLast OnSilence = "last" // the last signal holds
+
+	AllDownServe      AllDownRule = "serve"       // as if every eligible endpoint were Online
+	AllDownLastActive AllDownRule = "last-active" // the ones answered before the last one fell
+	AllDownNone       AllDownRule = "none"        // NODATA
+	AllDownTarget     AllDownRule = "target"      // a fixed host or address of last resort
+
+	CombineAll     CombineRule = "all"
+	CombineAny     CombineRule = "any"
+	CombineAtLeast CombineRule = "at_least"
 )
 
 func (Routing) Allowed() []string {
@@ -87,6 +121,11 @@ func (OnFailback) Allowed() []string   { return []string{"return", "stay", "stay
 func (Presence) Allowed() []string     { return []string{"not-needed", "needed"} }
 func (OnIsolation) Allowed() []string  { return []string{"hold", "stop"} }
 func (TLSVersion) Allowed() []string   { return []string{"1.2", "1.3"} }
+func (CheckingRule) Allowed() []string { return []string{"second", "serve"} }
+func (AnswerForm) Allowed() []string   { return []string{"auto", "cname", "flatten"} }
+func (CloseWith) Allowed() []string    { return []string{"fin", "reset"} }
+func (Assume) Allowed() []string       { return []string{"up", "down"} }
+func (OnSilence) Allowed() []string    { return []string{"down", "up", "last"} }
 
 // Size is a number of bytes, written 64KiB, 1MiB or as a bare number.
 type Size int64
