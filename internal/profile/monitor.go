@@ -43,7 +43,9 @@ type Monitor struct {
 }
 
 // Probed reports that nodes run probes for an endpoint with this monitor.
-func (m *Monitor) Probed() bool { return m.Assume == AssumeNothing && m.Calculated == nil && m.External == nil }
+func (m *Monitor) Probed() bool {
+	return m.Assume == AssumeNothing && m.Calculated == nil && m.External == nil
+}
 
 // Check is one of several checks of an endpoint: the endpoint's monitor with its own keys on top, and a name.
 type Check struct {
@@ -115,7 +117,6 @@ type External struct {
 	TTL       time.Duration `yaml:"ttl"`        // a signal older than this is silence
 	OnSilence OnSilence     `yaml:"on_silence"` // what silence means
 }
-
 
 // Expect is what a healthy answer looks like. All given rules must hold.
 type Expect struct {
