@@ -13,31 +13,36 @@ const Unlimited = time.Duration(1<<63 - 1)
 // out. Both follow from published votes alone, so every node computes the same.
 //
 //	up, clean              (tolerated+1) x interval
-//	any voter suspect      one interval
+//	any voter suspect      one interval, or one interval_fast
 //	checking               one interval
 //	forced, unmonitored    unlimited, or the time left of the order
 //	down                   recovery successes x interval
+//	held down              the rest of hold_down
+//	nested, calculated     what follows from the endpoints behind it
+//	external               the life of the signal
 //	up but not answered    no recovery left, only what the failback policy adds
 func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, recovery time.Duration) {
-	horizon, recovery = Unlimited, Unlimited
 	m := &e.Config.Monitor
-	rule := RuleOf(m)
-	step := m.Interval
-	switch fixed := e.Config.AlwaysServe || e.Layer.Forced != Checking || !e.Config.Enabled; {
+	switch fixed := e.Config.AlwaysServe || e.Layer.Forced != Checking || !e.Config.Enabled || m.Assume != profile.AssumeNothing || e.Layer.Paused; {
 	case fixed:
-		if e.Tier == TierUsable {
-			recovery = 0
+		horizon, recovery = Unlimited, Unlimited
+	case e.Nested():
+		horizon, recovery = nestedHorizons(e)
+	case m.Calculated != nil:
+		horizon, recovery = calculatedHorizons(e)
+	case m.External != nil:
+		horizon, recovery = m.External.TTL, m.External.TTL
+		if s := e.Signal; s != nil && now.Before(s.Until) {
+			horizon = min(horizon, s.Until.Sub(now))
 		}
-	case e.Verdict.Status == Online:
-		horizon, recovery = time.Duration(rule.Tolerated+1)*step, 0
-	case e.Verdict.Status == Degraded:
-		recovery = time.Duration(rule.Recovery) * step
-		horizon = recovery
 	default:
-		horizon, recovery = step, step
+		horizon, recovery = probedHorizons(e)
 	}
-	if horizon != Unlimited && suspect(e.Votes) {
-		horizon, recovery = min(horizon, step), min(recovery, step)
+	if e.Verdict.Held {
+		recovery = max(0, e.Verdict.Since.Add(m.HoldDown).Sub(now))
+	}
+	if e.Tier == TierUsable {
+		recovery = 0
 	}
 	if e.Layer.Disabled || e.Layer.Drained {
 		recovery = Unlimited // healthy or not, it stays out until the order ends
@@ -47,6 +52,47 @@ func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, reco
 		horizon, recovery = min(horizon, left), min(recovery, left)
 	}
 	return horizon, withFailback(p, e, recovery, now)
+}
+
+// probedHorizons follow from how often the endpoint is probed. Of several checks the fastest counts.
+func probedHorizons(e *EndpointView) (horizon, recovery time.Duration) {
+	horizon, recovery = Unlimited, Unlimited
+	m := &e.Config.Monitor
+	one := []profile.Check{{Monitor: *m}}
+	if len(m.Checks) > 0 {
+		one = m.Checks
+	}
+	for i := range one {
+		m := &one[i].Monitor
+		rule, step := RuleOf(m), m.Interval
+		fast := step
+		if m.IntervalFast > 0 {
+			fast = m.IntervalFast
+		}
+		h, r := fast, fast
+		switch e.Verdict.Status {
+		case Online:
+			h = step + time.Duration(rule.Tolerated)*fast
+		case Degraded:
+			r = step + time.Duration(rule.Recovery-1)*fast
+			h = r
+		default:
+		}
+		if suspect(e.Votes) {
+			h, r = min(h, fast), min(r, fast)
+		}
+		horizon, recovery = min(horizon, h), min(recovery, r)
+	}
+	return horizon, recovery
+}
+
+// calculatedHorizons are the soonest of the endpoints it is calculated from.
+func calculatedHorizons(e *EndpointView) (horizon, recovery time.Duration) {
+	horizon = Unlimited
+	for _, p := range e.Parts {
+		horizon = min(horizon, p.Change)
+	}
+	return horizon, horizon
 }
 
 // withFailback adds what the failback policy adds to a recovery before it can change an answer. An endpoint that is

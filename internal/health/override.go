@@ -5,7 +5,7 @@ import "time"
 // Act is what an override orders.
 type Act uint8
 
-// The acts. The first four name an endpoint, the last three a profile. Failback is an order that is used up by the
+// The acts. The first four and Pause name an endpoint, the three of the middle a profile. Failback is an order that is used up by the
 // decision it causes; all others last until they are ended or expire.
 const (
 	Disable Act = iota + 1
@@ -15,9 +15,11 @@ const (
 	DisableProfile
 	HoldProfile // the proxy holds its requests; DNS goes on
 	FailbackNow
+	Pause    // the verdict is frozen: probed and shown, not counted, no events
+	OpenGate // an operator switch that safety rules ask for; names neither profile nor endpoint
 )
 
-var actNames = []string{"none", "disable", "drain", "force-down", "force-up", "disable-profile", "hold-profile", "failback"}
+var actNames = []string{"none", "disable", "drain", "force-down", "force-up", "disable-profile", "hold-profile", "failback", "pause", "open-gate"}
 
 func (a Act) String() string { return nameOf(actNames, int(a)) }
 
@@ -37,6 +39,9 @@ type Override struct {
 	Note     string    `json:"note,omitempty"`
 	At       time.Time `json:"at"`
 	Until    time.Time `json:"until,omitzero"` // zero: until it is ended
+
+	KeepProbing bool   `json:"keepProbing,omitempty"` // disable: go on probing, so that status shows what it would be
+	Gate        string `json:"gate,omitempty"`        // open-gate: which one
 }
 
 // Live reports that the order still holds at now.
@@ -45,6 +50,8 @@ func (o *Override) Live(now time.Time) bool { return o.Until.IsZero() || now.Bef
 // Layer is what all live overrides together mean for one endpoint.
 type Layer struct {
 	Disabled, Drained bool
+	Probing           bool    // disabled, but every order that says so keeps the probes going
+	Paused            bool    // the verdict is frozen
 	Forced            Opinion // Up, Down, or Checking for not forced
 	Shown             *Override
 	Ends              time.Time // the earliest known end of an order that counts; zero: none
@@ -62,14 +69,17 @@ func LayerOf(overrides []Override, endpoint string, now time.Time) Layer {
 		}
 		switch o.Act {
 		case Disable:
+			l.Probing = o.KeepProbing && (l.Probing || !l.Disabled)
 			l.Disabled = true
+		case Pause:
+			l.Paused = true
 		case Drain:
 			l.Drained = true
 		case ForceDown, ForceUp:
 			if force == nil || later(o, force) {
 				force = o
 			}
-		case DisableProfile, HoldProfile, FailbackNow:
+		case DisableProfile, HoldProfile, FailbackNow, OpenGate:
 			continue
 		}
 		if !o.Until.IsZero() && (l.Ends.IsZero() || o.Until.Before(l.Ends)) {

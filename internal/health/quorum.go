@@ -45,6 +45,9 @@ type Verdict struct {
 	Since  time.Time `json:"since"`
 	Reason string    `json:"reason"`
 	Stale  bool      `json:"stale,omitempty"` // taken over or frozen: nobody confirms it now
+
+	Held      bool `json:"held,omitempty"`      // Degraded although the votes say up: hold_down is not over
+	Recovered bool `json:"recovered,omitempty"` // Online after having been Degraded, not from the beginning
 }
 
 // Quorum merges the ballots of all live nodes about one endpoint. The order of ballots does not matter. First match:
@@ -76,10 +79,32 @@ func Quorum(rule profile.Quorum, ballots []Ballot, prev Verdict, now time.Time) 
 	default:
 		next.Status, next.Reason, next.Stale = CheckingEndpoint, "no verdict yet", few
 	}
-	if next.Status != prev.Status || prev.Since.IsZero() {
-		next.Since = now
+	return next.since(prev, now)
+}
+
+// since dates a verdict: when its status changed, and whether that was a recovery.
+func (v Verdict) since(prev Verdict, now time.Time) Verdict {
+	v.Held = false
+	v.Since, v.Recovered = prev.Since, prev.Recovered
+	if v.Status != prev.Status || prev.Since.IsZero() {
+		v.Since, v.Recovered = now, v.Status == Online && prev.Status == Degraded
 	}
-	return next
+	return v
+}
+
+// HoldDown keeps an endpoint Degraded until it has been so for hold. Passing probes are told meanwhile, so that two
+// failures of one endpoint are at least hold apart:
+//
+//	Degraded -- votes say up, hold over -------> Online
+//	Degraded -- votes say up, hold not over ---> Degraded, held
+func HoldDown(prev, next Verdict, hold time.Duration, now time.Time) Verdict {
+	if prev.Status != Degraded || next.Status != Online || hold <= 0 || !now.Before(prev.Since.Add(hold)) {
+		return next
+	}
+	held := prev
+	held.Stale, held.Held = next.Stale, true
+	held.Reason = fmt.Sprintf("held down until %s, probes pass: %s", prev.Since.Add(hold).UTC().Format(time.RFC3339), next.Reason)
+	return held
 }
 
 // count takes the reason from the node whose name sorts first, so that every node tells the same story.

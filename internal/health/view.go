@@ -15,6 +15,7 @@ type Decision struct {
 	Previous string    `json:"previous,omitempty"` // active before
 	Evidence string    `json:"evidence,omitempty"` // what the leader saw
 	By       string    `json:"by,omitempty"`       // node that wrote it
+	Keeps    string    `json:"keeps,omitempty"`    // failback for new sessions only: the endpoint that keeps the sessions it has
 
 	// Pending is a better endpoint that is healthy again while failback waits. The leader writes it without a new
 	// epoch, so that the time survives restarts and changes of leader.
@@ -35,6 +36,7 @@ type View struct {
 	Orders    []Override     // live ones that name the profile
 	Floor     uint64         // the next epoch is above it, whatever the store says; 0 on nodes that never decide unwritten
 	Revision  uint64         // grows with every change of this profile on this node
+	At        time.Time      // the time horizons and weights were computed for
 }
 
 // EndpointView is one endpoint of a view.
@@ -47,7 +49,15 @@ type EndpointView struct {
 	Tier     Tier     // standing in the choice
 	Horizon  time.Duration
 	Recovery time.Duration // soonest time a Degraded or excluded endpoint could be a candidate again; Unlimited: not by itself
+
+	Child  *View   // nested endpoint: the profile it stands for; nil otherwise, and while that has no view yet
+	Parts  []Part  // calculated check: what it is calculated from
+	Signal *Signal // external check: the last signal; nil: none ever
+	Weight uint32  // thousandths of the configured weight that count now: less than 1000 x weight while a ramp is under way
 }
+
+// Nested reports that the endpoint stands for another profile.
+func (e *EndpointView) Nested() bool { return e.Config.Target.Profile != "" }
 
 // Tier is an endpoint's standing: lower is better, Excluded is never chosen.
 type Tier uint8
@@ -56,35 +66,50 @@ type Tier uint8
 // answered when there is no candidate at all.
 const (
 	TierUsable   Tier = iota + 1 // Online, Unmonitored, forced up
-	TierChecking                 // no verdict yet
+	TierChecking                 // no verdict yet; with checking: serve they are TierUsable
+	TierHeld                     // Degraded, probes pass, held down
 	TierDown                     // Degraded or forced down
 	TierExcluded                 // disabled, drained, stopped
 )
 
-// Resolve computes status, tier and horizons of one endpoint from its configuration, verdict and orders.
+// Resolve computes status, tier, weight and horizons of one endpoint from its configuration, verdict, child and orders.
 func Resolve(p *profile.Profile, e *EndpointView, profileDisabled bool, now time.Time) {
 	e.Status = statusOf(e, profileDisabled)
-	e.Tier = tierOf(e)
+	e.Tier = tierOf(p, e)
+	e.Weight = ramped(p, e, now)
 	e.Horizon, e.Recovery = horizons(p, e, now)
 }
 
+// statusOf is the endpoint's monitor status, first match wins:
+//
+//	enabled: false, or disabled by order  -> Disabled
+//	profile disabled                      -> Inactive
+//	forced by order                       -> Online, Degraded
+//	nested                                -> from the child profile, see nestedStatus
+//	always_serve, or assume: up           -> Unmonitored
+//	stopped                               -> Stopped
+//	the verdict                           -> CheckingEndpoint, Online, Degraded
 func statusOf(e *EndpointView, profileDisabled bool) Status {
 	switch {
 	case !e.Config.Enabled || e.Layer.Disabled:
 		return Disabled
 	case profileDisabled:
 		return Inactive
-	case e.Config.AlwaysServe:
-		return Unmonitored
 	case e.Layer.Forced == Down:
 		return Degraded
 	case e.Layer.Forced == Up:
 		return Online
+	case e.Nested():
+		return nestedStatus(e)
+	case e.Config.AlwaysServe, e.Config.Monitor.Assume == profile.AssumeUp:
+		return Unmonitored
+	case e.Config.Stopped:
+		return Stopped
 	}
 	return e.Verdict.Status
 }
 
-func tierOf(e *EndpointView) Tier {
+func tierOf(p *profile.Profile, e *EndpointView) Tier {
 	if e.Layer.Drained {
 		return TierExcluded
 	}
@@ -92,12 +117,28 @@ func tierOf(e *EndpointView) Tier {
 	case Online, Unmonitored:
 		return TierUsable
 	case CheckingEndpoint:
+		if p.Checking == profile.CheckingServe {
+			return TierUsable
+		}
 		return TierChecking
 	case Degraded:
+		if e.Verdict.Held && e.Layer.Forced != Down {
+			return TierHeld
+		}
 		return TierDown
 	case Disabled, Inactive, Stopped:
 	}
 	return TierExcluded
+}
+
+// ramped is the weight that counts now, in thousandths: with restore_ramp it grows linearly from the recovery on.
+func ramped(p *profile.Profile, e *EndpointView, now time.Time) uint32 {
+	full := uint32(max(0, e.Config.Weight)) * 1000
+	gone := now.Sub(e.Verdict.Since)
+	if p.RestoreRamp <= 0 || gone < 0 || gone >= p.RestoreRamp || !e.Verdict.Recovered || e.Status != Online {
+		return full
+	}
+	return max(1, uint32(float64(full)*float64(gone)/float64(p.RestoreRamp)))
 }
 
 // ProfileStatus is the profile's monitor status from its endpoints' (traffic-manager status rules, first match):
