@@ -11,16 +11,19 @@ import (
 // decoder writes a tree onto values that already hold their defaults. It never stops at the first mistake.
 type decoder struct{ *report }
 
-// elementer gives the value, with defaults, onto which a new element of the list or pointer under key is decoded.
-// It is asked while decoding, in the order of the struct's fields: an endpoint starts from the monitor its profile
-// has by then.
-type elementer interface{ newElement(key string) any }
+// elementer gives the value, with defaults, onto which the new element of the list or pointer under key that stands at
+// a is decoded. It is asked while decoding, in the order of the struct's fields: an endpoint starts from the monitor its
+// profile has by then.
+type elementer interface{ newElement(key string, a *at) any }
+
+// fresh makes the element that stands at a place; nil makes zero values.
+type fresh func(a *at) any
 
 // chooser is an enumeration: a word out of a list.
 type chooser interface{ Allowed() []string }
 
-// into decodes a onto v, which is addressable. fresh makes new elements with their defaults; nil means zero values.
-func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
+// into decodes a onto v, which is addressable. newElement makes new elements with their defaults.
+func (d *decoder) into(a *at, v reflect.Value, newElement fresh) {
 	if a.n.kind == kindBad {
 		return
 	}
@@ -39,9 +42,9 @@ func (d *decoder) into(a *at, v reflect.Value, fresh func() any) {
 	case reflect.Struct:
 		d.structure(a, v)
 	case reflect.Pointer:
-		d.pointer(a, v, fresh)
+		d.pointer(a, v, newElement)
 	case reflect.Slice:
-		d.list(a, v, fresh)
+		d.list(a, v, newElement)
 	case reflect.Map:
 		d.mapping(a, v)
 	case reflect.String:
@@ -86,6 +89,12 @@ func (d *decoder) known(a *at, p any) bool {
 		d.quorum(a, p)
 	case *StatusRange:
 		d.status(a, p)
+	case *AllDown:
+		d.allDown(a, p)
+	case *Combine:
+		d.combine(a, p)
+	case *Defaults:
+		d.defaults(a)
 	default:
 		return false
 	}
@@ -100,53 +109,80 @@ func (d *decoder) structure(a *at, v reflect.Value) {
 		return
 	}
 	for _, e := range a.n.entries {
-		if !slices.Contains(keys, e.key) {
+		switch {
+		case slices.Contains(keys, e.key):
+		case v.Type() == reflect.TypeFor[Check]() && slices.Contains(wholeEndpoint, e.key):
+			d.errorf(a.keyOf(e), "belongs to the endpoint and not to one of its checks; write it in the endpoint's monitor, beside checks")
+		default:
 			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, keys))
 		}
 	}
+	d.fields(a, v, keys)
+}
+
+// fields decodes the keys that are written onto their fields.
+func (d *decoder) fields(a *at, v reflect.Value, keys []string) {
 	owner, _ := reflect.TypeAssert[elementer](v.Addr())
 	for i := range v.NumField() {
 		key := v.Type().Field(i).Tag.Get("yaml")
-		if key == "" || key == "-" || !a.has(key) {
+		if key == inline {
+			d.fields(a, v.Field(i), keys)
 			continue
 		}
-		var fresh func() any
-		if owner != nil {
-			fresh = func() any { return owner.newElement(key) }
+		if !a.has(key) || !slices.Contains(keys, key) {
+			continue
 		}
-		d.into(a.child(key), v.Field(i), fresh)
+		var newElement fresh
+		if owner != nil {
+			newElement = func(a *at) any { return owner.newElement(key, a) }
+		}
+		d.into(a.child(key), v.Field(i), newElement)
 	}
 }
+
+// inline marks a struct whose keys stand among those of the struct around it.
+const inline = ",inline"
+
+// wholeEndpoint are the keys of a monitor that say something about the endpoint and so have no place in a check.
+var wholeEndpoint = []string{"checks", "combine", "calculated", "external", "assume", "vantage", "hold_down", "message_quota"}
 
 // keysOf lists the keys of a struct in the order of its fields, which is the order of the documentation.
 func keysOf(t reflect.Type) []string {
 	var keys []string
 	for f := range t.Fields() {
-		if key := f.Tag.Get("yaml"); key != "" && key != "-" {
+		switch key := f.Tag.Get("yaml"); key {
+		case "", "-":
+		case inline:
+			for _, key := range keysOf(f.Type) {
+				if !slices.Contains(wholeEndpoint, key) {
+					keys = append(keys, key)
+				}
+			}
+		default:
 			keys = append(keys, key)
 		}
 	}
 	return keys
 }
 
-// newValue is a settable element of type t, with its defaults when fresh knows any.
-func newValue(t reflect.Type, fresh func() any) reflect.Value {
-	if fresh != nil {
-		if p := reflect.ValueOf(fresh()); p.IsValid() && p.Type() == reflect.PointerTo(t) {
+// newValue is a settable element of type t for a place, with its defaults when newElement knows any.
+func newValue(t reflect.Type, newElement fresh, a *at) reflect.Value {
+	if newElement != nil {
+		if p := reflect.ValueOf(newElement(a)); p.IsValid() && p.Type() == reflect.PointerTo(t) {
 			return p.Elem()
 		}
 	}
 	return reflect.New(t).Elem()
 }
 
-func (d *decoder) pointer(a *at, v reflect.Value, fresh func() any) {
-	elem := newValue(v.Type().Elem(), fresh)
+func (d *decoder) pointer(a *at, v reflect.Value, newElement fresh) {
+	elem := newValue(v.Type().Elem(), newElement, a)
 	d.into(a, elem, nil)
 	v.Set(elem.Addr())
 }
 
 // list replaces what was there: a list is never merged.
-func (d *decoder) list(a *at, v reflect.Value, fresh func() any) {
+func (d *decoder) list(a *at, v reflect.Value, newElement fresh) {
 	if a.n.kind != kindList {
 		d.errorf(a, "%s stands where a list is needed; write [a, b], or one entry per line with a dash", a.n.shown())
 		return
@@ -157,8 +193,9 @@ func (d *decoder) list(a *at, v reflect.Value, fresh func() any) {
 	}
 	out := reflect.MakeSlice(v.Type(), 0, len(a.n.items))
 	for i := range a.n.items {
-		elem := newValue(v.Type().Elem(), fresh)
-		d.into(a.element(i), elem, nil)
+		place := a.element(i)
+		elem := newValue(v.Type().Elem(), newElement, place)
+		d.into(place, elem, nil)
 		out = reflect.Append(out, elem)
 	}
 	v.Set(out)

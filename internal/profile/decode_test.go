@@ -68,6 +68,23 @@ func TestDefaults(t *testing.T) {
 		{"monitor.recovery_successes", m.RecoverySuccesses, 1},
 		{"monitor.expect.status", fmt.Sprint(m.Expect.Status), "[200]"},
 		{"monitor.tls.verify", m.TLS.Verify, true},
+		{"max_return", p.MaxReturn, 2},
+		{"all_down", p.AllDown.String(), "serve"},
+		{"checking", p.Checking, CheckingSecond},
+		{"climb", p.Climb, true},
+		{"answer", p.Answer, AnswerAuto},
+		{"min_usable", p.MinUsable, 1},
+		{"min_between", p.MinBetween, time.Duration(0)},
+		{"monitor.body_limit", m.BodyLimit, Size(65536)},
+		{"monitor.close", m.Close, CloseFIN},
+		{"monitor.shared", m.Shared, true},
+		{"monitor.query", m.Query, Query{Type: "A", Transport: "udp", Rcode: "NOERROR"}},
+		{"monitor.combine", m.Combine.String(), "all"},
+		{"monitor.tls.min_version", m.TLS.MinVersion, TLS12},
+		{"monitor.tls.expiry_warn", m.TLS.ExpiryWarn, 336 * time.Hour},
+		{"monitor.external", *minimalProfile(t, "monitor: {external: {token: {secret: S}}}").Monitor.External, External{Token: Value{Secret: "S"}, TTL: time.Minute, OnSilence: SilenceDown}},
+		{"monitor.port with dns", minimalProfile(t, "monitor: {protocol: dns}").Endpoints[0].Monitor.Port, 53},
+		{"endpoint.min_child", e.MinChild, 0},
 		{"endpoint.priority", e.Priority, 1},
 		{"endpoint.weight", e.Weight, 1},
 		{"endpoint.enabled", e.Enabled, true},
@@ -97,7 +114,7 @@ func TestDefaults(t *testing.T) {
 // TestEveryEnumStartsWithItsDefault keeps Allowed in the order its comment promises.
 func TestEveryEnumStartsWithItsDefault(t *testing.T) {
 	t.Parallel()
-	for _, word := range []chooser{Priority, HTTP, FailbackAuto, Relaxed, CompatNone, ModeFailover, RoundRobin, Rebind, Return, PresenceNotNeeded, IsolationHold, TLS12} {
+	for _, word := range []chooser{Priority, HTTP, FailbackAuto, Relaxed, CompatNone, ModeFailover, RoundRobin, Rebind, Return, PresenceNotNeeded, IsolationHold, TLS12, CheckingSecond, AnswerAuto, CloseFIN, SilenceDown} {
 		if got := word.Allowed()[0]; got != fmt.Sprint(word) {
 			t.Errorf("%T lists %q first, want %q", word, got, word)
 		}

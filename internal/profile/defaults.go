@@ -4,12 +4,11 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 	"time"
 )
 
-// Every default of the configuration stands in this file: the fixed ones in the literals below, the ones that follow
-// from other keys in the finish functions.
+// Every fixed default of the configuration stands in the literals of this file; those that follow from other keys stand
+// in finish.go.
 
 // The defaults of a node that the shell and the command line also name.
 const (
@@ -30,15 +29,35 @@ func defaultFile() *File {
 
 func defaultProfile() *Profile {
 	return &Profile{
-		Enabled:  true,
-		Routing:  Priority,
-		TTL:      30 * time.Second,
-		TTLFloor: time.Second, // at most TTL
-		Quorum:   Quorum{Rule: QuorumMajority},
-		Fencing:  Relaxed,
-		Compat:   CompatNone,
-		Monitor:  defaultMonitor(),
+		Enabled:   true,
+		Routing:   Priority,
+		TTL:       30 * time.Second,
+		TTLFloor:  time.Second, // at most TTL
+		Quorum:    Quorum{Rule: QuorumMajority},
+		Fencing:   Relaxed,
+		Compat:    CompatNone,
+		Monitor:   defaultMonitor(),
+		MaxReturn: 2,
+		AllDown:   AllDown{Rule: AllDownServe},
+		Checking:  CheckingSecond,
+		Climb:     true,
+		Answer:    AnswerAuto,
+		MinUsable: 1,
 	}
+}
+
+// startingProfile is what the profile at a starts from: the defaults, or where compat: azure says so Azure Traffic
+// Manager's own.
+func startingProfile(a *at) *Profile {
+	p := defaultProfile()
+	if n := a.child("compat").n; n != nil && n.kind == kindText && n.text == string(CompatAzure) {
+		p.Checking = CheckingServe
+		p.Climb = false
+		p.Monitor.TLS.Verify = false
+		p.Monitor.Host = HostTarget
+		p.Monitor.ToleratedFailures = 3
+	}
+	return p
 }
 
 // The words of monitor.host that stand for a name.
@@ -64,9 +83,19 @@ func defaultMonitor() Monitor {
 		ToleratedFailures: 2,
 		RecoverySuccesses: 1,
 		Expect:            Expect{Status: []StatusRange{{Min: 200, Max: 200}}},
-		TLS:               MonitorTLS{Verify: true},
+		TLS:               MonitorTLS{Verify: true, MinVersion: TLS12, ExpiryWarn: 14 * 24 * time.Hour},
+		BodyLimit:         64 << 10,
+		Close:             CloseFIN,
+		Query:             Query{Type: "A", Transport: "udp", Rcode: "NOERROR"},
+		Shared:            true,
+		Combine:           Combine{Rule: CombineAll},
 	}
 }
+
+func defaultExternal() *External { return &External{TTL: time.Minute, OnSilence: SilenceDown} }
+
+// defaultDNSPort is where a dns check asks unless a port is written for it.
+const defaultDNSPort = 53
 
 func defaultEndpoint(profile Monitor) *Endpoint {
 	return &Endpoint{Weight: 1, Enabled: true, Monitor: profile.clone()}
@@ -96,14 +125,14 @@ func defaultSessions() *Sessions {
 	return &Sessions{Idle: 8 * time.Hour, OnFailure: Rebind, OnFailback: Return, Presence: PresenceNotNeeded}
 }
 
-func (f *File) newElement(key string) any {
+func (f *File) newElement(key string, a *at) any {
 	if key == "profiles" {
-		return defaultProfile()
+		return startingProfile(a)
 	}
 	return nil
 }
 
-func (p *Profile) newElement(key string) any {
+func (p *Profile) newElement(key string, _ *at) any {
 	switch key {
 	case "endpoints":
 		return defaultEndpoint(p.Monitor)
@@ -113,7 +142,25 @@ func (p *Profile) newElement(key string) any {
 	return nil
 }
 
-func (p *Proxy) newElement(key string) any {
+// newElement: a check starts from the monitor around it, calculated and external from what was inherited.
+func (m *Monitor) newElement(key string, _ *at) any {
+	switch key {
+	case "checks":
+		return &Check{Monitor: m.single()}
+	case "calculated":
+		if m.Calculated != nil {
+			return m.clone().Calculated
+		}
+	case "external":
+		if m.External != nil {
+			return m.clone().External
+		}
+		return defaultExternal()
+	}
+	return nil
+}
+
+func (p *Proxy) newElement(key string, _ *at) any {
 	if key == "sessions" {
 		return defaultSessions()
 	}
@@ -125,7 +172,28 @@ func (m Monitor) clone() Monitor {
 	m.Headers = maps.Clone(m.Headers)
 	m.Expect.Status = slices.Clone(m.Expect.Status)
 	m.Expect.Header = maps.Clone(m.Expect.Header)
+	m.Query.Answers = slices.Clone(m.Query.Answers)
+	m.Vantage = slices.Clone(m.Vantage)
+	m.Checks = slices.Clone(m.Checks)
+	for i := range m.Checks {
+		m.Checks[i].Monitor = m.Checks[i].Monitor.clone()
+	}
+	if m.Calculated != nil {
+		m.Calculated = &Calculated{Of: slices.Clone(m.Calculated.Of), AtLeast: m.Calculated.AtLeast}
+	}
+	if m.External != nil {
+		external := *m.External
+		m.External = &external
+	}
 	return m
+}
+
+// single is a copy without what only a whole endpoint has: what one of its checks starts from.
+func (m Monitor) single() Monitor {
+	m.Checks, m.Calculated, m.External, m.Assume = nil, nil, nil, AssumeNothing
+	m.Combine = Combine{Rule: CombineAll}
+	m.Vantage, m.HoldDown, m.MessageQuota = nil, 0, 0
+	return m.clone()
 }
 
 // UseData moves a node to another data directory; the API socket moves along unless it was placed elsewhere.
@@ -134,133 +202,4 @@ func (n *Node) UseData(dir string) {
 		n.API.Socket = path.Join(dir, socketName)
 	}
 	n.Data = dir
-}
-
-func finishNode(a *at, n *Node) {
-	if !a.child("api").has("socket") {
-		n.API.Socket = path.Join(n.Data, socketName)
-	}
-}
-
-func finishZone(z *Zone) {
-	z.Name = CanonicalName(z.Name)
-	z.Hostmaster = CanonicalName(z.Hostmaster)
-	for i := range z.Nameservers {
-		z.Nameservers[i] = CanonicalName(z.Nameservers[i])
-	}
-	if z.Hostmaster == "" && len(z.Nameservers) > 0 {
-		z.Hostmaster = "hostmaster." + z.Name
-	}
-}
-
-func finishProfile(a *at, p *Profile) {
-	for i := range p.Hostnames {
-		p.Hostnames[i] = CanonicalName(p.Hostnames[i])
-	}
-	if !a.has("ttl_floor") {
-		p.TTLFloor = min(p.TTLFloor, p.TTL)
-	}
-	if p.Proxy != nil && p.Proxy.Sessions != nil {
-		finishSessions(a.child("proxy").child("sessions"), p)
-	}
-	if p.Failback.Mode == "" {
-		p.Failback.Mode = FailbackAuto
-		if p.Proxy != nil && p.Proxy.Sessions != nil { // presence is a key of sessions, so it is covered too
-			p.Failback.Mode = FailbackManual
-		}
-	}
-	monitor := a.child("monitor")
-	for i := range p.Endpoints {
-		own := a.child("endpoints").element(i).child("monitor")
-		finishMonitor(own, monitor, &p.Endpoints[i].Monitor)
-	}
-	finishMonitor(monitor, monitor, &p.Monitor)
-	finishPriorities(a.child("endpoints"), p.Endpoints)
-}
-
-func finishSessions(a *at, p *Profile) {
-	s := p.Proxy.Sessions
-	for i := range s.Keys {
-		k := &s.Keys[i]
-		if !a.child("keys").element(i).has("max_bytes") && (k.SOAP != "" || k.JSON != "") {
-			k.MaxBytes = defaultBodyKey
-		}
-	}
-	// Under new-sessions a bound session stays until it ends, whatever on_failback says, so the value says so too.
-	if p.Failback.Mode == FailbackNewSessions && !a.has("on_failback") {
-		s.OnFailback = StayUntilIdle
-	}
-}
-
-// finishMonitor settles what depends on other keys. own is the level this monitor was written at, shared the
-// profile's level; they are the same place for the profile's own monitor.
-func finishMonitor(own, shared *at, m *Monitor) {
-	if !own.has("timeout") && !shared.has("timeout") {
-		m.Timeout = min(maxDefaultTimeout, m.Interval/10*9)
-	}
-	switch m.Protocol {
-	case HTTP, HTTPS:
-		if m.Path == "" && !own.has("path") && !shared.has("path") {
-			m.Path = defaultPath
-		}
-	case TCP, DNS, Exec:
-		if !own.has("path") { // inherited or default: means nothing here
-			m.Path = ""
-		}
-	}
-	finishHost(own, m)
-}
-
-// finishHost folds a Host header into Host, so that probes read one field. The nearer level wins; both on the same
-// level is an error that validation reports.
-func finishHost(own *at, m *Monitor) {
-	name, header, ok := hostHeader(m.Headers)
-	if !ok {
-		return
-	}
-	if header.Secret != "" || header.Env != "" {
-		return // refused by validation
-	}
-	delete(m.Headers, name)
-	_, _, here := hostEntry(own.child("headers"))
-	if here || !own.has("host") {
-		m.Host = header.Text
-	}
-}
-
-func hostHeader(headers map[string]Value) (name string, v Value, ok bool) {
-	for name, v := range headers {
-		if strings.EqualFold(name, "Host") {
-			return name, v, true
-		}
-	}
-	return "", Value{}, false
-}
-
-func hostEntry(headers *at) (entry, *at, bool) {
-	if headers.n != nil {
-		for _, e := range headers.n.entries {
-			if strings.EqualFold(e.key, "Host") {
-				return e, headers.child(e.key), true
-			}
-		}
-	}
-	return entry{}, nil, false
-}
-
-// finishPriorities numbers the endpoints that have no priority: the highest in use plus one, in the order of the
-// list; the first of a profile without any is 1.
-func finishPriorities(a *at, endpoints []Endpoint) {
-	highest := 0
-	for i := range endpoints {
-		if a.element(i).has("priority") {
-			highest = max(highest, endpoints[i].Priority)
-		}
-	}
-	for i := range endpoints {
-		if !a.element(i).has("priority") {
-			highest++
-			endpoints[i].Priority = highest
-		}
-	}
 }

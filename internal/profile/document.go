@@ -25,6 +25,7 @@ func Inspect(name string, data []byte) (*File, error) {
 	if root == nil {
 		return nil, d.err()
 	}
+	root = d.underDefaults(root)
 	f, a := defaultFile(), rootAt(root)
 	d.into(a, reflect.ValueOf(f).Elem(), nil)
 	finishNode(a.child("node"), &f.Node)
@@ -32,7 +33,7 @@ func Inspect(name string, data []byte) (*File, error) {
 		finishZone(&f.Zones[i])
 	}
 	for i := range f.Profiles {
-		finishProfile(a.child("profiles").element(i), &f.Profiles[i])
+		finishProfile(d, a.child("profiles").element(i), &f.Profiles[i])
 	}
 	f.source, f.root = name, root
 	f.Documents = documents(d.report, f)
@@ -48,9 +49,10 @@ func DecodeProfile(name string, source []byte) (*Profile, error) {
 	if root == nil {
 		return nil, d.err()
 	}
-	p, a := defaultProfile(), rootAt(root)
+	a := rootAt(root)
+	p := startingProfile(a)
 	d.into(a, reflect.ValueOf(p).Elem(), nil)
-	finishProfile(a, p)
+	finishProfile(d, a, p)
 	if a.mapping() {
 		validateProfile(d.report, a, p)
 	}
@@ -82,8 +84,26 @@ func DecodeZone(name string, source []byte) (*Zone, error) {
 	return z, nil
 }
 
+// DecodeSafety reads one shared safety rule, JSON or YAML.
+func DecodeSafety(name string, source []byte) (*Safety, error) {
+	d := &decoder{&report{file: name}}
+	root := d.parse(source, maxDocumentBytes)
+	if root == nil {
+		return nil, d.err()
+	}
+	s, a := &Safety{}, rootAt(root)
+	d.into(a, reflect.ValueOf(s).Elem(), nil)
+	if a.mapping() {
+		validateSafety(d.report, a, s)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // EncodeDocument is the ordered JSON of one shared document as the operator wrote it, ready for the store: aliases
-// expanded, no defaults. It checks the text only; DecodeProfile and DecodeZone check what it says.
+// expanded, no defaults. It checks the text only; DecodeProfile, DecodeZone and DecodeSafety check what it says.
 func EncodeDocument(name string, source []byte) ([]byte, error) {
 	r := &report{file: name}
 	root := r.parse(source, maxDocumentBytes)
@@ -95,7 +115,7 @@ func EncodeDocument(name string, source []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// documents are the zones and profiles of a file in their source form.
+// documents are the zones, profiles and safety rules of a file in their source form.
 func documents(r *report, f *File) []Document {
 	var out []Document
 	root := rootAt(f.root)
@@ -104,6 +124,9 @@ func documents(r *report, f *File) []Document {
 	}
 	for i := range f.Profiles {
 		out = append(out, encode(r, root.child("profiles").element(i), KindProfile, f.Profiles[i].Name))
+	}
+	for i := range f.Safety {
+		out = append(out, encode(r, root.child("safety").element(i), KindSafety, f.Safety[i].Name))
 	}
 	return out
 }

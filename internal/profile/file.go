@@ -6,11 +6,13 @@ import "time"
 type File struct {
 	Node     Node      `yaml:"node"`
 	Zones    []Zone    `yaml:"zones"`
+	Defaults Defaults  `yaml:"defaults"` // already part of every profile
 	Profiles []Profile `yaml:"profiles"`
 	Safety   []Safety  `yaml:"safety"` // rules over the result of every order
 
-	// Documents are the zones and profiles as the operator wrote them, as JSON, ready for the store. A zone's
-	// `file:` is already read and inlined: what is shared never names a file.
+	// Documents are the zones, profiles and safety rules as the operator wrote them, as JSON, ready for the store.
+	// A zone's `file:` is already read and inlined, and the file's `defaults` stand in every profile: what is shared
+	// names no file and is complete.
 	Documents []Document `yaml:"-"`
 
 	source string // name of the text, for messages

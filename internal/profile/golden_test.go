@@ -49,6 +49,16 @@ func again(t *testing.T, f *File) {
 			}
 			continue
 		}
+		if d.Kind == KindSafety {
+			s, err := DecodeSafety(d.String(), d.Source)
+			if err != nil {
+				t.Fatalf("%s from the store: %v", d, err)
+			}
+			if want := f.Safety[i-len(f.Zones)-len(f.Profiles)]; !reflect.DeepEqual(*s, want) {
+				t.Errorf("%s differs from the file:\n%+v\n%+v", d, *s, want)
+			}
+			continue
+		}
 		p, err := DecodeProfile(d.String(), d.Source)
 		if err != nil {
 			t.Fatalf("%s from the store: %v", d, err)
@@ -130,6 +140,11 @@ func difference(want, got string) string {
 func describe(f *File) string {
 	var b strings.Builder
 	dump(&b, "", reflect.ValueOf(*f))
+	for i := range f.Profiles {
+		for _, s := range f.Profiles[i].Ranges {
+			fmt.Fprintf(&b, "profiles[%d] range %s to %s = endpoint %d\n", i, s.From, s.To, s.Endpoint)
+		}
+	}
 	for _, d := range f.Documents {
 		fmt.Fprintf(&b, "\ndocument %s\n%s\n", d, d.Source)
 	}
@@ -141,7 +156,7 @@ func describe(f *File) string {
 
 func dump(b *strings.Builder, path string, v reflect.Value) {
 	switch x := v.Interface().(type) {
-	case time.Duration, Value, Quorum, StatusRange:
+	case time.Duration, Value, Quorum, StatusRange, AllDown, Combine:
 		fmt.Fprintf(b, "%s = %v\n", path, x)
 		return
 	case Target:
@@ -152,7 +167,9 @@ func dump(b *strings.Builder, path string, v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			key := v.Type().Field(i).Tag.Get("yaml")
-			if key != "" && key != "-" {
+			if key == inline {
+				dump(b, path, v.Field(i))
+			} else if key != "" && key != "-" {
 				dump(b, strings.TrimPrefix(path+"."+key, "."), v.Field(i))
 			}
 		}

@@ -43,9 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	Weighted: true, Performance: true, Geographic: true, Multivalue: true, Subnet: true,
-	Strict: true, CompatAzure: true, FailbackNewSessions: true, ModeBalance: true,
-	DNS: true, Exec: true,
+	Strict: true, ModeBalance: true, AnswerFlatten: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.
@@ -75,25 +73,11 @@ func notYetZone(r *report, a *at, z *Zone) {
 }
 
 func notYetProfile(r *report, a *at, p *Profile) {
-	r.notYet(a.child("routing"), later[p.Routing], "routing "+string(p.Routing), "use routing: priority")
 	r.notYet(a.child("fencing"), later[p.Fencing], "strict fencing", "use fencing: relaxed")
-	r.notYet(a.child("compat"), later[p.Compat], "Azure's own answers", "use compat: none")
-	r.notYet(a.child("failback").child("mode"), later[p.Failback.Mode], "failback for new sessions only", "use mode: manual or delayed")
-	notYetMonitor(r, a.child("monitor"), &p.Monitor)
-	for i := range p.Endpoints {
-		e, place := &p.Endpoints[i], a.child("endpoints").element(i)
-		r.notYet(place.child("target"), e.Target.Profile != "", "nested profiles", "write the nested profile's endpoints here, or one of its host names")
-		if e.Monitor.Protocol != p.Monitor.Protocol { // inherited ones are reported where they are written
-			notYetMonitor(r, place.child("monitor"), &e.Monitor)
-		}
-	}
+	r.notYet(a.child("answer"), later[p.Answer], "resolving the targets ourselves", "use answer: auto, or write the targets' addresses")
 	if p.Proxy != nil {
 		proxy := a.child("proxy")
 		r.notYet(proxy.child("mode"), later[p.Proxy.Mode], "spreading requests over several endpoints", "use mode: failover")
 		r.notYet(proxy.child("sessions"), p.Proxy.Sessions != nil, "session affinity", "leave sessions out and write failback: {mode: manual}, so that no living instance loses its users")
 	}
-}
-
-func notYetMonitor(r *report, a *at, m *Monitor) {
-	r.notYet(a.child("protocol"), later[m.Protocol], "probes by "+string(m.Protocol), "use protocol: http, https or tcp")
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -50,6 +51,13 @@ type SubnetRange struct {
 type AllDown struct {
 	Rule   AllDownRule
 	Target Target // rule target only: one host name, or addresses
+}
+
+func (a AllDown) String() string {
+	if a.Rule == AllDownTarget {
+		return "{target: " + a.Target.String() + "}"
+	}
+	return string(a.Rule)
 }
 
 // Azure reports that the profile answers as Azure Traffic Manager does where the two differ.
@@ -114,6 +122,19 @@ type Target struct {
 
 // IsZero reports that no target was given.
 func (t Target) IsZero() bool { return t.Host == "" && len(t.Addrs) == 0 && t.Profile == "" }
+
+// String is the target as an operator writes it.
+func (t Target) String() string {
+	switch {
+	case t.Profile != "":
+		return "{profile: " + t.Profile + "}"
+	case len(t.Addrs) == 1:
+		return t.Addrs[0]
+	case len(t.Addrs) > 1:
+		return "[" + strings.Join(t.Addrs, ", ") + "]"
+	}
+	return t.Host
+}
 
 // Location is where an endpoint stands: a region name, or coordinates in degrees.
 type Location struct {

@@ -23,11 +23,13 @@ const (
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {env: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example]}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], proxy: {sessions: {keys: [{cookie: c}]}}}]
+safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 	bareSample = `
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {file: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example]}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], proxy: {sessions: {keys: [{header: c}]}}, failback: {mode: auto}}]
+safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 )
 
@@ -35,7 +37,8 @@ profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0
 var written = []string{
 	"node.proxy.tls.certificates[].cert", "node.proxy.tls.certificates[].key", "zones[].name", "zones[].nameservers",
 	"profiles[].name", "profiles[].hostnames", "profiles[].endpoints[].name", "profiles[].endpoints[].target",
-	"profiles[].endpoints[].monitor",
+	"profiles[].endpoints[].monitor", "profiles[].monitor.checks[].name", "profiles[].monitor.calculated.at_least",
+	"safety[].name", "safety[].assert.of", "safety[].assert.at_least",
 }
 
 // row is one line of a table of the reference.
@@ -76,14 +79,14 @@ func rows(t *testing.T, lines []string) map[string]row {
 // keys walks a type and lists its keys with their values in v: lists are shown by their first entry.
 func keys(path string, v reflect.Value, out map[string]reflect.Value) {
 	switch v.Interface().(type) {
-	case Target, Quorum, Value, StatusRange:
+	case Target, Quorum, Value, StatusRange, AllDown, Combine:
 		out[path] = v
 		return
 	}
 	switch {
 	case v.Kind() == reflect.Struct && path != "profiles[].endpoints[].monitor":
 		for i := range v.NumField() {
-			if key := v.Type().Field(i).Tag.Get("yaml"); key != "" && key != "-" {
+			if key := v.Type().Field(i).Tag.Get("yaml"); key != "" && key != "-" && key != inline { // a check's keys are the monitor's
 				keys(strings.TrimPrefix(path+"."+key, "."), v.Field(i), out)
 			}
 		}
@@ -179,6 +182,8 @@ func sampleKeys(t *testing.T, text string) map[string]reflect.Value {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := &f.Profiles[0].Monitor // the parts that exclude each other, side by side
+	m.Checks, m.Calculated, m.External = []Check{{}}, &Calculated{}, defaultExternal()
 	out := map[string]reflect.Value{}
 	keys("", reflect.ValueOf(*f), out)
 	return out

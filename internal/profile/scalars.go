@@ -174,31 +174,75 @@ func parseAddr(s string) (string, bool) {
 }
 
 func (d *decoder) quorum(a *at, p *Quorum) {
-	const allowed = "allowed: majority, any, all, {at_least: 2}"
-	rules := map[string]QuorumRule{"majority": QuorumMajority, "any": QuorumAny, "all": QuorumAll}
-	if a.n.kind == kindMap {
-		for _, e := range a.n.entries {
-			if e.key != "at_least" {
-				d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, []string{"at_least"}))
-				return
-			}
+	word, n, ok := d.ruleOrCount(a, "a quorum rule", "majority", "any", "all")
+	if !ok {
+		return
+	}
+	rules := map[string]QuorumRule{"majority": QuorumMajority, "any": QuorumAny, "all": QuorumAll, atLeast: QuorumAtLeast}
+	*p = Quorum{Rule: rules[word], N: n}
+}
+
+func (d *decoder) combine(a *at, p *Combine) {
+	if word, n, ok := d.ruleOrCount(a, "a rule for several checks", "all", "any"); ok {
+		*p = Combine{Rule: CombineRule(word), N: n}
+	}
+}
+
+const atLeast = "at_least"
+
+// ruleOrCount reads one of the words, or {at_least: n}.
+func (d *decoder) ruleOrCount(a *at, what string, words ...string) (word string, n int, ok bool) {
+	allowed := "allowed: " + strings.Join(words, ", ") + ", {at_least: 2}"
+	if a.n.kind != kindMap {
+		if a.n.kind != kindText || !slices.Contains(words, a.n.text) {
+			d.errorf(a, "%s is not %s; %s", a.n.shown(), what, allowed)
+			return "", 0, false
 		}
-		n := a.child("at_least")
-		if !n.given() {
-			d.errorf(a, "is empty; %s", allowed)
+		return a.n.text, 0, true
+	}
+	for _, e := range a.n.entries {
+		if e.key != atLeast {
+			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, []string{atLeast}))
+			return "", 0, false
+		}
+	}
+	count := a.child(atLeast)
+	if !count.given() {
+		d.errorf(a, "is empty; %s", allowed)
+		return "", 0, false
+	}
+	n, ok = d.whole(count)
+	return atLeast, n, ok
+}
+
+// allDown reads serve, last-active, none or {target: X}.
+func (d *decoder) allDown(a *at, p *AllDown) {
+	words := []string{string(AllDownServe), string(AllDownLastActive), string(AllDownNone)}
+	if a.n.kind != kindMap {
+		if a.n.kind != kindText || !slices.Contains(words, a.n.text) {
+			d.errorf(a, "%s is not allowed; %s, {target: X}", a.n.shown(), suggest(a.n.text, words))
 			return
 		}
-		if v, ok := d.whole(n); ok {
-			*p = Quorum{Rule: QuorumAtLeast, N: v}
+		*p = AllDown{Rule: AllDownRule(a.n.text)}
+		return
+	}
+	for _, e := range a.n.entries {
+		if e.key != string(AllDownTarget) {
+			d.errorf(a.keyOf(e), "unknown key; %s", suggest(e.key, []string{string(AllDownTarget)}))
+			return
 		}
+	}
+	place := a.child(string(AllDownTarget))
+	if !place.given() {
+		d.errorf(a, "is empty; allowed: %s, {target: X}", strings.Join(words, ", "))
 		return
 	}
-	rule, ok := rules[a.n.text]
-	if !ok || a.n.kind != kindText {
-		d.errorf(a, "%s is not a quorum rule; %s", a.n.shown(), allowed)
+	if place.n.kind == kindMap {
+		d.errorf(place, "a mapping stands where the answer of last resort is needed; write a host name, an address or a list of addresses")
 		return
 	}
-	*p = Quorum{Rule: rule}
+	*p = AllDown{Rule: AllDownTarget}
+	d.target(place, &p.Target)
 }
 
 func (d *decoder) status(a *at, p *StatusRange) {

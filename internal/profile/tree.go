@@ -37,6 +37,8 @@ type node struct {
 	size         int     // nodes below and including this one, aliases counted every time
 	height       int
 
+	shared string // path of the same value under the file's defaults, for messages
+
 	block  bool // a text written with `|`: its lines stand as they are below this line ...
 	indent int  // ... behind this many blanks
 }
@@ -169,6 +171,9 @@ func (a *at) has(key string) bool {
 func (a *at) path() string {
 	if a.up == nil {
 		return ""
+	}
+	if a.n != nil && a.n.shared != "" {
+		return a.n.shared
 	}
 	up := a.up.path()
 	switch {

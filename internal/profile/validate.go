@@ -71,7 +71,7 @@ func validateFile(r *report, a *at, f *File) {
 		return
 	}
 	validateNode(r, a.child("node"), &f.Node)
-	zones, profiles, hosts := unique{}, unique{}, unique{}
+	zones, profiles, hosts, rules := unique{}, unique{}, unique{}, unique{}
 	for i := range f.Zones {
 		z, place := &f.Zones[i], a.child("zones").element(i)
 		if !place.mapping() {
@@ -91,5 +91,13 @@ func validateFile(r *report, a *at, f *File) {
 			hosts.add(r, place.child("hostnames").element(j), "the host name", h)
 		}
 		validateSecretNames(r, place, p, f.Node.Secrets)
+	}
+	for i := range f.Safety {
+		place := a.child("safety").element(i)
+		if !place.mapping() {
+			continue
+		}
+		validateSafety(r, place, &f.Safety[i])
+		rules.add(r, place.child("name"), "the safety rule", f.Safety[i].Name)
 	}
 }

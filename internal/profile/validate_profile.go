@@ -111,7 +111,8 @@ func validateEndpoint(r *report, a *at, e *Endpoint) {
 		seen.add(r, place, "the code", code)
 	}
 	for i, s := range e.Subnets {
-		r.fault(a.child("subnets").element(i), s, subnetFault(s))
+		_, _, why := parseSubnet(s)
+		r.fault(a.child("subnets").element(i), s, why)
 	}
 	if e.Target.Profile != "" && e.AlwaysServe {
 		r.errorf(a.child("always_serve"), "is not possible with target {profile: %s}, whose health is computed; remove one of them", e.Target.Profile)
@@ -162,23 +163,6 @@ func originFault(origin string) string {
 func validPort(port string) bool {
 	addr, err := netip.ParseAddrPort("127.0.0.1:" + port)
 	return err == nil && addr.Port() > 0
-}
-
-// subnetFault says what is wrong with a CIDR, an address or a range first-last, or "".
-func subnetFault(s string) string {
-	const remedy = "; write a network like 192.0.2.0/24, an address, or a range like 192.0.2.1-192.0.2.9"
-	if first, last, ranged := strings.Cut(s, "-"); ranged {
-		low, err1 := netip.ParseAddr(strings.TrimSpace(first))
-		high, err2 := netip.ParseAddr(strings.TrimSpace(last))
-		switch {
-		case err1 != nil || err2 != nil || low.Is4() != high.Is4():
-			return "is not a range of addresses of one family" + remedy
-		case high.Less(low):
-			return "ends before it begins; swap the two addresses"
-		}
-		return ""
-	}
-	return prefixFault(s, remedy)
 }
 
 func prefixFault(s, remedy string) string {

@@ -44,6 +44,8 @@ func TestLaterWords(t *testing.T) {
 		{Compat(""), func(p *Profile, w string) { p.Compat = Compat(w) }},
 		{FailbackMode(""), func(p *Profile, w string) { p.Failback.Mode = FailbackMode(w) }},
 		{Protocol(""), func(p *Profile, w string) { p.Monitor.Protocol = Protocol(w) }},
+		{AnswerForm(""), func(p *Profile, w string) { p.Answer = AnswerForm(w) }},
+		{CheckingRule(""), func(p *Profile, w string) { p.Checking = CheckingRule(w) }},
 		{ProxyMode(""), func(p *Profile, w string) { p.Proxy = defaultProxy(); p.Proxy.Mode = ProxyMode(w) }},
 	} {
 		for _, word := range c.words.Allowed() {
