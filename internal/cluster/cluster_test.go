@@ -292,14 +292,14 @@ func TestOrdersTravelAndEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if got, _ := last[cluster.Orders](b); len(got.Orders) != 1 || got.Orders[0] != o {
+		if got, _ := last[cluster.Orders](b); len(got.Of["p"]) != 1 || got.Of["p"][0] != o {
 			t.Fatalf("b knows %+v", got)
 		}
 		if err := b.EndOrders(t.Context(), "ops", "done", o); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)
-		if got, _ := last[cluster.Orders](a); got.Profile != "p" || len(got.Orders) != 0 {
+		if got, _ := last[cluster.Orders](a); len(got.Of) != 1 || len(got.Of["p"]) != 0 {
 			t.Fatalf("a knows %+v", got)
 		}
 		acts := a.Journal(0, func(e *health.Entry) bool { return e.Kind == health.EntryAct })

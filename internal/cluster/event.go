@@ -16,10 +16,13 @@ type (
 		Node, Profile string
 		Votes         map[string]health.Vote
 	}
-	// Orders are all overrides that name the profile, in id order.
-	Orders struct {
+	// Orders tell, for every profile that one change touched, all overrides that name it, in id order; none: nil. What
+	// was ordered together is told together.
+	Orders struct{ Of map[string][]health.Override }
+	// Signals are all that somebody outside says about the endpoints of one profile, by endpoint.
+	Signals struct {
 		Profile string
-		Orders  []health.Override
+		Signals map[string]health.Signal
 	}
 	// Decision as stored.
 	Decision struct {
@@ -53,6 +56,7 @@ type (
 func (Members) event()        {}
 func (Votes) event()          {}
 func (Orders) event()         {}
+func (Signals) event()        {}
 func (Decision) event()       {}
 func (DecisionFailed) event() {}
 func (DecisionGone) event()   {}

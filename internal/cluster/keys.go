@@ -19,7 +19,9 @@ const (
 	keyLeader   = root + "leader"
 	inDocs      = root + "docs/"
 	inByHash    = inDocs + "by-hash/"
+	keyIntents  = root + "intents"
 	inIntent    = root + "intent/"
+	inSignals   = root + "signals/"
 	inNodes     = root + "nodes/"
 	inVotes     = root + "votes/"
 	inDecisions = root + "decisions/"
@@ -27,11 +29,12 @@ const (
 	inJournal   = root + "journal/"
 )
 
-func keyNode(node string) string             { return inNodes + node }
-func keyVotes(node, profile string) string   { return inVotes + node + "/" + profile }
-func keyDecision(profile string) string      { return inDecisions + profile }
-func keyIntent(id string) string             { return inIntent + id }
-func keyAsk(profile, endpoint string) string { return inAsks + profile + "/" + endpoint }
+func keyNode(node string) string                { return inNodes + node }
+func keyVotes(node, profile string) string      { return inVotes + node + "/" + profile }
+func keyDecision(profile string) string         { return inDecisions + profile }
+func keyIntent(id string) string                { return inIntent + id }
+func keySignal(profile, endpoint string) string { return inSignals + profile + "/" + endpoint }
+func keyAsk(profile, endpoint string) string    { return inAsks + profile + "/" + endpoint }
 
 // keyDocument is where one content of a document is kept. It is named by its hash, so it never changes, and generations
 // that have it in common share it.

@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"jurymast/internal/health"
 	"jurymast/internal/store"
@@ -12,8 +14,12 @@ import (
 // state is this node's picture of the store: the sum of one List and the batches since.
 type state struct {
 	nodes      map[string]NodeRecord
-	votes      map[string]map[string]bool // node -> profiles it has voted on
-	orders     map[string]health.Override // by id
+	votes      map[string]map[string]bool          // node -> profiles it has voted on
+	intents    map[string]intent                   // by id
+	intentsOf  map[string]map[string]bool          // profile -> ids that name it
+	intentsRev int64                               // of the key that every change of orders writes
+	begun      map[string]time.Time                // as that key says
+	signals    map[string]map[string]health.Signal // by profile and endpoint
 	leader     string
 	leaderRev  int64
 	leaderOf   store.LeaseID // the lease the leader key lives by
@@ -30,8 +36,9 @@ const journalKept = 5000
 
 func newState() state {
 	return state{
-		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, orders: map[string]health.Override{},
-		docs: newDocState(), epochs: map[string]uint64{}, decided: map[string]bool{}, noted: map[string]bool{},
+		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, intents: map[string]intent{}, intentsOf: map[string]map[string]bool{},
+		signals: map[string]map[string]health.Signal{},
+		docs:    newDocState(), epochs: map[string]uint64{}, decided: map[string]bool{}, noted: map[string]bool{},
 	}
 }
 
@@ -41,10 +48,6 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 	*s = newState()
 	s.docs.inForce = old.docs.inForce // until the store says something else
 	s.epochs = old.epochs             // they only grow, whatever was done to the store
-	touched := map[string]bool{}
-	for _, o := range old.orders {
-		touched[o.Profile] = true
-	}
 	evs := make([]store.Event, len(kvs))
 	for i, kv := range kvs {
 		evs[i] = store.Event{KV: kv}
@@ -54,7 +57,14 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 			emit(e) // history is read by whoever asks for it, not told again
 		}
 	}
-	s.apply(evs, self, quiet)
+	c := changes{orders: map[string]bool{}, signals: map[string]bool{}}
+	for name := range old.intentsOf {
+		c.orders[name] = true
+	}
+	for name := range old.signals {
+		c.signals[name] = true
+	}
+	s.applyWith(evs, self, c, quiet)
 	for node, profiles := range old.votes {
 		for profile := range profiles {
 			if !s.votes[node][profile] && node != self {
@@ -67,17 +77,20 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 			emit(DecisionGone{profile})
 		}
 	}
-	for profile := range touched {
-		emit(Orders{profile, s.ordersOf(profile)})
-	}
 	emit(Members{s.members()})
 }
+
+// changes are the profiles whose orders or signals are to be told when all events are taken.
+type changes struct{ orders, signals map[string]bool }
 
 // apply takes changes of whole revisions in order. What cannot be read is skipped: a writer to the store is not
 // trusted more than a caller of the API.
 func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
+	s.applyWith(evs, self, changes{orders: map[string]bool{}, signals: map[string]bool{}}, emit)
+}
+
+func (s *state) applyWith(evs []store.Event, self string, c changes, emit func(Event)) {
 	members, docs := false, false
-	profiles := map[string]bool{}
 	for i := range evs {
 		e := &evs[i]
 		switch {
@@ -91,8 +104,12 @@ func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
 		case strings.HasPrefix(e.Key, inVotes):
 			s.applyVotes(e, self, emit)
 		case strings.HasPrefix(e.Key, inIntent):
-			if p := s.applyIntent(e); p != "" {
-				profiles[p] = true
+			s.applyIntent(e, c.orders)
+		case e.Key == keyIntents:
+			s.applyIntents(e)
+		case strings.HasPrefix(e.Key, inSignals):
+			if name := s.applySignal(e); name != "" {
+				c.signals[name] = true
 			}
 		case strings.HasPrefix(e.Key, inDecisions):
 			s.applyDecision(e, emit)
@@ -105,9 +122,8 @@ func (s *state) apply(evs []store.Event, self string, emit func(Event)) {
 	if members {
 		emit(Members{s.members()})
 	}
-	for p := range profiles {
-		emit(Orders{p, s.ordersOf(p)})
-	}
+	s.tellOrders(c.orders, emit)
+	s.tellSignals(c.signals, emit)
 	if docs && s.docs.flip() {
 		emit(Documents{s.docs.set()})
 	}
@@ -154,16 +170,53 @@ func (s *state) applyVotes(e *store.Event, self string, emit func(Event)) {
 	emit(Votes{Node: node, Profile: profile, Votes: votes})
 }
 
-func (s *state) applyIntent(e *store.Event) (profile string) {
+// applyIntent takes one change below intent/ and marks the profiles it touches.
+func (s *state) applyIntent(e *store.Event, touched map[string]bool) {
 	id, _ := rest(e.Key, inIntent)
-	was := s.orders[id]
-	var o health.Override
-	if e.Deleted || json.Unmarshal(e.Value, &o) != nil || o.ID != id {
-		delete(s.orders, id)
-		return was.Profile
+	for name := range s.intents[id].of {
+		touched[name] = true
+		if delete(s.intentsOf[name], id); len(s.intentsOf[name]) == 0 {
+			delete(s.intentsOf, name)
+		}
 	}
-	s.orders[id] = o
-	return o.Profile
+	delete(s.intents, id)
+	if e.Deleted {
+		return
+	}
+	in, ok := readIntent(id, e.Value)
+	if !ok {
+		return
+	}
+	s.intents[id] = in
+	for name := range in.of {
+		touched[name] = true
+		if s.intentsOf[name] == nil {
+			s.intentsOf[name] = map[string]bool{}
+		}
+		s.intentsOf[name][id] = true
+	}
+}
+
+func (s *state) applyIntents(e *store.Event) {
+	s.intentsRev, s.begun = 0, nil
+	var r intentsRecord
+	if !e.Deleted {
+		_ = json.Unmarshal(e.Value, &r) // what cannot be read remembers no begin
+		s.intentsRev, s.begun = e.Rev, r.Begun
+	}
+}
+
+// tellOrders tells the orders of all touched profiles as one event. Gates belong to no profile.
+func (s *state) tellOrders(touched map[string]bool, emit func(Event)) {
+	of := make(map[string][]health.Override, len(touched))
+	for name := range touched {
+		if name != "" {
+			of[name] = s.ordersOf(name)
+		}
+	}
+	if len(of) > 0 {
+		emit(Orders{of})
+	}
 }
 
 func (s *state) applyDecision(e *store.Event, emit func(Event)) {
@@ -228,13 +281,17 @@ func (s *state) members() []NodeRecord {
 	return out
 }
 
+// ordersOf are the overrides that name a profile, or all with "", in id order.
 func (s *state) ordersOf(profile string) []health.Override {
 	var out []health.Override
-	for _, o := range s.orders {
-		if profile == "" || o.Profile == profile {
-			out = append(out, o)
+	if profile == "" {
+		for _, id := range slices.Sorted(maps.Keys(s.intents)) {
+			out = append(out, s.intents[id].list...)
 		}
+		return out
 	}
-	slices.SortFunc(out, func(a, b health.Override) int { return strings.Compare(a.ID, b.ID) })
+	for _, id := range slices.Sorted(maps.Keys(s.intentsOf[profile])) {
+		out = append(out, s.intents[id].of[profile]...)
+	}
 	return out
 }

@@ -97,7 +97,7 @@ func (c *Cluster) Ask(profile, endpoint string) {
 	c.out.put(func(q *pending) { q.asks[[2]string{profile, endpoint}] = true })
 }
 
-// EndOrder queues the end of an order that is used up.
+// EndOrder queues the end of an order that is used up. Such an order has one target.
 func (c *Cluster) EndOrder(id string) { c.out.put(func(q *pending) { q.ends[id] = true }) }
 
 // Note queues a journal entry.
@@ -135,7 +135,7 @@ func (c *Cluster) writeRest(ctx context.Context) {
 		case <-again:
 			again = nil
 		case <-trim.C:
-			c.trimJournal(ctx)
+			c.trim(ctx)
 		}
 	}
 }

@@ -16,7 +16,13 @@ func Tell(loop *engine.Loop, self engine.Member, ev cluster.Event) bool {
 	case cluster.Votes:
 		loop.Post(e.Profile, engine.VotesSeen{Node: e.Node, Votes: e.Votes})
 	case cluster.Orders:
-		loop.Post(e.Profile, engine.OrdersSeen{Orders: e.Orders})
+		events := make(map[string]engine.Event, len(e.Of))
+		for name, orders := range e.Of {
+			events[name] = engine.OrdersSeen{Orders: orders}
+		}
+		loop.PostTogether(events) // a switch over several profiles is published as one
+	case cluster.Signals:
+		loop.Post(e.Profile, engine.SignalsSeen{Signals: e.Signals})
 	case cluster.Decision:
 		loop.Post(e.Profile, engine.DecisionSeen{Decision: e.Decision, Rev: e.Rev})
 	case cluster.DecisionFailed:
