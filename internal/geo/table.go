@@ -45,19 +45,20 @@ type cell struct {
 
 // ParseTable reads the lines "prefix,region,ms". Empty lines, comments (# at the start) and a header line are skipped.
 // The prefix is CIDR without host bits, the region any name (compared as Canonical has it), ms a decimal number from 0 to
-// 60000. A prefix may have many regions, each once. The error names the line of every mistake, 20 at most.
+// 60000. A prefix may have many regions, each once. The error has a line of its own for every mistake, 20 at most; which file
+// it is about is for the caller to say.
 func ParseTable(r io.Reader) (*Table, error) {
 	p := &tableParser{t: &Table{index: map[string]uint16{}}}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, maxLine), maxLine)
-	for n := 1; lines.Scan(); n++ {
+	n := 1
+	for ; lines.Scan(); n++ {
 		p.line(n, lines.Text())
 	}
-	switch err := lines.Err(); {
-	case errors.Is(err, bufio.ErrTooLong):
-		return nil, fmt.Errorf("latency table: a line is longer than %d bytes; each line is prefix,region,ms", maxLine)
-	case err != nil:
-		return nil, fmt.Errorf("latency table: %w", err)
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		p.problem(n, "longer than %d bytes; each line is prefix,region,ms", maxLine)
+	} else if err != nil {
+		return nil, fmt.Errorf("line %d: %w", n, err)
 	}
 	if err := p.err(); err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func (p *tableParser) err() error {
 	if p.more > 0 {
 		p.problems = append(p.problems, fmt.Sprintf("and %d more", p.more))
 	}
-	return errors.New("latency table: " + strings.Join(p.problems, "\n"))
+	return errors.New(strings.Join(p.problems, "\n"))
 }
 
 func (p *tableParser) line(n int, text string) {
