@@ -15,8 +15,8 @@ import (
 // library decodes stored documents and prepares everything fallible about them. Documents whose text is unchanged
 // keep their decoded value, so a change costs what it changes.
 type library struct {
-	hub     *snapshot.Hub
-	secrets func() secrets
+	hub  *snapshot.Hub
+	node func() probe.Node
 
 	mu       sync.Mutex
 	profiles map[string]decoded[*profile.Profile]
@@ -32,17 +32,16 @@ type decoded[T any] struct {
 type edition struct {
 	prepared *snapshot.Prepared
 	checks   []probe.Check
-	keys     []probe.Key // of checks; hashed once
 	records  []cluster.Record
 }
 
 // prepare decodes, checks and builds a set of documents. Nothing of it is visible yet; the error lists every mistake.
 func (l *library) prepare(set cluster.DocumentSet) (*edition, error) {
-	return l.prepareWith(set, l.secrets())
+	return l.prepareWith(set, l.node())
 }
 
-// prepareWith is prepare with secrets that are not in force yet.
-func (l *library) prepareWith(set cluster.DocumentSet, known secrets) (*edition, error) {
+// prepareWith is prepare with secrets and programs of this node that are not in force yet.
+func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*edition, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	docs := &snapshot.Documents{Generation: set.Generation}
@@ -76,16 +75,12 @@ func (l *library) prepareWith(set cluster.DocumentSet, known secrets) (*edition,
 	if err != nil {
 		return nil, err
 	}
-	checks, err := checksOf(docs, known)
+	checks, err := checksOf(docs, node)
 	if err != nil {
 		return nil, err
 	}
 	l.profiles, l.zones = profiles, zones
-	ed := &edition{prepared: prepared, checks: checks, keys: make([]probe.Key, len(checks)), records: set.Records}
-	for i := range checks {
-		ed.keys[i] = checks[i].Spec.Key()
-	}
-	return ed, nil
+	return &edition{prepared: prepared, checks: checks, records: set.Records}, nil
 }
 
 // fresh decodes a record, or takes the value it was decoded to before.
@@ -125,22 +120,22 @@ func together(docs *snapshot.Documents) profile.Problems {
 	return out
 }
 
-// checksOf resolves what has to be probed: endpoints that are enabled and not served blindly.
-func checksOf(docs *snapshot.Documents, known secrets) ([]probe.Check, error) {
+// checksOf resolves what this node has to probe.
+func checksOf(docs *snapshot.Documents, node probe.Node) ([]probe.Check, error) {
 	var out []probe.Check
 	var bad []string
 	for _, p := range docs.Profiles {
 		for i := range p.Endpoints {
 			e := &p.Endpoints[i]
-			if !e.Enabled || e.AlwaysServe {
+			if !e.Enabled {
 				continue
 			}
-			c, err := probe.CheckOf(p, e, known.value)
+			checks, err := probe.ChecksOf(p, e, node)
 			if err != nil {
-				bad = append(bad, fmt.Sprintf("profiles/%s: endpoint %s: %v", p.Name, e.Name, err))
+				bad = append(bad, "profiles/"+p.Name+": "+err.Error())
 				continue
 			}
-			out = append(out, c)
+			out = append(out, checks...)
 		}
 	}
 	if len(bad) > 0 {

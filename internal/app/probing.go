@@ -22,12 +22,13 @@ type probing struct {
 	checks map[target]*checked
 }
 
-type target struct{ profile, endpoint string }
+type target struct{ profile, endpoint, check string }
+
+func targetOf(c *probe.Check) target { return target{c.Profile, c.Endpoint, c.Name} }
 
 // checked is one check with what the engine wants of it.
 type checked struct {
 	probe.Check
-	key    probe.Key
 	paused bool
 	every  time.Duration // 0: the check's own interval
 }
@@ -41,9 +42,9 @@ func (p *probing) replace(ed *edition) {
 	p.mu.Lock()
 	old := p.checks
 	p.all, p.checks = ed.checks, make(map[target]*checked, len(ed.checks))
-	for i, c := range ed.checks {
-		t := target{c.Profile, c.Endpoint}
-		n := &checked{Check: c, key: ed.keys[i]}
+	for i := range ed.checks {
+		t := targetOf(&ed.checks[i])
+		n := &checked{Check: ed.checks[i]}
 		if was := old[t]; was != nil {
 			n.paused, n.every = was.paused, was.every
 		}
@@ -53,10 +54,10 @@ func (p *probing) replace(ed *edition) {
 	p.nudge()
 }
 
-// pace changes the interval of one endpoint; 0 pauses it. Endpoints that are not probed at all are ignored.
-func (p *probing) pace(profile, endpoint string, every time.Duration) {
+// pace changes the interval of one check; 0 pauses it. What this node does not probe is ignored.
+func (p *probing) pace(profile, endpoint, check string, every time.Duration) {
 	p.mu.Lock()
-	c := p.checks[target{profile, endpoint}]
+	c := p.checks[target{profile, endpoint, check}]
 	if c == nil {
 		p.mu.Unlock()
 		return
@@ -67,7 +68,7 @@ func (p *probing) pace(profile, endpoint string, every time.Duration) {
 	if turned {
 		p.nudge()
 	} else {
-		p.sched.SetPace(profile, endpoint, every)
+		p.sched.SetPace(profile, endpoint, check, every)
 	}
 }
 
@@ -94,8 +95,9 @@ func (p *probing) apply() {
 	p.mu.Lock()
 	set := make([]probe.Check, 0, len(p.all))
 	paces := map[target]time.Duration{}
-	for _, c := range p.all {
-		t := target{c.Profile, c.Endpoint}
+	for i := range p.all {
+		c := p.all[i]
+		t := targetOf(&c)
 		if now := p.checks[t]; !now.paused {
 			set = append(set, c)
 			if now.every != 0 {
@@ -106,27 +108,17 @@ func (p *probing) apply() {
 	p.mu.Unlock()
 	p.sched.Apply(set)
 	for t, every := range paces {
-		p.sched.SetPace(t.profile, t.endpoint, every)
+		p.sched.SetPace(t.profile, t.endpoint, t.check, every)
 	}
 }
 
 // report takes a result from the scheduler to the engine.
 func (p *probing) report(r probe.Report) {
 	p.mu.Lock()
-	c := p.checks[target{r.Profile, r.Endpoint}]
-	current := c != nil && !c.paused && c.key == r.Key
+	c := p.checks[target{r.Profile, r.Endpoint, r.Check}]
+	current := c != nil && !c.paused && c.Key() == r.Key
 	p.mu.Unlock()
 	if current {
-		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Obs: r.Obs})
+		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Check: r.Check, Obs: r.Obs})
 	}
-}
-
-// find returns the check of an endpoint, switched off or not.
-func (p *probing) find(profile, endpoint string) (probe.Check, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c := p.checks[target{profile, endpoint}]; c != nil {
-		return c.Check, true
-	}
-	return probe.Check{}, false
 }

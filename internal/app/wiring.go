@@ -22,12 +22,12 @@ func (c *carrier) Carry(name string, e engine.Effect) {
 	}
 	switch e := e.(type) {
 	case engine.ProbeNow:
-		a.sched.Confirm(name, e.Endpoint, e.Runs, e.Span)
+		a.sched.Confirm(name, e.Endpoint, "", e.Runs, e.Span)
 		if e.Ask {
 			a.cluster.Ask(name, e.Endpoint)
 		}
 	case engine.SetPace:
-		a.probing.pace(name, e.Endpoint, e.Every)
+		a.probing.pace(name, e.Endpoint, e.Check, e.Every)
 	default:
 		if !join.Write(a.cluster, name, e) {
 			a.log.Error("an effect nobody carries; this is a bug", "profile", name, "effect", e)

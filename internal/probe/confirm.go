@@ -19,20 +19,30 @@ const (
 //   - The n-th failure is not reported before minSpan after the first: starts are spread over minSpan. With n = 1 a
 //     second probe takes the place of the first, whose failure is then not reported.
 //
-// Every result is reported like any other, with Confirm set. Scheduled probes that come due meanwhile wait for the end
-// of the run. It returns false when nothing was started: the endpoint is unknown, a run is under way, or too many are.
-func (s *Scheduler) Confirm(profile, endpoint string, n int, minSpan time.Duration) bool {
+// Every result is reported like any other, with Confirm set, to all that share the check; Asked tells the endpoint it
+// was asked for from the others, whose minSpan may be another. Scheduled probes that come due meanwhile wait for the
+// end of the run. With check "" all checks of the endpoint get a run. It returns false when nothing was started: the
+// endpoint is unknown, runs are under way, or too many are.
+func (s *Scheduler) Confirm(profile, endpoint, check string, n int, minSpan time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.checks[name{profile, endpoint}]
-	if c == nil || s.closed || c.confirm != nil || n < 1 || s.runs >= max(1, s.o.MaxInFlight/8) {
-		return false
+	at, started := place{profile, endpoint}, false
+	for _, c := range s.checksAt(at, check) {
+		if s.closed || c.confirm != nil || n < 1 || s.runs >= max(1, s.o.MaxInFlight/8) {
+			continue
+		}
+		s.confirm(c, at, n, max(0, minSpan))
+		started = true
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
+	return started
+}
+
+func (s *Scheduler) confirm(c *check, asked place, n int, span time.Duration) {
+	ctx, cancel := context.WithCancel(s.ctx)
 	c.confirm = cancel
 	s.runs++
-	r := &confirmRun{s: s, c: c, start: time.Now(), span: max(0, minSpan), probes: n, skip: 0}
-	if n == 1 && minSpan > 0 {
+	r := &confirmRun{s: s, c: c, asked: asked, start: time.Now(), span: span, probes: n, skip: 0}
+	if n == 1 && span > 0 {
 		r.probes, r.skip = 2, 1
 	}
 	r.results = make(chan Result, r.probes)
@@ -43,29 +53,30 @@ func (s *Scheduler) Confirm(profile, endpoint string, n int, minSpan time.Durati
 		c.confirm = nil
 		s.runs--
 		s.resume(c)
-		s.poke()
 		s.mu.Unlock()
 	})
-	return true
 }
 
-// EndConfirm ends a confirm run without a result, for a sign of life that was seen elsewhere: from here the schedule
-// decides. It reports whether there was one.
-func (s *Scheduler) EndConfirm(profile, endpoint string) bool {
+// EndConfirm ends confirm runs without a result, for a sign of life that was seen elsewhere: from here the schedule
+// decides. With check "" it ends those of all checks of the endpoint. It reports whether there was one.
+func (s *Scheduler) EndConfirm(profile, endpoint, check string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := s.checks[name{profile, endpoint}]
-	if c == nil || c.confirm == nil {
-		return false
+	ended := false
+	for _, c := range s.checksAt(place{profile, endpoint}, check) {
+		if c.confirm != nil {
+			c.confirm()
+			ended = true
+		}
 	}
-	c.confirm()
-	return true
+	return ended
 }
 
 // confirmRun is owned by its one goroutine.
 type confirmRun struct {
 	s       *Scheduler
 	c       *check
+	asked   place
 	start   time.Time
 	span    time.Duration
 	probes  int // to make
@@ -110,7 +121,7 @@ func (r *confirmRun) launch(ctx context.Context) {
 
 // next is when the next probe starts.
 func (r *confirmRun) next() time.Time {
-	at := r.lastStart.Add(min(r.c.Spec.Timeout/3, confirmOverlap))
+	at := r.lastStart.Add(min(r.c.spec.Timeout/3, confirmOverlap))
 	if fast := r.lastFail.Add(confirmAfterFailure); r.failures == r.started && fast.Before(at) {
 		at = fast
 	}
@@ -136,12 +147,15 @@ func (r *confirmRun) take(ctx context.Context, result Result) bool {
 		}
 	}
 	r.s.mu.Lock()
-	ok := ctx.Err() == nil && r.s.accept(r.c, result)
-	r.s.mu.Unlock()
-	if ok && (result.Obs.OK || r.failures > r.skip) {
-		r.s.report(r.c, result, true)
+	var to []*subscriber
+	if ctx.Err() == nil {
+		to = r.s.accept(r.c, result, false)
 	}
-	return ok && !result.Obs.OK && r.failures < r.probes
+	r.s.mu.Unlock()
+	if result.Obs.OK || r.failures > r.skip {
+		r.s.report(r.c, to, result, r.asked, true)
+	}
+	return len(to) > 0 && !result.Obs.OK && r.failures < r.probes
 }
 
 // pause waits and reports whether the whole time passed.

@@ -43,7 +43,7 @@ func TestConfirmTimings(t *testing.T) {
 				w.taken()
 				w.set("a", tc.target)
 				begin := time.Now()
-				if !w.s.Confirm("p", "a", tc.n, tc.span) || w.s.Confirm("p", "a", tc.n, tc.span) {
+				if !w.s.Confirm("p", "a", "", tc.n, tc.span) || w.s.Confirm("p", "a", "", tc.n, tc.span) {
 					t.Fatal("one run starts, a second beside it does not")
 				}
 				time.Sleep(30 * time.Second)
@@ -60,7 +60,7 @@ func TestConfirmTimings(t *testing.T) {
 				if fmt.Sprint(starts) != fmt.Sprint(tc.starts) || fmt.Sprint(reports) != fmt.Sprint(tc.reports) {
 					t.Errorf("starts %v, reports %v; want %v and %v", starts, reports, tc.starts, tc.reports)
 				}
-				if !w.s.Confirm("p", "a", 1, 0) {
+				if !w.s.Confirm("p", "a", "", 1, 0) {
 					t.Error("the next run does not start")
 				}
 				time.Sleep(30 * time.Second)
@@ -77,13 +77,13 @@ func TestConfirmEnds(t *testing.T) {
 		w.s.Apply([]Check{a})
 		time.Sleep(time.Millisecond)
 		w.taken()
-		if w.s.Confirm("p", "none", 1, 0) || w.s.Confirm("p", "a", 0, 0) {
+		if w.s.Confirm("p", "none", "", 1, 0) || w.s.Confirm("p", "a", "", 0, 0) {
 			t.Error("a run for nothing started")
 		}
 
 		// The second probe succeeds while the first still hangs: the first is cancelled and not reported.
 		w.set("a", target{hang: true})
-		w.s.Confirm("p", "a", 3, 0)
+		w.s.Confirm("p", "a", "", 3, 0)
 		time.Sleep(50 * time.Millisecond)
 		w.set("a", target{})
 		time.Sleep(time.Second)
@@ -93,14 +93,14 @@ func TestConfirmEnds(t *testing.T) {
 
 		// A byte seen on the data path ends the run without a result; the schedule goes on.
 		w.set("a", target{hang: true})
-		w.s.Confirm("p", "a", 3, 0)
+		w.s.Confirm("p", "a", "", 3, 0)
 		time.Sleep(50 * time.Millisecond)
-		if !w.s.EndConfirm("p", "a") {
+		if !w.s.EndConfirm("p", "a", "") {
 			t.Error("there was a run to end")
 		}
 		w.set("a", target{})
 		synctest.Wait()
-		if w.s.EndConfirm("p", "a") {
+		if w.s.EndConfirm("p", "a", "") {
 			t.Error("the run is still there")
 		}
 		time.Sleep(20 * time.Second)
@@ -116,7 +116,7 @@ func TestConfirmEnds(t *testing.T) {
 
 		// A changed Spec ends the run, too.
 		w.set("a", target{hang: true})
-		w.s.Confirm("p", "a", 3, 0)
+		w.s.Confirm("p", "a", "", 3, 0)
 		time.Sleep(50 * time.Millisecond)
 		w.set("a", target{})
 		a.Spec.Path = "/new"
@@ -139,7 +139,7 @@ func TestConfirmHoldsTheSchedule(t *testing.T) {
 		w.taken()
 		w.set("a", target{bad: true})
 		begin := time.Now()
-		w.s.Confirm("p", "a", 3, time.Second)
+		w.s.Confirm("p", "a", "", 3, time.Second)
 		time.Sleep(1010 * time.Millisecond)
 		got := w.taken()
 		if len(got) < 4 || !got[2].Confirm || got[2].Obs.At.Sub(begin) != time.Second || got[3].Confirm {

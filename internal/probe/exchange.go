@@ -5,23 +5,28 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"jurymast/internal/profile"
 )
 
 const (
-	headLimit    = 1 << 20 // bytes of everything read from one connection
+	headLimit    = 1 << 20 // bytes read from one connection before the body
 	maxInterim   = 8       // 1xx answers before the final one
 	excerptLimit = 1024    // bytes of a body kept for the log
 )
 
+var readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
 // exchange sends the request and judges the answer.
 func (r *run) exchange(ctx context.Context, conn net.Conn) *failure {
+	r.begin(ctx, conn, "status", r.spec.Parts.Status)
 	if _, err := conn.Write(r.request()); err != nil {
 		f := r.broke(ctx, err, ClassProtocol, "send the request", "sending the request")
 		r.phase(PhaseRequest, f.reason)
@@ -30,7 +35,12 @@ func (r *run) exchange(ctx context.Context, conn net.Conn) *failure {
 	r.phase(PhaseRequest, r.spec.Method+" "+r.spec.Path+" Host: "+r.spec.Host)
 
 	limited := &io.LimitedReader{R: conn, N: headLimit}
-	br := bufio.NewReader(limited)
+	br, _ := readers.Get().(*bufio.Reader)
+	br.Reset(limited)
+	defer func() {
+		br.Reset(nil)
+		readers.Put(br)
+	}()
 	if _, err := br.Peek(1); err != nil {
 		f := r.broke(ctx, err, ClassProtocol, "no answer", "waiting for the first byte")
 		r.phase(PhaseFirstByte, f.reason)
@@ -48,6 +58,8 @@ func (r *run) exchange(ctx context.Context, conn net.Conn) *failure {
 		resp.Body.Close()
 	}()
 	r.phase(PhaseStatus, resp.Proto+" "+resp.Status)
+	limited.N = math.MaxInt64 // the head is over; the body has limits of its own
+	r.begin(ctx, conn, "body", r.spec.Parts.Body)
 	return r.judge(ctx, conn, resp)
 }
 
@@ -55,7 +67,12 @@ func (r *run) exchange(ctx context.Context, conn net.Conn) *failure {
 func (r *run) request() []byte {
 	s := r.spec
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", s.Method, s.Path, s.Host)
+	write := func(words ...string) {
+		for _, w := range words {
+			b.WriteString(w)
+		}
+	}
+	write(s.Method, " ", s.Path, " HTTP/1.1\r\nHost: ", s.Host, "\r\n")
 	named := func(name string) bool {
 		return slices.ContainsFunc(s.Headers, func(h Header) bool { return strings.EqualFold(h.Name, name) })
 	}
@@ -64,18 +81,18 @@ func (r *run) request() []byte {
 		if agent == "" {
 			agent = "jurymast-probe"
 		}
-		fmt.Fprintf(&b, "User-Agent: %s\r\n", agent)
+		write("User-Agent: ", agent, "\r\n")
 	}
 	if !named("Accept") {
-		b.WriteString("Accept: */*\r\n")
+		write("Accept: */*\r\n")
 	}
 	for _, h := range s.Headers {
-		fmt.Fprintf(&b, "%s: %s\r\n", h.Name, h.value)
+		write(h.Name, ": ", h.value, "\r\n")
 	}
 	if s.Method == http.MethodPost || s.Method == http.MethodPut || s.Method == http.MethodPatch {
-		b.WriteString("Content-Length: 0\r\n")
+		write("Content-Length: 0\r\n")
 	}
-	b.WriteString("Connection: close\r\n\r\n")
+	write("Connection: close\r\n\r\n")
 	return []byte(b.String())
 }
 
@@ -110,9 +127,9 @@ func (r *run) judge(ctx context.Context, conn net.Conn, resp *http.Response) *fa
 		r.phase(PhaseBody, excerpt(m.buf))
 	} else {
 		r.decided()
-		_ = conn.SetReadDeadline(earlier(time.Now().Add(farewell), r.start.Add(r.spec.Timeout)))
+		_ = conn.SetReadDeadline(earlier(time.Now().Add(farewell), r.until))
 		start, _ := io.ReadAll(io.LimitReader(resp.Body, excerptLimit))
-		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, BodyLimit)) // a body that hangs or breaks decides nothing
+		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, int64(r.spec.bodyLimit()))) // a body that hangs or breaks decides nothing
 		r.phase(PhaseBody, excerpt(start))
 	}
 	if f != nil {

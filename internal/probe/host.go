@@ -16,9 +16,9 @@ import (
 //	the profile's monitor.host or Host header
 //	the profile's public name
 //
-// The profile is decoded with both levels and a Host header merged into the endpoint's monitor.host.
-func hostOf(p *profile.Profile, e *profile.Endpoint, origin *url.URL) (string, error) {
-	switch host := e.Monitor.Host; host {
+// The monitor is decoded with both levels and a Host header merged into its host.
+func hostOf(p *profile.Profile, e *profile.Endpoint, m *profile.Monitor, origin *url.URL) (string, error) {
+	switch host := m.Host; host {
 	case "", profile.HostProfile:
 		if name := p.PublicName(); name != "" {
 			return name, nil

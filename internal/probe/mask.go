@@ -26,6 +26,10 @@ func (s *Spec) masker() masker {
 			}
 		}
 	}
+	m = append(m, confidences(s.Program)...)
+	if m == nil {
+		return nil
+	}
 	m = slices.DeleteFunc(m, func(s string) bool { return s == "" })
 	slices.SortFunc(m, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), strings.Compare(a, b)) })
 	return slices.Compact(m)
@@ -50,7 +54,13 @@ func forms(value string) []string {
 
 // line makes one bounded printable line without secrets. Masking comes before cutting, so that no half of a secret is
 // left; a secret that the text itself breaks off is masked too.
-func (m masker) line(text string) string {
+func (m masker) line(text string) string { return m.cut(text, lineLimit) }
+
+// cut is line with another bound, in bytes.
+func (m masker) cut(text string, limit int) string {
+	if len(m) == 0 && len(text) <= limit && isPlain(text) {
+		return text
+	}
 	for _, secret := range m {
 		text = strings.ReplaceAll(text, secret, masked)
 	}
@@ -69,8 +79,21 @@ func (m masker) line(text string) string {
 		return ' '
 	}, text)
 	text = strings.Join(strings.Fields(text), " ")
-	if len(text) > lineLimit {
-		text = strings.ToValidUTF8(text[:lineLimit], "") + " ..."
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + " ..."
 	}
 	return text
+}
+
+// isPlain reports that text is printable ASCII with single blanks inside: nothing is left to do for it.
+func isPlain(text string) bool {
+	blank := byte(' ')
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || (c == ' ' && blank == ' ') {
+			return false
+		}
+		blank = c
+	}
+	return text == "" || blank != ' '
 }

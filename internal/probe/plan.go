@@ -85,11 +85,11 @@ func (a *agenda) drop(c *check) {
 func (c *check) advance(now time.Time) time.Time {
 	switch {
 	case c.grid.IsZero():
-		c.grid = nextOn(now, c.Interval, c.phase)
+		c.grid = nextOn(now, c.interval, c.phase)
 	case !c.grid.After(now):
-		c.grid = now.Add(c.Interval - now.Sub(c.grid)%c.Interval)
+		c.grid = now.Add(c.interval - now.Sub(c.grid)%c.interval)
 	}
-	if every := c.every(); every < c.Interval {
+	if every := c.every(); every < c.interval {
 		return now.Add(every)
 	}
 	return c.grid
@@ -98,7 +98,7 @@ func (c *check) advance(now time.Time) time.Time {
 // every is the distance of starts in force: the interval, or a shorter pace.
 func (c *check) every() time.Duration {
 	if c.pace > 0 {
-		return min(c.pace, c.Interval)
+		return min(c.pace, c.interval)
 	}
-	return c.Interval
+	return c.interval
 }

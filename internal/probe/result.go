@@ -23,10 +23,13 @@ const (
 	ClassConnect   Class = "connect"   // no address accepted the connection
 	ClassTimeout   Class = "timeout"   // the timeout ran out in a later phase
 	ClassTLS       Class = "tls"       // handshake or certificate
-	ClassStatus    Class = "status"    // a status outside the expected ranges
-	ClassBody      Class = "body"      // the body rule did not match
+	ClassStatus    Class = "status"    // a status outside the expected ranges; dns: another response code
+	ClassBody      Class = "body"      // the body, or what the peer said, did not match
 	ClassHeader    Class = "header"    // an expected header is missing or differs
-	ClassProtocol  Class = "protocol"  // no HTTP answer: closed, reset, malformed
+	ClassProtocol  Class = "protocol"  // no answer of the expected protocol: closed, reset, malformed
+	ClassLatency   Class = "latency"   // healthy, but slower than allowed
+	ClassExec      Class = "exec"      // the program ended with another code than 0, or did not start
+	ClassInverted  Class = "inverted"  // a success that an inverted check takes for a failure
 	ClassPanic     Class = "panic"     // a bug of ours; counted as a failure and logged
 	ClassLocal     Class = "local"     // this node ran out of sockets or memory: no evidence, never reported by the Scheduler
 	ClassCancelled Class = "cancelled" // the caller ended the probe; never reported by the Scheduler
@@ -35,7 +38,8 @@ const (
 // classes are all values of the label result, the success first.
 var classes = []string{
 	"ok", string(ClassResolve), string(ClassConnect), string(ClassTimeout), string(ClassTLS), string(ClassStatus),
-	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassPanic), string(ClassLocal),
+	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassLatency), string(ClassExec),
+	string(ClassInverted), string(ClassPanic), string(ClassLocal),
 }
 
 // Names of phases in a Result's log.
@@ -48,6 +52,7 @@ const (
 	PhaseStatus    = "status"
 	PhaseRule      = "rule"
 	PhaseBody      = "body"
+	PhaseRemark    = "remark" // no step: something an operator should know
 )
 
 // Phase is one step of a probe.
@@ -62,6 +67,22 @@ type Result struct {
 	Obs   health.Observation
 	Class Class // "" when Obs.OK
 	Log   []Phase
+
+	CertNotAfter time.Time // end of the certificate the endpoint showed; zero without TLS
+}
+
+// inverted swaps success and failure. What says nothing about the endpoint stays as it is.
+func (r Result) inverted() Result {
+	if r.Class == ClassLocal || r.Class == ClassCancelled || r.Class == ClassPanic {
+		return r
+	}
+	r.Obs.OK = !r.Obs.OK
+	r.Obs.Reason = "inverted: " + r.Obs.Reason
+	r.Class = ""
+	if !r.Obs.OK {
+		r.Class = ClassInverted
+	}
+	return r
 }
 
 // failure ends a probe. nil is success so far.
@@ -80,7 +101,7 @@ func (r *run) broke(ctx context.Context, err error, class Class, what, waiting s
 	case errors.Is(ctx.Err(), context.Canceled):
 		return failed(ClassCancelled, "cancelled")
 	case timedOut(err):
-		return failed(ClassTimeout, "timeout after %s %s", r.spec.Timeout, waiting)
+		return failed(ClassTimeout, "timeout after %s %s", r.after(), waiting)
 	default:
 		return failed(class, "%s: %s", what, cause(err))
 	}

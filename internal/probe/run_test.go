@@ -422,7 +422,7 @@ func TestSchedulerWithRealProbes(t *testing.T) {
 	}
 	l.Close()
 	begin := time.Now()
-	if !s.Confirm("p", "a", 3, 10*time.Millisecond) {
+	if !s.Confirm("p", "a", "", 3, 10*time.Millisecond) {
 		t.Fatal("the run did not start")
 	}
 	for range 3 {

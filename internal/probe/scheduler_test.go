@@ -290,7 +290,7 @@ func series(t *testing.T, reg *prometheus.Registry) int {
 		t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() == "jurymast_probe_runs_total" {
+		if f.GetName() == "jurymast_probe_observations_total" {
 			return len(f.GetMetric())
 		}
 	}
@@ -303,8 +303,8 @@ func TestSetPace(t *testing.T) {
 		defer w.close()
 		w.set("a", target{bad: true})
 		w.s.Apply([]Check{checkFor("a", 30*time.Second, 10*time.Second)})
-		w.s.SetPace("p", "a", time.Second)
-		w.s.SetPace("p", "unknown", time.Second)
+		w.s.SetPace("p", "a", "", time.Second)
+		w.s.SetPace("p", "unknown", "", time.Second)
 		time.Sleep(5*time.Second + time.Millisecond)
 		if at := w.startsOf("a"); len(at) != 6 || at[5].Sub(at[0]) != 5*time.Second {
 			t.Errorf("starts %v, want six, one second apart", at)
@@ -324,7 +324,7 @@ func TestSetPace(t *testing.T) {
 		}
 		w.set("a", target{})
 		time.Sleep(11 * time.Second)
-		w.s.SetPace("p", "a", 0)
+		w.s.SetPace("p", "a", "", 0)
 		n := len(w.startsOf("a"))
 		time.Sleep(61 * time.Second)
 		if at = w.startsOf("a"); len(at)-n < 2 || len(at)-n > 3 || at[len(at)-1].Sub(at[len(at)-2]) != 30*time.Second {
@@ -430,7 +430,7 @@ func TestCloseEndsAll(t *testing.T) {
 		w := newWorld(t, Options{})
 		w.set("a", target{hang: true})
 		w.s.Apply([]Check{checkFor("a", time.Minute, 50*time.Second)})
-		w.s.Confirm("p", "a", 3, 0)
+		w.s.Confirm("p", "a", "", 3, 0)
 		time.Sleep(time.Second)
 		begin := time.Now()
 		w.close()

@@ -17,6 +17,12 @@ const (
 // but hardly any work.
 const young = 250 * time.Millisecond
 
+// flight is one probe under way.
+type flight struct {
+	start time.Time
+	busy  bool
+}
+
 // slots bounds the probes in flight and keeps hung targets from delaying healthy ones.
 //
 //	total <= max        of these an eighth only for checks that succeeded last

@@ -66,7 +66,7 @@ func TestD19HostAndSNI(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p, e := service()
 			tc.change(p, e)
-			s, err := SpecOf(p, e, vault(nil))
+			s, err := SpecOf(p, e, Node{Secrets: vault(nil)})
 			switch {
 			case tc.err != "":
 				if err == nil || !strings.Contains(err.Error(), tc.err) || !strings.Contains(err.Error(), "endpoint eu20") {
@@ -96,13 +96,14 @@ func TestWhereAProbeGoes(t *testing.T) {
 		{"", profile.Target{Addrs: []string{"192.0.2.1", "2001:db8::1"}}, profile.HTTP, 0, "[192.0.2.1 2001:db8::1] 80"},
 		{"http://[::1]:81", profile.Target{}, profile.TCP, 0, "[::1] 81"},
 		{"https://h", profile.Target{}, profile.TCP, 0, "[h] 443"},
+		{"https://h:8443", profile.Target{}, profile.DNS, 0, "[h] 53"}, // the web server's port is not the name server's
 		{"", profile.Target{Profile: "child"}, profile.HTTP, 0, "never probed"},
 		{"", profile.Target{}, profile.HTTP, 0, "says where to probe"},
-		{"", profile.Target{Host: "t"}, profile.DNS, 0, "http, https and tcp"},
+		{"", profile.Target{Host: "t"}, "carrier pigeon", 0, "allowed: http, https, tcp, dns, exec"},
 	} {
 		p, e := service()
 		e.Origin, e.Target, e.Monitor.Protocol, e.Monitor.Port = tc.origin, tc.target, tc.protocol, tc.port
-		s, err := SpecOf(p, e, vault(nil))
+		s, err := SpecOf(p, e, Node{Secrets: vault(nil)})
 		got := fmt.Sprint(s.Targets, " ", s.Port)
 		if err != nil {
 			got = err.Error()
@@ -131,7 +132,7 @@ func TestSpecRefuses(t *testing.T) {
 	} {
 		p, e := service()
 		tc.change(&e.Monitor)
-		_, err := SpecOf(p, e, vault(map[string]string{"NL": "swordfish\n"}))
+		_, err := SpecOf(p, e, Node{Secrets: vault(map[string]string{"NL": "swordfish\n"})})
 		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("error %v, want %q", err, tc.want)
 		}
@@ -155,7 +156,7 @@ profiles:
 	}
 	var got []string
 	for i := range f.Profiles[0].Endpoints {
-		c, err := CheckOf(&f.Profiles[0], &f.Profiles[0].Endpoints[i], vault(map[string]string{"EU_KEY": "Bearer abc"}))
+		c, err := CheckOf(&f.Profiles[0], &f.Profiles[0].Endpoints[i], "", Node{Secrets: vault(map[string]string{"EU_KEY": "Bearer abc"})})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,6 +172,13 @@ profiles:
 		if got[i] != want[i] {
 			t.Errorf("got  %s\nwant %s", got[i], want[i])
 		}
+	}
+}
+
+func recipeNode(f *profile.File) Node {
+	return Node{
+		Secrets:  func(profile.Value) (string, error) { return "x", nil },
+		Programs: func(name string) ([]string, bool) { argv, ok := f.Node.Exec[name]; return argv, ok },
 	}
 }
 
@@ -192,7 +200,7 @@ func TestRecipesLoad(t *testing.T) {
 		}
 		for i := range f.Profiles {
 			for j := range f.Profiles[i].Endpoints {
-				if _, err := CheckOf(&f.Profiles[i], &f.Profiles[i].Endpoints[j], func(profile.Value) (string, error) { return "x", nil }); err != nil {
+				if _, err := ChecksOf(&f.Profiles[i], &f.Profiles[i].Endpoints[j], recipeNode(f)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -203,12 +211,12 @@ func TestRecipesLoad(t *testing.T) {
 func TestKeyAndMasking(t *testing.T) {
 	p, e := service()
 	e.Monitor.Headers = map[string]profile.Value{"Authorization": {Secret: "K"}, "X-B": text("b"), "X-A": text("a"), "Cookie": text("inline=1")}
-	one, err := SpecOf(p, e, vault(map[string]string{"K": "Basic dXNlcjpodW50ZXIy"}))
+	one, err := SpecOf(p, e, Node{Secrets: vault(map[string]string{"K": "Basic dXNlcjpodW50ZXIy"})})
 	if err != nil {
 		t.Fatal(err)
 	}
-	same, _ := SpecOf(p, e, vault(map[string]string{"K": "Basic dXNlcjpodW50ZXIy"}))
-	other, _ := SpecOf(p, e, vault(map[string]string{"K": "Basic other"}))
+	same, _ := SpecOf(p, e, Node{Secrets: vault(map[string]string{"K": "Basic dXNlcjpodW50ZXIy"})})
+	other, _ := SpecOf(p, e, Node{Secrets: vault(map[string]string{"K": "Basic other"})})
 	if one.Key() != same.Key() || one.Key() == other.Key() {
 		t.Error("the key must be equal for equal settings and differ for another secret")
 	}
