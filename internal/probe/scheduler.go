@@ -24,7 +24,7 @@ const closeWait = 5 * time.Second
 // a receiver with a queue of its own tells by it a result that was under way while Apply changed the check.
 type Report struct {
 	Profile, Endpoint string
-	Name              string // of the check
+	Check             string // name of the check
 	Key               Key
 	Obs               health.Observation
 	Confirm           bool // from a confirm run
@@ -312,7 +312,7 @@ func (s *Scheduler) run(ctx context.Context, c *check) (result Result) {
 func (s *Scheduler) report(c *check, to []*subscriber, result Result, asked place, confirm bool) {
 	for _, sub := range to {
 		s.tell(sub, Report{
-			Profile: sub.profile, Endpoint: sub.endpoint, Name: sub.check, Key: c.key, Obs: result.Obs,
+			Profile: sub.profile, Endpoint: sub.endpoint, Check: sub.check, Key: c.key, Obs: result.Obs,
 			Confirm: confirm, Asked: confirm && sub.place == asked, Result: result,
 		})
 	}
