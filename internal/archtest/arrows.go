@@ -12,12 +12,16 @@ type room struct {
 	testOnly bool // imported by tests alone
 }
 
+// ground is below all rows: facts about the world that every room may know.
+const ground = -1
+
 // rooms is the house plan. docs/architecture.md says what each room is for.
 var rooms = map[string]room{
+	"geo": {row: ground},
+
 	"profile": {row: 0},
 	"session": {row: 0},
 	"store":   {row: 0},
-	"geo":     {row: 0},
 
 	"health": {row: 1},
 
