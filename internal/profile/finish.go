@@ -49,8 +49,11 @@ func finishProfile(d *decoder, a *at, p *Profile) {
 }
 
 func finishEndpoint(a *at, e *Endpoint) {
-	if e.Target.Profile != "" && !a.has("min_child") {
-		e.MinChild = 1
+	if e.Target.Profile != "" {
+		e.Monitor = e.Monitor.single() // computed from the child, whatever the profile's monitor says
+		if !a.has("min_child") {
+			e.MinChild = 1
+		}
 	}
 	for i := range e.Geo {
 		e.Geo[i] = strings.ToUpper(strings.TrimSpace(e.Geo[i]))
@@ -163,6 +166,7 @@ func finishMonitor(l levels, m *Monitor) {
 		m.Port = defaultDNSPort // a port written further away is that of another protocol
 	}
 	m.Query.Type, m.Query.Rcode = strings.ToUpper(m.Query.Type), strings.ToUpper(m.Query.Rcode)
+	m.Query.Name = CanonicalName(m.Query.Name)
 	finishHost(l, m)
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // nameFault says what is wrong with the name of a profile, endpoint or node, or "". These names stand in store keys,
@@ -13,8 +14,8 @@ func nameFault(name string) string {
 	switch {
 	case name == "":
 		return "is empty; write a name"
-	case len(name) > 260:
-		return "is longer than 260 bytes; shorten it"
+	case utf8.RuneCountInString(name) > 260:
+		return "is longer than 260 characters; shorten it"
 	case name == "." || name == "..":
 		return "is no name; write a word"
 	case strings.TrimSpace(name) != name:

@@ -92,6 +92,7 @@ func validateFile(r *report, a *at, f *File) {
 		}
 		validateSecretNames(r, place, p, f.Node.Secrets)
 	}
+	togetherIn(r, a.child("profiles"), f.Profiles)
 	for i := range f.Safety {
 		place := a.child("safety").element(i)
 		if !place.mapping() {

@@ -2,10 +2,8 @@ package profile
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 )
 
 const (
@@ -19,10 +17,18 @@ type monitorFaults map[[2]string]bool
 func validateSharedMonitor(r *report, a *at, p *Profile) monitorFaults {
 	own := &report{file: r.file}
 	validateMonitor(own, a, p, &p.Monitor)
-	faults := monitorFaults{}
+	faults := faultsOf(own.list, a)
 	for _, problem := range own.list {
-		faults[[2]string{strings.TrimPrefix(problem.Path, a.path()), problem.Message}] = true
 		r.adopt(problem)
+	}
+	validateChecks(r, a, a, p, &p.Monitor, faults)
+	return faults
+}
+
+func faultsOf(list Problems, a *at) monitorFaults {
+	faults := monitorFaults{}
+	for _, problem := range list {
+		faults[[2]string{strings.TrimPrefix(problem.Path, a.path()), problem.Message}] = true
 	}
 	return faults
 }
@@ -34,7 +40,12 @@ func validateOwnMonitor(r *report, a *at, p *Profile, m *Monitor, shared monitor
 	}
 	own := &report{file: r.file}
 	validateMonitor(own, a, p, m)
-	for _, problem := range own.list {
+	r.adoptOwn(own.list, a, shared)
+}
+
+// adoptOwn takes over what a level adds to the mistakes of the level it inherits from.
+func (r *report) adoptOwn(list Problems, a *at, shared monitorFaults) {
+	for _, problem := range list {
 		if !shared[[2]string{strings.TrimPrefix(problem.Path, a.path()), problem.Message}] {
 			r.adopt(problem)
 		}
@@ -49,9 +60,9 @@ func validateMonitor(r *report, a *at, p *Profile, m *Monitor) {
 	validateTiming(r, a, m)
 	validateHeaders(r, a.child("headers"), m.Headers)
 	validateExpect(r, a.child("expect"), m)
-	if m.TLS.SNI != "" {
-		r.fault(a.child("tls").child("sni"), m.TLS.SNI, hostNameFault(m.TLS.SNI))
-	}
+	validateMonitorTLS(r, a.child("tls"), &m.TLS)
+	validateKind(r, a, p, m)
+	validateSource(r, a, m)
 }
 
 func validateRequest(r *report, a *at, m *Monitor) {
@@ -121,19 +132,6 @@ func validateHost(r *report, a *at, p *Profile, m *Monitor) {
 	}
 }
 
-func validateTiming(r *report, a *at, m *Monitor) {
-	r.lasts(a.child("interval"), m.Interval, 100*time.Millisecond, 24*time.Hour)
-	place := a.child("timeout")
-	switch {
-	case m.Timeout <= 0:
-		r.errorf(place, "%s is out of range; allowed: above 0s, at most 0.9 x interval", m.Timeout)
-	case m.Interval > 0 && m.Interval <= 24*time.Hour && m.Timeout/9 > m.Interval/10:
-		r.errorf(place, "%s is more than 0.9 x interval (%s), so probes would overlap; write at most %s or a longer interval", short(m.Timeout), short(m.Interval), short(m.Interval/10*9))
-	}
-	r.between(a.child("tolerated_failures"), m.ToleratedFailures, 0, 100)
-	r.between(a.child("recovery_successes"), m.RecoverySuccesses, 1, 100)
-}
-
 func validateHeaders(r *report, a *at, headers map[string]Value) {
 	if len(headers) > maxHeaders {
 		r.errorf(a, "%d headers; allowed: at most %d", len(headers), maxHeaders)
@@ -148,81 +146,4 @@ func validateHeaders(r *report, a *at, headers map[string]Value) {
 			r.errorf(place, "the value %s", why)
 		}
 	}
-}
-
-func validateExpect(r *report, a *at, m *Monitor) {
-	if len(m.Expect.Status) == 0 {
-		r.errorf(a.child("status"), "is empty, so no answer would be healthy; write [\"200\"] or leave it out")
-	}
-	if expr := m.Expect.BodyRegex; expr != "" {
-		place := a.child("body_regex")
-		if len(expr) > maxRegexBytes {
-			r.errorf(place, "%d bytes are too many; allowed: %d", len(expr), maxRegexBytes)
-		} else if _, err := regexp.Compile(expr); err != nil {
-			r.errorf(place, "does not compile: %v; allowed: RE2 syntax, without look-around and back-references", err)
-		}
-	}
-	validateHeaders(r, a.child("header"), m.Expect.Header)
-}
-
-// validateSecretNames checks that this node allows the names a profile uses.
-func validateSecretNames(r *report, a *at, p *Profile, secrets map[string]SecretSource) {
-	validateValues(r, a.child("monitor"), &p.Monitor, secrets)
-	for i := range p.Endpoints {
-		validateValues(r, a.child("endpoints").element(i).child("monitor"), &p.Endpoints[i].Monitor, secrets)
-	}
-}
-
-func validateValues(r *report, a *at, m *Monitor, secrets map[string]SecretSource) {
-	allowed := slices.Sorted(maps.Keys(secrets))
-	check := func(a *at, values map[string]Value) {
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			place, v := a.child(name), values[name]
-			if !place.given() { // inherited: reported where it is written
-				continue
-			}
-			if _, ok := secrets[v.Secret]; v.Secret != "" && !ok {
-				r.errorf(place, "%q is not a secret of this node; %s; add it to node.secrets", v.Secret, suggestNames(v.Secret, allowed))
-			}
-			if v.Env != "" && !allowsEnv(secrets, v.Env) {
-				r.errorf(place, "no entry of node.secrets reads the environment variable %q; write node.secrets: {%s: {env: %s}}", v.Env, v.Env, v.Env)
-			}
-		}
-	}
-	check(a.child("headers"), m.Headers)
-	check(a.child("expect").child("header"), m.Expect.Header)
-}
-
-func suggestNames(name string, allowed []string) string {
-	if len(allowed) == 0 {
-		return "node.secrets has none"
-	}
-	return suggest(name, allowed)
-}
-
-func allowsEnv(secrets map[string]SecretSource, name string) bool {
-	for _, s := range secrets {
-		if s.Env == name {
-			return true
-		}
-	}
-	return false
-}
-
-// MissingSecrets lists what the profile uses and this node does not allow, for a profile that came from the store.
-// The messages have paths but no lines: a shared document has no text a person wrote on this node.
-func (p *Profile) MissingSecrets(file string, secrets map[string]SecretSource) Problems {
-	r := &report{file: file}
-	root := &at{line: 1, column: 1}
-	for _, name := range p.SecretNames() {
-		if _, ok := secrets[name]; !ok {
-			r.errorf(&at{up: root, key: name, line: 1, column: 1}, "is not a secret of this node; add it to node.secrets")
-		}
-	}
-	for _, name := range p.EnvNames() {
-		if !allowsEnv(secrets, name) {
-			r.errorf(&at{up: root, key: name, line: 1, column: 1}, "no entry of node.secrets reads this environment variable; write {%s: {env: %s}}", name, name)
-		}
-	}
-	return r.sorted()
 }

@@ -2,6 +2,7 @@ package profile
 
 import (
 	"maps"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -140,4 +141,18 @@ func validateProgram(r *report, a *at, name string, argv []string) {
 	case !path.IsAbs(argv[0]):
 		r.errorf(a.element(0), "%q is not an absolute path, so it would depend on where the node was started; write /usr/local/bin/%s", argv[0], path.Base(argv[0]))
 	}
+}
+
+func prefixFault(s, remedy string) string {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return ""
+	}
+	prefix, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil:
+		return "is not a network" + remedy
+	case prefix.Masked() != prefix:
+		return "has bits set behind its length; write " + prefix.Masked().String()
+	}
+	return ""
 }

@@ -1,9 +1,8 @@
 package profile
 
 import (
+	"maps"
 	"math"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +18,10 @@ func validateProfile(r *report, a *at, p *Profile) {
 		r.between(a.child("quorum").child("at_least"), p.Quorum.N, 1, 1000)
 	}
 	validateFailback(r, a.child("failback"), p)
+	validatePolicies(r, a, p)
 	shared := validateSharedMonitor(r, a.child("monitor"), p)
 	validateEndpoints(r, a.child("endpoints"), p, shared)
+	validateRouting(r, a, p)
 	if p.Proxy != nil {
 		validateProxy(r, a.child("proxy"), p)
 	}
@@ -57,6 +58,34 @@ func validateTTL(r *report, a *at, p *Profile) {
 	}
 }
 
+// validatePolicies checks the ranges of what steers answers and orders.
+func validatePolicies(r *report, a *at, p *Profile) {
+	validateLabels(r, a.child("labels"), p.Labels)
+	r.between(a.child("max_return"), p.MaxReturn, 1, 10)
+	r.between(a.child("min_usable"), p.MinUsable, 0, 1000)
+	r.lasts(a.child("min_between"), p.MinBetween, 0, 24*time.Hour)
+	r.lasts(a.child("latency_band"), p.LatencyBand, 0, 10*time.Second)
+	r.lasts(a.child("restore_ramp"), p.RestoreRamp, 0, 24*time.Hour)
+	if p.GroupThreshold < 0 || p.GroupThreshold > 1 {
+		r.errorf(a.child("group_threshold"), "%g is out of range; allowed: 0 to 1, as a share of the weight", p.GroupThreshold)
+	}
+}
+
+// validateLabels checks what selectors could not name otherwise.
+func validateLabels(r *report, a *at, labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		place := a.child(key)
+		switch {
+		case strings.TrimSpace(key) != key || key == "" || strings.ContainsAny(key, "=,\""):
+			r.errorf(place, "the key %q is empty or has a blank around it, a comma, a quote or an equals sign, and no selector could name it; write a word", key)
+		case labels[key] == "":
+			r.errorf(place, "is empty; write a word, or leave the label out")
+		case headerValueFault(labels[key]) != "":
+			r.errorf(place, "contains a line break or control character; remove it")
+		}
+	}
+}
+
 func validateFailback(r *report, a *at, p *Profile) {
 	after := a.child("after")
 	if p.Failback.Mode == FailbackDelayed {
@@ -70,113 +99,6 @@ func validateFailback(r *report, a *at, p *Profile) {
 	if after.given() {
 		r.errorf(after, "belongs to mode delayed, and the mode is %s; write {mode: delayed, after: %s} or remove after", p.Failback.Mode, short(p.Failback.After))
 	}
-}
-
-func validateEndpoints(r *report, a *at, p *Profile, shared monitorFaults) {
-	names, priorities := unique{}, map[int]*at{}
-	for i := range p.Endpoints {
-		e, place := &p.Endpoints[i], a.element(i)
-		if !place.mapping() {
-			continue
-		}
-		r.name(place.child("name"), e.Name)
-		names.add(r, place.child("name"), "the endpoint", e.Name)
-		number := place.child("priority")
-		r.between(number, e.Priority, 1, 1000)
-		if first, twice := priorities[e.Priority]; twice && number.given() {
-			r.errorf(number, "%d is already used in line %d; priorities are unique in a profile; write another, or leave it out for the next free one", e.Priority, first.line)
-		} else {
-			priorities[e.Priority] = number
-		}
-		validateEndpoint(r, place, e)
-		validateOwnMonitor(r, place.child("monitor"), p, &e.Monitor, shared)
-	}
-}
-
-func validateEndpoint(r *report, a *at, e *Endpoint) {
-	if !a.has("target") {
-		r.errorf(a.child("target"), "is missing; write what DNS answers: a host name, an address, a list of addresses or {profile: NAME}")
-	}
-	if a.has("origin") {
-		r.fault(a.child("origin"), e.Origin, originFault(e.Origin))
-	}
-	r.between(a.child("weight"), e.Weight, 0, 1000)
-	validateLocation(r, a.child("location"), e.Location)
-	seen := unique{}
-	for i, code := range e.Geo {
-		place := a.child("geo").element(i)
-		if strings.TrimSpace(code) == "" {
-			r.errorf(place, "is empty; write a geographic code like DE or GEO-EU")
-		}
-		seen.add(r, place, "the code", code)
-	}
-	for i, s := range e.Subnets {
-		_, _, why := parseSubnet(s)
-		r.fault(a.child("subnets").element(i), s, why)
-	}
-	if e.Target.Profile != "" && e.AlwaysServe {
-		r.errorf(a.child("always_serve"), "is not possible with target {profile: %s}, whose health is computed; remove one of them", e.Target.Profile)
-	}
-}
-
-func validateLocation(r *report, a *at, l Location) {
-	if (l.Lat == nil) != (l.Lon == nil) {
-		r.errorf(a, "lat and lon belong together; write {lat: 50.1, lon: 8.7} or {region: NAME}")
-		return
-	}
-	if l.Lat != nil && (*l.Lat < -90 || *l.Lat > 90) {
-		r.errorf(a.child("lat"), "%g is out of range; allowed: -90 to 90 degrees", *l.Lat)
-	}
-	if l.Lon != nil && (*l.Lon < -180 || *l.Lon > 180) {
-		r.errorf(a.child("lon"), "%g is out of range; allowed: -180 to 180 degrees", *l.Lon)
-	}
-}
-
-// originFault says what is wrong with http(s)://host[:port], or "".
-func originFault(origin string) string {
-	const remedy = "; write http://host:port or https://host"
-	u, err := url.Parse(origin)
-	if err != nil {
-		return "is not a URL" + remedy
-	}
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return "has no scheme http or https" + remedy
-	case u.User != nil:
-		return "carries a user name or password, which must not stand in a shared document; send it as a header with {secret: NAME}"
-	case u.Hostname() == "":
-		return "has no host" + remedy
-	case u.Path != "" && u.Path != "/":
-		return "has a path; requests keep their own path and a probe's stands in monitor.path; remove it"
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(origin, "#"):
-		return "has a query or fragment; remove it"
-	}
-	if port := u.Port(); strings.HasSuffix(u.Host, ":") || port != "" && !validPort(port) {
-		return "has no valid port; allowed: 1 to 65535" + remedy
-	}
-	if _, ok := parseAddr(u.Hostname()); ok {
-		return ""
-	}
-	return hostNameFault(u.Hostname())
-}
-
-func validPort(port string) bool {
-	addr, err := netip.ParseAddrPort("127.0.0.1:" + port)
-	return err == nil && addr.Port() > 0
-}
-
-func prefixFault(s, remedy string) string {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return ""
-	}
-	prefix, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil:
-		return "is not a network" + remedy
-	case prefix.Masked() != prefix:
-		return "has bits set behind its length; write " + prefix.Masked().String()
-	}
-	return ""
 }
 
 // validateSwitching checks the policies of switching against each other: rules of the proxy specification, section
@@ -232,33 +154,4 @@ func validatePresence(r *report, a *at, p *Profile, s *Sessions) {
 	case s.OnFailback != Return:
 		r.errorf(place, "needed contradicts on_failback: %s: %s; write on_failback: return", s.OnFailback, why)
 	}
-}
-
-// SecretNames are the names of node.secrets this profile uses, sorted: a node must allow all of them.
-func (p *Profile) SecretNames() []string {
-	return p.valueNames(func(v Value) string { return v.Secret })
-}
-
-// EnvNames are the environment variables this profile uses, sorted: some entry of node.secrets must name each.
-func (p *Profile) EnvNames() []string {
-	return p.valueNames(func(v Value) string { return v.Env })
-}
-
-func (p *Profile) valueNames(of func(Value) string) []string {
-	var names []string
-	collect := func(m *Monitor) {
-		for _, values := range []map[string]Value{m.Headers, m.Expect.Header} {
-			for _, v := range values {
-				if name := of(v); name != "" {
-					names = append(names, name)
-				}
-			}
-		}
-	}
-	collect(&p.Monitor)
-	for i := range p.Endpoints {
-		collect(&p.Endpoints[i].Monitor)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
 }
