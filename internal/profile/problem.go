@@ -72,8 +72,8 @@ func (ps Problems) Worst() (worst Severity, ok bool) {
 	return worst, len(ps) > 0
 }
 
-// report collects problems. One place is reported once: what could not be decoded needs no second complaint about
-// its value.
+// report collects problems. One place has one error: what could not be decoded needs no second complaint about its
+// value. Other findings are told once each, however many profiles share the defaults they are about.
 type report struct {
 	file string
 	list Problems
@@ -89,15 +89,17 @@ func (r *report) add(a *at, s Severity, message string) {
 }
 
 func (r *report) adopt(p Problem) {
-	if p.Severity == SeverityError {
-		if r.seen[p.Path] {
-			return
-		}
-		if r.seen == nil {
-			r.seen = map[string]bool{}
-		}
-		r.seen[p.Path] = true
+	key := p.Path
+	if p.Severity != SeverityError {
+		key = p.Path + "\x00" + p.Message
 	}
+	if r.seen[key] {
+		return
+	}
+	if r.seen == nil {
+		r.seen = map[string]bool{}
+	}
+	r.seen[key] = true
 	r.list = append(r.list, p)
 }
 

@@ -16,6 +16,7 @@ func CheckTogether(profiles []*Profile) Problems {
 	t := newTogether(profiles, func(i int) (*report, *at) {
 		return &report{file: string(KindProfile) + "/" + profiles[i].Name}, &at{line: 1, column: 1}
 	})
+	t.whole = true
 	t.hostnames()
 	t.references()
 	t.loops()
@@ -30,6 +31,7 @@ func togetherIn(r *report, list *at, profiles []Profile) {
 		all[i] = &profiles[i]
 	}
 	t := newTogether(all, func(i int) (*report, *at) { return &report{file: r.file}, list.element(i) })
+	t.references()
 	t.loops()
 	for _, problem := range t.found {
 		r.adopt(problem)
@@ -42,6 +44,7 @@ type together struct {
 	place    func(i int) (*report, *at)
 	number   map[string]int // of the profile with that name
 	edges    [][]edge
+	whole    bool // there are no other profiles
 	found    Problems
 }
 
@@ -113,7 +116,7 @@ func (t *together) references() {
 		for j := range p.Endpoints {
 			e := &p.Endpoints[j]
 			if name := e.Target.Profile; name != "" {
-				if _, ok := t.number[name]; !ok {
+				if _, ok := t.number[name]; !ok && t.whole {
 					t.problem(i, []any{"endpoints", j, "target"}, "there is no profile %q%s; add it, or correct the name", name, didYouMean(name, t.names()))
 				}
 			}
@@ -133,6 +136,9 @@ func (t *together) missing(p *Profile, of string) string {
 		owner, name = p.Name, owner
 	}
 	i, ok := t.number[owner]
+	if !ok && !t.whole {
+		return ""
+	}
 	if !ok {
 		return fmt.Sprintf("there is no profile %q%s", owner, didYouMean(owner, t.names()))
 	}
@@ -147,7 +153,11 @@ func (t *together) missing(p *Profile, of string) string {
 	return ""
 }
 
+// names are the words for a suggestion; comparing with thousands would cost more than it helps.
 func (t *together) names() []string {
+	if len(t.profiles) > 1000 {
+		return nil
+	}
 	out := make([]string, len(t.profiles))
 	for i, p := range t.profiles {
 		out[i] = p.Name

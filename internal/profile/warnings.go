@@ -9,7 +9,10 @@ import (
 // Warnings lists what a valid file says that its author may not have meant, sorted by line. Warnings make `check`
 // exit 1, infos do not.
 func Warnings(f *File) Problems {
-	w := &advisor{&report{file: f.source}}
+	w := &advisor{report: &report{file: f.source}, profiles: map[string]*Profile{}}
+	for i := range f.Profiles {
+		w.profiles[f.Profiles[i].Name] = &f.Profiles[i]
+	}
 	root := &at{line: 1, column: 1}
 	if f.root != nil {
 		root = rootAt(f.root)
@@ -26,7 +29,10 @@ func Warnings(f *File) Problems {
 }
 
 // advisor collects findings that are no errors.
-type advisor struct{ *report }
+type advisor struct {
+	*report
+	profiles map[string]*Profile // of the file, by name
+}
 
 func (w *advisor) warn(a *at, format string, args ...any) {
 	w.add(a, SeverityWarning, fmt.Sprintf(format, args...))
@@ -63,6 +69,8 @@ func (w *advisor) profile(a *at, f *File, p *Profile, zones []string) {
 		w.hostnames(a.child("hostnames"), p, zones)
 	}
 	w.endpoints(a, p)
+	w.routing(a, f, p)
+	w.references(a, f, p)
 	if p.Proxy == nil {
 		return
 	}
