@@ -167,11 +167,11 @@ func (r *run) askUDP(ctx context.Context, a netip.Addr, share time.Duration) (*d
 	strangers := 0
 	for {
 		reply, err := c.ReadMsg()
-		if err == nil && answers(query, reply) {
+		if reply != nil && answers(query, reply) && (err == nil || reply.Truncated) { // cut answers may end in a record
 			r.phase(PhaseFirstByte, place)
 			return reply, nil
 		}
-		if err == nil || reply != nil { // not for this question, or not to be understood: maybe forged
+		if err == nil || reply != nil || errors.Is(err, dns.ErrShortRead) { // not for this question: maybe forged
 			strangers++
 			continue
 		}

@@ -182,10 +182,12 @@ func (s *Scheduler) dispatch(now time.Time) time.Duration {
 	for len(s.agenda) > 0 && !s.agenda[0].due.After(now) {
 		c := s.agenda[0]
 		switch {
-		case (c.flying || c.waiting) && c.partial:
-			c.partial = false // the regular start is now: what is under way counts as it, for all
-			c.last = now
+		case c.waiting && c.partial:
+			c.partial = false // the regular start is now, for newcomers too
 			s.agenda.plan(c, c.advance(now))
+		case c.flying && c.partial:
+			c.stop() // likewise: what is under way is given up, and the regular probe starts when it has ended
+			s.agenda.drop(c)
 		case c.flying || c.waiting || c.confirm != nil:
 			s.agenda.drop(c) // planned again when that ends
 		case c.early && c.regular.After(now):

@@ -113,6 +113,21 @@ func checkFor(host string, interval, timeout time.Duration) Check {
 
 func times(n int, d time.Duration) time.Duration { return time.Duration(int64(n) * int64(d)) }
 
+// comeAndGo lets others share a check for a while: their extra probes must not move the results of the first.
+func comeAndGo(w *world, mine Check, interval time.Duration, seed uint64) {
+	dice := rand.New(rand.NewPCG(seed, 34))
+	for range 10 {
+		time.Sleep(time.Duration(dice.Int64N(int64(interval))))
+		set := []Check{mine}
+		for i := range dice.IntN(4) {
+			other := mine
+			other.Profile, other.Endpoint = "other", fmt.Sprint(i)
+			set = append(set, other)
+		}
+		w.s.Apply(set)
+	}
+}
+
 // TestD33DetectionBracket: a fault at a random moment turns the vote within [N*I + t, (N+1)*I + T], for random
 // settings, and the whole bracket is used.
 func TestD33DetectionBracket(t *testing.T) {
@@ -137,14 +152,25 @@ func TestD33DetectionBracket(t *testing.T) {
 			var tracker health.Tracker
 			var downAt time.Time
 			w.onReport = func(r Report) {
+				if r.Endpoint != "a" {
+					return
+				}
 				before := tracker.Opinion
 				tracker.Step(rule, r.Obs)
 				if tracker.Opinion == health.Down && before != health.Down {
 					downAt = r.Obs.At
 				}
 			}
-			w.s.Apply([]Check{checkFor("a", interval, timeout)})
+			set := []Check{checkFor("a", interval, timeout)}
+			set[0].Shared = dice.IntN(2) == 0
+			w.s.Apply(set)
 			time.Sleep(2*interval + between(0, interval))
+			if set[0].Shared {
+				company, seed := sync.WaitGroup{}, dice.Uint64()
+				company.Go(func() { comeAndGo(w, set[0], interval, seed) })
+				defer company.Wait()
+			}
+			time.Sleep(between(0, interval))
 			w.set("a", fault)
 			broken := time.Now()
 			n := rule.Tolerated
