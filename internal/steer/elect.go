@@ -18,6 +18,8 @@ const (
 	ReasonFailbackAuto    = "failback-auto"
 	ReasonFailbackDelayed = "failback-delayed"
 	ReasonFailbackManual  = "failback-manual"
+
+	ReasonFailbackNewSessions = "failback-new-sessions"
 )
 
 // Elect says what the leader has to write now: changed is false when the decision stands. The epoch grows by one
@@ -30,6 +32,9 @@ const (
 //	better one usable    -> it, as the failback mode says                                  failback-*
 //	verdict unconfirmed  -> no evidence: neither a takeover nor a return follows from it
 //	nobody usable        -> the decision stands: it does not move among the dead
+//
+// An endpoint that is only checked or held down is taken over to when nothing better is there, but never returned to.
+// Under failback for new sessions the return comes at once, and the decision names the endpoint that keeps its sessions.
 func Elect(v *health.View, failback *health.Override, now time.Time) (next health.Decision, changed bool) {
 	d := v.Decision
 	if v.Profile.Routing != profile.Priority || v.Disabled || !v.Ready {
@@ -53,8 +58,8 @@ func Elect(v *health.View, failback *health.Override, now time.Time) (next healt
 			return d, false // taken over from an earlier life, and nobody has looked yet
 		}
 		return switchTo(v, best, reason, now), true
-	case d.Active == name(v, best) || tier != health.TierUsable:
-		return withoutPending(v)
+	case d.Active == nameOf(v, best) || tier != health.TierUsable:
+		return tidied(v)
 	case unconfirmed(&v.Endpoints[best]):
 		return d, false
 	}
@@ -64,14 +69,16 @@ func Elect(v *health.View, failback *health.Override, now time.Time) (next healt
 // goBack applies the failback policy: a better endpoint is usable, the active one lives.
 func goBack(v *health.View, best int, order *health.Override, now time.Time) (health.Decision, bool) {
 	d := v.Decision
-	if d.Pending != name(v, best) {
-		d.Pending, d.PendingSince = name(v, best), wall(anchor(&v.Endpoints[best], now))
+	if d.Pending != nameOf(v, best) {
+		d.Pending, d.PendingSince = nameOf(v, best), wall(anchor(&v.Endpoints[best], now))
 	}
 	switch f := v.Profile.Failback; {
 	case order != nil:
-		return switchTo(v, best, ReasonFailbackManual, now), true
-	case f.Mode == profile.FailbackAuto || f.Mode == profile.FailbackNewSessions:
+		return keeping(v, switchTo(v, best, ReasonFailbackManual, now)), true
+	case f.Mode == profile.FailbackAuto:
 		return switchTo(v, best, ReasonFailbackAuto, now), true
+	case f.Mode == profile.FailbackNewSessions:
+		return keeping(v, switchTo(v, best, ReasonFailbackNewSessions, now)), true
 	case f.Mode == profile.FailbackDelayed && !now.Before(d.PendingSince.Add(f.After)):
 		return switchTo(v, best, ReasonFailbackDelayed, now), true
 	}
@@ -99,7 +106,29 @@ func FailbackDue(v *health.View) time.Time {
 
 // unconfirmed: the endpoint counts as usable only by a verdict that nobody confirms now.
 func unconfirmed(e *health.EndpointView) bool {
-	return e.Verdict.Stale && e.Layer.Forced != health.Up && !e.Config.AlwaysServe
+	return e.Verdict.Stale && e.Layer.Forced != health.Up && e.Status != health.Unmonitored
+}
+
+// keeping names the endpoint that is left behind, when the profile returns for new sessions only.
+func keeping(v *health.View, next health.Decision) health.Decision {
+	if v.Profile.Failback.Mode == profile.FailbackNewSessions {
+		next.Keeps = v.Decision.Active
+	}
+	return next
+}
+
+// tidied forgets what no longer holds, without a new epoch: a pending return, and the endpoint that keeps its sessions
+// when that one is down, out or gone. A drained one keeps them.
+func tidied(v *health.View) (health.Decision, bool) {
+	d, changed := withoutPending(v)
+	if d.Keeps == "" {
+		return d, changed
+	}
+	if e := v.Endpoint(d.Keeps); e != nil && (e.Status == health.Online || e.Status == health.Unmonitored || e.Status == health.CheckingEndpoint) {
+		return d, changed
+	}
+	d.Keeps = ""
+	return d, true
 }
 
 // withoutPending forgets a pending return when its endpoint is down, out or gone. One that is only being looked at,
@@ -131,29 +160,10 @@ func takeoverReason(active *health.EndpointView) string {
 		return ReasonDrain
 	case active.Layer.Disabled, active.Layer.Forced == health.Down:
 		return ReasonOverride
-	case !active.Config.Enabled:
+	case !active.Config.Enabled, active.Config.Stopped:
 		return ReasonConfig
 	}
 	return ReasonQuorum
 }
 
-// Ready reports that no missing verdict can change what is answered. With a decision, its active endpoint must have
-// been looked at, and a usable one is enough. Else, going down the priority order, an endpoint that is usable is met
-// before any that is still checking; or every verdict is in.
-func Ready(v *health.View) bool {
-	if active := v.Endpoint(v.Decision.Active); active != nil {
-		if active.Tier == health.TierUsable || active.Tier == health.TierChecking {
-			return active.Tier == health.TierUsable
-		}
-	}
-	for _, i := range ranked(v) {
-		switch v.Endpoints[i].Tier {
-		case health.TierUsable:
-			return true
-		case health.TierChecking:
-			return false
-		case health.TierDown, health.TierExcluded:
-		}
-	}
-	return true
-}
+func nameOf(v *health.View, i int) string { return v.Endpoints[i].Config.Name }

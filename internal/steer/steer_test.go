@@ -116,7 +116,7 @@ func TestElectTable(t *testing.T) {
 		{"manual, ordered", "uu", "b", mode(profile.FailbackManual, 0), order, "a", "failback-manual"},
 		{"delayed waits", "uu", "b", mode(profile.FailbackDelayed, time.Hour), nil, "", ""},
 		{"delayed is due", "uu", "b", mode(profile.FailbackDelayed, time.Minute), nil, "a", "failback-delayed"},
-		{"new sessions return", "uu", "b", mode(profile.FailbackNewSessions, 0), nil, "a", "failback-auto"},
+		{"new sessions return", "uu", "b", mode(profile.FailbackNewSessions, 0), nil, "a", "failback-new-sessions"},
 		{"takeover ignores failback rules", "ud", "b", mode(profile.FailbackManual, 0), nil, "a", "probe-quorum"},
 		{"a checking better one is no reason to leave", "cu", "b", nil, nil, "", ""},
 		{"not ready never switches", "cu", "a", func(v *health.View) { v.Ready = false }, nil, "", ""},

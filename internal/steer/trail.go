@@ -9,18 +9,22 @@ import (
 
 // Step is one line of a reason trail: which rule looked at what and what came of it.
 type Step struct {
-	Step   string `json:"step"`
-	Rule   string `json:"rule,omitempty"`
-	Input  string `json:"input,omitempty"`
-	Result string `json:"result"`
+	Profile string `json:"profile,omitempty"` // the nested profile that took it; "": the one that was asked
+	Step    string `json:"step"`
+	Rule    string `json:"rule,omitempty"`
+	Input   string `json:"input,omitempty"`
+	Result  string `json:"result"`
 }
 
 // Trail collects the steps of one decision. A nil Trail collects nothing and costs nothing.
-type Trail struct{ Steps []Step }
+type Trail struct {
+	Steps  []Step
+	nested string
+}
 
 func (t *Trail) add(step, rule, input, result string) {
 	if t != nil {
-		t.Steps = append(t.Steps, Step{step, rule, input, result})
+		t.Steps = append(t.Steps, Step{t.nested, step, rule, input, result})
 	}
 }
 
@@ -33,6 +37,44 @@ func (t *Trail) horizon(endpoint, rule string, d time.Duration) {
 		result = "in " + d.Truncate(time.Millisecond).String()
 	}
 	t.add("horizon", rule, endpoint, result)
+}
+
+func (t *Trail) profile(n *node) {
+	v := n.view
+	t.add("profile", "", v.Profile.Name, fmt.Sprintf("routing %s, %d endpoints", v.Profile.Routing, len(v.Endpoints)))
+}
+
+// client writes what is known of who asks, as far as the plan looks at it.
+func (t *Trail) client(n *node, c *Client) {
+	if n.needs&(NeedAddr|NeedPlace|NeedRow) == 0 {
+		return
+	}
+	from := "source address"
+	if c.ECS {
+		from = fmt.Sprintf("client subnet /%d told by the resolver", c.Bits)
+	}
+	addr := "unknown"
+	if c.Addr.IsValid() {
+		addr = c.Addr.Unmap().String()
+	}
+	t.add("client", from, "", addr)
+	if n.needs&NeedPlace != 0 {
+		place := "unknown"
+		if c.Place.Known {
+			place = c.Place.Code.String()
+		}
+		if c.Place.HasPosition {
+			place += fmt.Sprintf(", at %.1f %.1f", c.Place.Position.Lat, c.Place.Position.Lon)
+		}
+		t.add("client", "location database", fmt.Sprintf("/%d", c.Place.Bits), place)
+	}
+	if n.needs&NeedRow != 0 {
+		if c.Row == nil {
+			t.add("client", "latency table", "", "no row")
+			return
+		}
+		t.add("client", "latency table", fmt.Sprintf("/%d", c.Row.Bits), fmt.Sprintf("%d regions", c.Row.Len()))
+	}
 }
 
 // candidates writes one step per endpoint: why it is in or out.
