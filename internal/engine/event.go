@@ -17,8 +17,13 @@ type (
 	// Observed is the result of one probe of this node.
 	Observed struct {
 		Endpoint string
+		Check    string // "" for an endpoint with one check
 		Obs      health.Observation
 	}
+	// LinkedSeen are new views of profiles this one is built on: nested ones, and those a calculated check looks at.
+	LinkedSeen struct{ Views map[string]*health.View }
+	// SignalsSeen are all external signals about the profile's endpoints, by endpoint.
+	SignalsSeen struct{ Signals map[string]health.Signal }
 	// VotesSeen are the votes of another node as the store has them; nil when they are gone.
 	VotesSeen struct {
 		Node  string
@@ -66,6 +71,8 @@ type (
 
 func (Configured) event()     {}
 func (Observed) event()       {}
+func (LinkedSeen) event()     {}
+func (SignalsSeen) event()    {}
 func (VotesSeen) event()      {}
 func (MembersSeen) event()    {}
 func (OrdersSeen) event()     {}
@@ -110,9 +117,10 @@ type (
 		Span     time.Duration
 		Ask      bool
 	}
-	// SetPace changes how often an endpoint is probed; 0 pauses it.
+	// SetPace changes how often a check of an endpoint runs; 0 pauses it.
 	SetPace struct {
 		Endpoint string
+		Check    string // as in Observed
 		Every    time.Duration
 	}
 	// EndOrder removes an order that is used up.

@@ -53,6 +53,9 @@ type Loop struct {
 	dues    dueHeap
 	changed map[string]PublishView
 	failed  bool // the store has failed since it was last reachable
+
+	network network
+	told    map[string]map[string]*health.View // what is still to be told: user -> profile -> its new view
 }
 
 type message struct {
@@ -78,13 +81,23 @@ type machine struct {
 
 // New makes a loop; Run starts it.
 func New(o Options) *Loop {
-	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}}
+	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}, told: map[string]map[string]*health.View{}}
 	l.status.Store(&Status{Members: []Member{o.Start.Self}})
 	return l
 }
 
 // Post queues an event of one profile.
 func (l *Loop) Post(profile string, ev Event) { l.put(message{profile: profile, ev: ev}) }
+
+// PostTogether queues one event for each of several profiles, so that what follows from all of them is published as one
+// change.
+func (l *Loop) PostTogether(events map[string]Event) {
+	together := make([]message, 0, len(events))
+	for name, ev := range events {
+		together = append(together, message{profile: name, ev: ev})
+	}
+	l.put(together...)
+}
 
 // PostAll queues an event of the node: MembersSeen, RoleSeen, StoreSeen. Later profiles hear it too.
 func (l *Loop) PostAll(ev Event) { l.put(message{ev: ev}) }
@@ -105,9 +118,9 @@ func (l *Loop) Unwritten() bool {
 // Status is the node's state as of the last event.
 func (l *Loop) Status() Status { return *l.status.Load() }
 
-func (l *Loop) put(m message) {
+func (l *Loop) put(m ...message) {
 	l.mu.Lock()
-	l.inbox = append(l.inbox, m)
+	l.inbox = append(l.inbox, m...)
 	l.mu.Unlock()
 	select {
 	case l.wake <- struct{}{}:
@@ -147,6 +160,7 @@ func (l *Loop) burst() {
 	for now := time.Now(); len(l.dues) > 0 && !l.dues[0].due.After(now); {
 		l.step(l.dues[0], Tick{}, now)
 	}
+	l.tell(time.Now())
 	l.fence("publishing", func() { l.publish(nil) })
 }
 
@@ -185,8 +199,12 @@ func (l *Loop) look(p *machine, o Observed) {
 	if p.doc == nil {
 		return
 	}
-	cfg, _ := p.doc.Endpoint(o.Endpoint)
-	if cfg == nil || p.local[o.Endpoint].paused || !l.node.Observe(p.name, o.Endpoint, o.Obs, cfg.Monitor.Interval) {
+	t := p.local[o.Endpoint]
+	if t == nil || t.paused {
+		return
+	}
+	k := t.look(o.Check)
+	if k == nil || !l.node.Observe(p.name, o.Endpoint, o.Check, o.Obs, k.monitor.Interval) {
 		return
 	}
 	s := l.Status()
@@ -236,6 +254,7 @@ func (l *Loop) replace(r *Replacement, now time.Time) {
 	if r.Commit != nil {
 		r.Commit()
 	}
+	l.network = networkOf(r.Prepared.Docs.Profiles)
 	named := make(map[string]bool, len(r.Prepared.Docs.Profiles))
 	for _, doc := range r.Prepared.Docs.Profiles {
 		named[doc.Name] = true
@@ -246,7 +265,11 @@ func (l *Loop) replace(r *Replacement, now time.Time) {
 		if last, ok := r.Recovered[doc.Name]; ok {
 			l.step(m, last, now)
 		}
-		l.changed[doc.Name] = PublishView{View: m.View(), Material: true}
+		l.mark(doc.Name, m.View())
+	}
+	l.tell(now)
+	for _, doc := range r.Prepared.Docs.Profiles {
+		l.changed[doc.Name] = PublishView{View: l.byName[doc.Name].View(), Material: true}
 	}
 	for name, m := range l.byName {
 		if !named[name] {
@@ -256,13 +279,13 @@ func (l *Loop) replace(r *Replacement, now time.Time) {
 		}
 	}
 	l.publish(r.Prepared)
-	l.node.Forget(func(p, e string) bool {
+	l.node.Forget(func(p, e, check string) bool {
 		m := l.byName[p]
 		if m == nil || m.doc == nil {
 			return false
 		}
-		_, i := m.doc.Endpoint(e)
-		return i >= 0
+		t := m.local[e]
+		return t != nil && t.look(check) != nil
 	})
 }
 
@@ -284,9 +307,10 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 			e.Material = e.Material || l.changed[m.name].Material
 			l.logTransition(m.name, e.View)
 			l.changed[m.name] = e
+			l.mark(m.name, e.View)
 		case SetPace:
 			if e.Every == 0 { // not looked at any more: it says nothing about our sight
-				l.node.ForgetOne(m.name, e.Endpoint)
+				l.node.ForgetOne(m.name, e.Endpoint, e.Check)
 			}
 			l.o.Carrier.Carry(m.name, e)
 		default:
@@ -294,6 +318,37 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 		}
 	}
 	l.schedule(m, m.Due(now))
+}
+
+// mark notes a new view for the profiles built on this one.
+func (l *Loop) mark(name string, v *health.View) {
+	if v == nil {
+		return
+	}
+	for _, user := range l.network.users[name] {
+		if l.told[user] == nil {
+			l.told[user] = map[string]*health.View{}
+		}
+		l.told[user][name] = v
+	}
+}
+
+// tell carries new views upwards, the lowest level first, so that every profile hears of all changes below it at once
+// and nothing in between is ever acted upon.
+func (l *Loop) tell(now time.Time) {
+	for len(l.told) > 0 {
+		next := ""
+		for user := range l.told {
+			if a, b := l.network.level[user], l.network.level[next]; next == "" || a < b || a == b && user < next {
+				next = user
+			}
+		}
+		views := l.told[next]
+		delete(l.told, next)
+		if m := l.byName[next]; m != nil {
+			l.step(m, LinkedSeen{views}, now)
+		}
+	}
 }
 
 // logTransition writes one line per change of the active endpoint.

@@ -15,12 +15,12 @@ import (
 // host never goes blind: local loss of everything is evidence about the prober, not about the targets. Endpoints that
 // never had an address count as well when all of them are so: then it is the resolver.
 type Node struct {
-	seen  map[endpointKey]sight
+	seen  map[sightKey]sight
 	good  int // how many of seen are fine
 	blind bool
 }
 
-type endpointKey struct{ profile, endpoint string }
+type sightKey struct{ profile, endpoint, check string }
 
 type sight struct {
 	addr    string
@@ -28,14 +28,14 @@ type sight struct {
 }
 
 // NewNode returns a node that sees.
-func NewNode() *Node { return &Node{seen: map[endpointKey]sight{}} }
+func NewNode() *Node { return &Node{seen: map[sightKey]sight{}} }
 
 // Blind reports what the node thinks of its own eyes.
 func (n *Node) Blind() bool { return n.blind }
 
 // Observe takes one probe result with the interval it is probed at, and reports whether Blind changed.
-func (n *Node) Observe(profile, endpoint string, o health.Observation, interval time.Duration) bool {
-	k := endpointKey{profile, endpoint}
+func (n *Node) Observe(profile, endpoint, check string, o health.Observation, interval time.Duration) bool {
+	k := sightKey{profile, endpoint, check}
 	was, known := n.seen[k]
 	is := sight{addr: o.Addr}
 	if is.addr == "" {
@@ -56,18 +56,18 @@ func (n *Node) Observe(profile, endpoint string, o health.Observation, interval 
 	return n.judge(interval)
 }
 
-// Forget drops the endpoints keep does not name: they are gone.
-func (n *Node) Forget(keep func(profile, endpoint string) bool) {
+// Forget drops the checks keep does not name: they are gone.
+func (n *Node) Forget(keep func(profile, endpoint, check string) bool) {
 	for k := range n.seen {
-		if !keep(k.profile, k.endpoint) {
-			n.ForgetOne(k.profile, k.endpoint)
+		if !keep(k.profile, k.endpoint, k.check) {
+			n.ForgetOne(k.profile, k.endpoint, k.check)
 		}
 	}
 }
 
-// ForgetOne drops an endpoint that is not probed any more: what it last said must not speak for our sight.
-func (n *Node) ForgetOne(profile, endpoint string) {
-	k := endpointKey{profile, endpoint}
+// ForgetOne drops a check that does not run any more: what it last said must not speak for our sight.
+func (n *Node) ForgetOne(profile, endpoint, check string) {
+	k := sightKey{profile, endpoint, check}
 	if s, ok := n.seen[k]; ok && s.failing.IsZero() {
 		n.good--
 	}

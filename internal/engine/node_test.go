@@ -33,7 +33,7 @@ func TestBlindness(t *testing.T) {
 			n := engine.NewNode()
 			for _, l := range c.looks {
 				before := n.Blind()
-				changed := n.Observe("p", l.endpoint, health.Observation{OK: l.ok, Addr: l.addr, At: t0.Add(time.Duration(l.at) * time.Second)}, 10*time.Second)
+				changed := n.Observe("p", l.endpoint, "", health.Observation{OK: l.ok, Addr: l.addr, At: t0.Add(time.Duration(l.at) * time.Second)}, 10*time.Second)
 				if changed != (before != n.Blind()) {
 					t.Fatal("changed lies")
 				}

@@ -27,6 +27,8 @@ type Profile struct {
 	votes    map[string]map[string]health.Vote // node -> endpoint
 	members  []Member
 	orders   []health.Override
+	links    map[string]*health.View
+	signals  map[string]health.Signal
 	verdicts map[string]health.Verdict
 
 	decision   health.Decision
@@ -50,15 +52,6 @@ type Profile struct {
 	view      *health.View
 }
 
-// track is this node's own look at one endpoint.
-type track struct {
-	health.Tracker
-	looked  bool // observed at least once in this life
-	paused  bool
-	pace    time.Duration
-	confirm backoff
-}
-
 // OfflineEpochs is the block of epochs per profile that a node alone may use in one life above what is stored. A life
 // after one that did not end in order keeps clear of the block, so that no epoch is ever used twice:
 //
@@ -78,6 +71,7 @@ func NewProfile(s Start) *Profile {
 	p := &Profile{
 		self: s.Self, solo: s.Solo, members: []Member{s.Self},
 		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
+		links: map[string]*health.View{},
 	}
 	if s.Solo && s.Lives > 0 {
 		p.skip = uint64(s.Lives) * OfflineEpochs
@@ -96,9 +90,9 @@ func (p *Profile) Clone() *Profile {
 	c := *p
 	c.local = make(map[string]*track, len(p.local))
 	for k, t := range p.local {
-		cp := *t
-		c.local[k] = &cp
+		c.local[k] = t.clone()
 	}
+	c.links = maps.Clone(p.links)
 	c.votes = maps.Clone(p.votes) // the votes of a node are replaced as a whole, never changed
 	c.verdicts = maps.Clone(p.verdicts)
 	return &c

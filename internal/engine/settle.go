@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
 	"jurymast/internal/steer"
 )
 
@@ -21,34 +22,36 @@ func (p *Profile) settle(now time.Time, out *effects) {
 	p.publish(v, out)
 }
 
-// pace says how often each endpoint is probed: about every second until its first verdict, not at all while it is
-// switched off. Switched on again it is looked at from the beginning.
+// pace says how often each check runs, and not at all while its endpoint is switched off. Switched on again it is
+// looked at from the beginning.
 func (p *Profile) pace(now time.Time, out *effects) {
 	off := p.disabled(now)
 	for i := range p.doc.Endpoints {
 		e := &p.doc.Endpoints[i]
 		t := p.local[e.Name]
-		pause := off || !e.Enabled || e.AlwaysServe || health.LayerOf(p.orders, e.Name, now).Disabled
+		layer := health.LayerOf(p.orders, e.Name, now)
+		pause := off || !e.Enabled || e.AlwaysServe || e.Stopped || (layer.Disabled && !layer.Probing)
 		if t.paused && !pause {
-			t.Reset(now, "enabled: checking again")
-			t.looked = false
+			t.reset(now, "enabled: checking again")
 			delete(p.verdicts, e.Name)
 			out.add(PublishVotes{p.ownVotes()})
 		}
 		t.paused = pause
-		every := e.Monitor.Interval
-		switch {
-		case pause:
-			every = -1
-		case t.Opinion == health.Checking:
-			every = min(every, firstRound)
-		}
-		if every != t.pace {
-			t.pace = every
-			out.add(SetPace{Endpoint: e.Name, Every: max(0, every)})
+		for _, l := range t.looks {
+			every := t.wants(l)
+			if every == 0 {
+				every = never
+			}
+			if every != l.pace {
+				l.pace = every
+				out.add(SetPace{Endpoint: e.Name, Check: l.name, Every: max(0, every)})
+			}
 		}
 	}
 }
+
+// never is the pace of a check that is paused, apart from 0, which is not told yet.
+const never = time.Duration(-1)
 
 func (p *Profile) disabled(now time.Time) bool {
 	return !p.doc.Enabled || health.ProfileOrder(p.orders, health.DisableProfile, now) != nil
@@ -65,8 +68,18 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	for i := range p.doc.Endpoints {
 		cfg := &p.doc.Endpoints[i]
 		ev := &v.Endpoints[i]
-		*ev = health.EndpointView{Config: cfg, Votes: p.ballots(cfg.Name), Layer: health.LayerOf(p.orders, cfg.Name, now)}
-		ev.Verdict = p.verdict(cfg.Name, ev.Votes, now, out)
+		*ev = health.EndpointView{Config: cfg, Votes: p.ballots(cfg), Layer: health.LayerOf(p.orders, cfg.Name, now)}
+		if cfg.Target.Profile != "" {
+			ev.Child = p.links[cfg.Target.Profile]
+		}
+		if s, ok := p.signals[cfg.Name]; ok && cfg.Monitor.External != nil {
+			ev.Signal = &s
+		}
+	}
+	for _, i := range p.inOrder() {
+		ev := &v.Endpoints[i]
+		ev.Parts = p.parts(v, ev.Config)
+		ev.Verdict = p.verdict(ev, now, out)
 		health.Resolve(p.doc, ev, v.Disabled, now)
 	}
 	p.freshen(v)
@@ -84,13 +97,19 @@ func live(orders []health.Override, now time.Time) (out []health.Override) {
 	return out
 }
 
-func (p *Profile) verdict(endpoint string, ballots []health.Ballot, now time.Time, out *effects) health.Verdict {
+// verdict brings the verdict of one endpoint up to date. A paused one is frozen: what is seen meanwhile is shown in the
+// votes and counts for nothing.
+func (p *Profile) verdict(ev *health.EndpointView, now time.Time, out *effects) health.Verdict {
+	endpoint := ev.Config.Name
 	prev := p.verdicts[endpoint]
-	if p.frozen() {
+	switch {
+	case p.frozen():
 		prev.Stale = true
 		return prev
+	case ev.Layer.Paused:
+		return prev
 	}
-	next := health.Quorum(p.doc.Quorum, ballots, prev, now)
+	next := p.judge(ev, prev, now)
 	p.verdicts[endpoint] = next
 	if next.Status != prev.Status && (p.leader || p.solo) {
 		out.add(Note{health.Entry{
@@ -101,13 +120,40 @@ func (p *Profile) verdict(endpoint string, ballots []health.Ballot, now time.Tim
 	return next
 }
 
+// judge finds the verdict in the way the endpoint is monitored.
+func (p *Profile) judge(ev *health.EndpointView, prev health.Verdict, now time.Time) health.Verdict {
+	m := &ev.Config.Monitor
+	var next health.Verdict
+	switch {
+	case ev.Nested():
+		return health.NestedVerdict(ev, prev, now)
+	case m.Assume != profile.AssumeNothing:
+		next = health.Assumed(m.Assume, prev, now)
+	case m.Calculated != nil:
+		next = health.CalculatedVerdict(m.Calculated, ev.Parts, prev, now)
+	case m.External != nil:
+		next = health.SignalVerdict(m.External, ev.Signal, prev, now)
+	default:
+		next = health.Quorum(p.doc.Quorum, ev.Votes, prev, now)
+	}
+	return health.HoldDown(prev, next, m.HoldDown, now)
+}
+
 // frozen: this node had the store, or needs it, and cannot reach it, and is not alone.
 func (p *Profile) frozen() bool { return !p.solo && !p.reachable }
 
 // ballots are the votes of the live nodes in name order; this node's own are taken from memory, not from the store.
-func (p *Profile) ballots(endpoint string) []health.Ballot {
+// Nodes that do not probe the endpoint have none.
+func (p *Profile) ballots(e *profile.Endpoint) []health.Ballot {
+	if e.Target.Profile != "" || !e.Monitor.Probed() {
+		return nil
+	}
+	endpoint := e.Name
 	out := make([]health.Ballot, 0, len(p.members))
 	for _, m := range p.members {
+		if !from(e, m.Location) {
+			continue
+		}
 		b := health.Ballot{Node: m.Name, Location: m.Location, Blind: m.Blind}
 		if m.Name == p.self.Name {
 			b.Vote = p.local[endpoint].Vote
@@ -143,7 +189,7 @@ func (p *Profile) freshen(v *health.View) {
 
 func (p *Profile) lookedAtAll() bool {
 	for _, t := range p.local {
-		if !t.looked && !t.paused {
+		if !t.paused && !t.looked() {
 			return false
 		}
 	}
@@ -257,7 +303,8 @@ func materialChange(a, b *health.View) bool {
 		return true
 	}
 	for i := range a.Endpoints {
-		if a.Endpoints[i].Verdict.Status != b.Endpoints[i].Verdict.Status || a.Endpoints[i].Tier != b.Endpoints[i].Tier {
+		if a.Endpoints[i].Verdict.Status != b.Endpoints[i].Verdict.Status || a.Endpoints[i].Tier != b.Endpoints[i].Tier ||
+			a.Endpoints[i].Status != b.Endpoints[i].Status {
 			return true
 		}
 	}
@@ -279,6 +326,10 @@ func (p *Profile) Due(now time.Time) time.Time {
 	for i := range p.orders {
 		soonest(shrinking(p.orders[i].Until, p.doc.TTL, now))
 	}
+	for name := range p.signals {
+		soonest(shrinking(p.signals[name].Until, p.doc.TTL, now))
+	}
+	soonest(p.dueByHealth(now))
 	if p.view != nil {
 		soonest(shrinking(steer.FailbackDue(p.view), p.doc.TTL, now))
 	}
@@ -287,6 +338,27 @@ func (p *Profile) Due(now time.Time) time.Time {
 	}
 	return due
 }
+
+// dueByHealth is when a verdict is no longer held down, or the next step of a recovered endpoint's weight.
+func (p *Profile) dueByHealth(now time.Time) (due time.Time) {
+	for i := range p.doc.Endpoints {
+		e := &p.doc.Endpoints[i]
+		var at time.Time
+		switch v := p.verdicts[e.Name]; {
+		case v.Held:
+			at = shrinking(v.Since.Add(e.Monitor.HoldDown), p.doc.TTL, now)
+		case v.Recovered && v.Status == health.Online && now.Before(v.Since.Add(p.doc.RestoreRamp)):
+			at = now.Add(max(time.Second, p.doc.RestoreRamp/rampSteps))
+		}
+		if !at.IsZero() && (due.IsZero() || at.Before(due)) {
+			due = at
+		}
+	}
+	return due
+}
+
+// rampSteps is in how many steps a recovered endpoint's weight grows, at most one per second.
+const rampSteps = 20
 
 // shrinking is end itself while it is further away than ttl, and every second once TTLs have to count down to it.
 func shrinking(end time.Time, ttl time.Duration, now time.Time) time.Time {

@@ -39,6 +39,10 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 		p.members = e.Members
 	case OrdersSeen:
 		p.orders, p.kept = e.Orders, false
+	case LinkedSeen:
+		maps.Copy(p.links, e.Views)
+	case SignalsSeen:
+		p.signals = e.Signals
 	case DecisionSeen:
 		p.adoptStored(e)
 	case DecisionFailed:
@@ -79,9 +83,9 @@ func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 		e := &doc.Endpoints[i]
 		t := p.local[e.Name]
 		if t == nil {
-			t = &track{}
-			t.Reset(now, "not probed yet")
+			t = newTrack(now)
 		}
+		t.equip(doc, e, p.self.Location, now)
 		if old != nil {
 			if was, _ := old.Endpoint(e.Name); was != nil {
 				p.reconsider(t, was, e, now)
@@ -95,14 +99,17 @@ func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 }
 
 func (p *Profile) reconsider(t *track, was, is *profile.Endpoint, now time.Time) {
+	same := sameMonitor(&was.Monitor, &is.Monitor)
 	switch {
-	case !sameProbed(was, is) || (is.Enabled && !was.Enabled):
-		t.Reset(now, "origin, target or enabled changed: checking again")
+	case !sameProbed(was, is) || (is.Enabled && !was.Enabled) || (was.Stopped && !is.Stopped):
+		t.reset(now, "origin, target or enabled changed: checking again")
 		delete(p.verdicts, is.Name)
-	case !sameMonitor(&was.Monitor, &is.Monitor):
-		t.Recount()
+	case !same && p.doc.Azure():
+		t.reset(now, "monitor changed: checking again")
+		delete(p.verdicts, is.Name)
+	case !same:
+		t.recount()
 	}
-	t.pace = 0 // the schedule is new: say the pace again
 }
 
 // sameMonitor: a probe asks the same and is counted by the same rule. How often it runs does not matter.
@@ -131,19 +138,24 @@ func (p *Profile) observe(e Observed, now time.Time, out *effects) {
 	if cfg == nil || t == nil || t.paused {
 		return // a late result of an endpoint that is gone or switched off
 	}
-	t.looked = true
+	l := t.look(e.Check)
+	if l == nil {
+		return // of a check that is gone
+	}
 	before := t.Vote
-	if !t.Step(health.RuleOf(&cfg.Monitor), e.Obs) {
+	if !t.step(l, cfg.Monitor.Combine, e.Obs) {
 		return
 	}
 	if t.Opinion != before.Opinion {
 		if t.Opinion == health.Down {
 			t.confirm.reset()
 		}
-		out.add(Note{health.Entry{
-			At: now, Node: p.self.Name, Kind: health.EntryVote, Profile: p.doc.Name, Endpoint: e.Endpoint,
-			From: before.Opinion.String(), To: t.Opinion.String(), Reason: t.Reason,
-		}})
+		if !health.LayerOf(p.orders, e.Endpoint, now).Paused {
+			out.add(Note{health.Entry{
+				At: now, Node: p.self.Name, Kind: health.EntryVote, Profile: p.doc.Name, Endpoint: e.Endpoint,
+				From: before.Opinion.String(), To: t.Opinion.String(), Reason: t.Reason,
+			}})
+		}
 	}
 	out.add(PublishVotes{p.ownVotes()})
 }
@@ -151,7 +163,9 @@ func (p *Profile) observe(e Observed, now time.Time, out *effects) {
 func (p *Profile) ownVotes() map[string]health.Vote {
 	votes := make(map[string]health.Vote, len(p.local))
 	for name, t := range p.local {
-		votes[name] = t.Vote
+		if len(t.looks) > 0 {
+			votes[name] = t.Vote
+		}
 	}
 	return votes
 }
@@ -163,7 +177,7 @@ func (p *Profile) suspect(e Suspected, now time.Time, out *effects) {
 	}
 	cfg, _ := p.doc.Endpoint(e.Endpoint)
 	t := p.local[e.Endpoint]
-	if cfg == nil || t == nil || t.paused || cfg.AlwaysServe || t.Opinion == health.Down {
+	if cfg == nil || t == nil || t.paused || len(t.looks) == 0 || t.Opinion == health.Down {
 		return
 	}
 	if !t.confirm.allow(now, cfg.Monitor.Interval) {

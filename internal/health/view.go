@@ -36,7 +36,6 @@ type View struct {
 	Orders    []Override     // live ones that name the profile
 	Floor     uint64         // the next epoch is above it, whatever the store says; 0 on nodes that never decide unwritten
 	Revision  uint64         // grows with every change of this profile on this node
-	At        time.Time      // the time horizons and weights were computed for
 }
 
 // EndpointView is one endpoint of a view.

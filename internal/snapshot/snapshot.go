@@ -14,14 +14,16 @@ type Documents struct {
 	Generation uint64
 	Profiles   []*profile.Profile
 	Zones      []*profile.Zone
+	Safety     []*profile.Safety
 }
 
 // Compiler is how a front turns documents and views into what it needs on its hot path. Config runs in preparation
-// and may refuse the documents; Part runs in publishing and must not fail or block. Either may be nil.
+// and may refuse the documents; Part runs in publishing and must not fail or block. A part follows from its view alone,
+// so that it is carried over to new documents that do not change the profile. Either may be nil.
 type Compiler struct {
 	Name   string
 	Config func(*Documents) (any, error)
-	Part   func(config any, v *health.View) any
+	Part   func(v *health.View) any
 }
 
 // Slot is a front's place in every snapshot.
@@ -130,8 +132,8 @@ func (h *Hub) Prepare(docs *Documents) (*Prepared, error) {
 }
 
 // Publish makes one change visible: new documents if p is not nil, and the views that changed. Views of profiles that
-// the documents do not name are ignored. With new documents every profile needs its view among views, since the
-// fronts' configuration is new; profiles without one answer "not ready".
+// the documents do not name are ignored. Parts of profiles whose document stays the same are carried over; a new or
+// changed one needs its view among views, else it answers "not ready".
 func (h *Hub) Publish(p *Prepared, views ...*health.View) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,22 +145,37 @@ func (h *Hub) Publish(p *Prepared, views ...*health.View) {
 		for i, doc := range p.Docs.Profiles {
 			s.index[doc.Name] = i
 		}
-		s.parts = newVector[*Part](len(p.Docs.Profiles))
+		s.parts = carried(old, p.Docs)
 	}
 	for _, v := range views {
-		if i, ok := s.index[v.Profile.Name]; ok {
-			s.parts = s.parts.set(i, h.part(s.config, v))
+		i, ok := s.index[v.Profile.Name]
+		if !ok {
+			continue
+		}
+		if was := s.Part(i); was == nil || was.View != v {
+			s.parts = s.parts.set(i, h.part(v))
 		}
 	}
 	h.current.Store(s)
 	close(old.next)
 }
 
-func (h *Hub) part(config []any, v *health.View) *Part {
+// carried takes over the parts of profiles whose document is the same one.
+func carried(old *Snapshot, docs *Documents) vector[*Part] {
+	parts := make([]*Part, len(docs.Profiles))
+	for i, doc := range docs.Profiles {
+		if was := old.Part(old.Index(doc.Name)); was != nil && was.View.Profile == doc {
+			parts[i] = was
+		}
+	}
+	return vectorOf(parts)
+}
+
+func (h *Hub) part(v *health.View) *Part {
 	p := &Part{View: v, compiled: make([]any, len(h.compilers))}
 	for i, c := range h.compilers {
 		if c.Part != nil {
-			p.compiled[i] = c.Part(config[i], v)
+			p.compiled[i] = c.Part(v)
 		}
 	}
 	return p

@@ -31,7 +31,7 @@ func TestOneChangeSharesTheRest(t *testing.T) {
 	slot := h.Register(snapshot.Compiler{
 		Name:   "front",
 		Config: func(d *snapshot.Documents) (any, error) { return d.Generation, nil },
-		Part:   func(c any, v *health.View) any { compiled++; return fmt.Sprint(c, v.Profile.Name, v.Revision) },
+		Part:   func(v *health.View) any { compiled++; return fmt.Sprint(v.Profile.Name, v.Revision) },
 	})
 	for _, n := range []int{1, 32, 33, 1025, 40_000} {
 		d := docs(uint64(n), n)
@@ -56,7 +56,7 @@ func TestOneChangeSharesTheRest(t *testing.T) {
 				t.Fatalf("%d profiles: part %d is not shared", n, i)
 			}
 		}
-		if want := fmt.Sprint(n, d.Profiles[last].Name, 9); after.Part(last).Compiled(slot) != want {
+		if want := fmt.Sprint(d.Profiles[last].Name, 9); after.Part(last).Compiled(slot) != want {
 			t.Fatalf("compiled %v, want %s", after.Part(last).Compiled(slot), want)
 		}
 		select {
@@ -64,6 +64,44 @@ func TestOneChangeSharesTheRest(t *testing.T) {
 		default:
 			t.Fatal("waiters of the old snapshot are not woken")
 		}
+	}
+}
+
+// New documents keep the parts of the profiles they do not change, wherever those stand now; a changed or a new one has
+// no part before its view comes, and one that is gone leaves none behind.
+func TestUnchangedProfilesKeepTheirParts(t *testing.T) {
+	h := snapshot.NewHub()
+	compiled := map[string]int{}
+	slot := h.Register(snapshot.Compiler{Name: "front", Part: func(v *health.View) any { compiled[v.Profile.Name]++; return v }})
+	d := docs(1, 4)
+	p, _ := h.Prepare(d)
+	h.Publish(p, views(d)...)
+	before := h.Load()
+
+	next := docs(2, 5) // p0, p1 and p4 are new objects, p1 is renamed away
+	next.Profiles[3], next.Profiles[2] = d.Profiles[2], d.Profiles[3]
+	next.Profiles[1].Name = "other"
+	p, _ = h.Prepare(next)
+	h.Publish(p, &health.View{Profile: next.Profiles[4]})
+	after := h.Load()
+	for i, want := range []*snapshot.Part{nil, nil, before.Part(3), before.Part(2)} {
+		if after.Part(i) != want {
+			t.Errorf("part %d (%s) is %v, want %v", i, next.Profiles[i].Name, after.Part(i), want)
+		}
+	}
+	if after.View("p2") != before.View("p2") || after.View("p1") != nil || after.View("p0") != nil || after.View("other") != nil {
+		t.Error("views do not follow the parts")
+	}
+	if part := after.Part(4); part == nil || part.Compiled(slot) != part.View {
+		t.Error("the new profile's view has no part")
+	}
+	for name, n := range map[string]int{"p0": 1, "p1": 1, "p2": 1, "p3": 1, "p4": 1, "other": 0} {
+		if compiled[name] != n {
+			t.Errorf("%s was compiled %d times, want %d", name, compiled[name], n)
+		}
+	}
+	if before.Part(1) == nil || before.Documents() != d {
+		t.Error("the old snapshot changed")
 	}
 }
 

@@ -60,3 +60,28 @@ func (n *node[T]) with(i int, shift uint, t T) *node[T] {
 	c.kids = &kids
 	return c
 }
+
+// vectorOf builds a vector of these values.
+func vectorOf[T any](all []T) vector[T] {
+	v := newVector[T](len(all))
+	if len(all) > 0 {
+		v.root = filled(all, v.shift)
+	}
+	return v
+}
+
+func filled[T any](all []T, shift uint) *node[T] {
+	n := &node[T]{}
+	if shift == 0 {
+		copy(n.leaf[:], all)
+		return n
+	}
+	n.kids = &[fan]*node[T]{}
+	each := 1 << shift
+	for i := 0; len(all) > 0; i++ {
+		k := min(each, len(all))
+		n.kids[i] = filled(all[:k], shift-fanBits)
+		all = all[k:]
+	}
+	return n
+}
