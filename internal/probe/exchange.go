@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,8 @@ func (r *run) head(ctx context.Context, br *bufio.Reader, limited *io.LimitedRea
 		switch {
 		case err != nil && limited.N <= 0:
 			return nil, failed(ClassProtocol, "the header is longer than %d bytes", headLimit)
+		case err != nil && !time.Now().Before(r.until): // a line that is cut short is told as malformed
+			return nil, r.broke(ctx, os.ErrDeadlineExceeded, ClassProtocol, "no HTTP answer", "waiting for the header")
 		case err != nil:
 			return nil, r.broke(ctx, err, ClassProtocol, "no HTTP answer", "waiting for the header")
 		case resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols:

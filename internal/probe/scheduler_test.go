@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,7 +21,13 @@ import (
 	"jurymast/internal/profile"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == asProgram {
+		program(os.Args[2:])
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // target is a pretended endpoint: after takes this long, then OK or not. hang waits for the timeout.
 type target struct {
