@@ -9,6 +9,7 @@ import (
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/snapshot"
+	"jurymast/internal/steer"
 )
 
 // maxChain is how many CNAME and DNAME steps one question follows; then it gets what was gathered.
@@ -34,12 +35,18 @@ type response struct {
 	author []record
 	glue   []record
 	errors []wire.EDE
-	tally  counter // of the profile's endpoint that answered
+	scope  uint8 // leading bits of the client subnet's address that the answer holds for
+	given  []given
 
 	zone    *zone.Zone // the first one
 	kind    zone.Kind
-	profile *compiled // the first one
-	number  int       // of that profile, or zone.NoProfile
+	profile *compiled  // the first one
+	number  int        // of that profile, or zone.NoProfile
+	pick    steer.Pick // its choice
+	trail   *steer.Trail
+
+	asker   asker
+	windows [2]zone.RRset // of multivalue answers
 
 	snap *snapshot.Snapshot
 	slot snapshot.Slot
@@ -49,24 +56,20 @@ type response struct {
 }
 
 func (r *response) reset() {
-	r.rcode, r.aa, r.errors, r.tally = wire.Success, false, nil, nil
+	r.rcode, r.aa, r.errors, r.scope, r.given = wire.Success, false, nil, 0, r.given[:0]
 	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
 	r.zone, r.kind, r.profile, r.number = nil, zone.Missing, nil, zone.NoProfile
 }
 
 func (r *response) fail(rcode uint16, errors ...wire.EDE) {
 	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
-	r.rcode, r.aa, r.errors, r.tally = rcode, false, errors, nil
+	r.rcode, r.aa, r.errors, r.scope, r.given = rcode, false, errors, 0, r.given[:0]
 }
 
-// The reasons given with a refusal. They are shared and never changed.
-var (
-	whyForeign  = []wire.EDE{{Code: edeNotAuthoritative, Text: "no zone of this server encloses the name"}}
-	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
-	whyMeta     = []wire.EDE{{Code: edeInvalidQueryType}}
-	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
-	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
-)
+// ours reports that a name of ours was answered, even if by saying that it is not there.
+func (r *response) ours() bool {
+	return r.zone != nil && (r.rcode == wire.Success || r.rcode == wire.NXDomain || r.rcode == wire.YXDomain)
+}
 
 // resolve answers a well-formed question from one snapshot.
 func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Slot) {
@@ -188,43 +191,6 @@ func (r *response) static(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint1
 	return nil
 }
 
-// dynamic answers from the compiled part of the node's profile, or from the static records beside it.
-func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint16) (next []byte) {
-	if !n.Alias && typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeANY {
-		return r.static(z, n, name, typ)
-	}
-	var c *compiled
-	if p := r.snap.Part(n.Profile); p != nil {
-		c, _ = p.Compiled(r.slot).(*compiled)
-	}
-	if typ == dns.TypeANY && len(n.Sets) > 0 && (c == nil || c.set(typ) == nil) {
-		return r.static(z, n, name, typ)
-	}
-	if r.number == zone.NoProfile {
-		r.profile, r.number = c, n.Profile
-	}
-	if c == nil {
-		r.fail(wire.ServFail, whyMissing...)
-		return nil
-	}
-	set := c.set(typ)
-	switch {
-	case !c.ready:
-		r.fail(wire.ServFail, c.errors...)
-		return nil
-	case set == nil:
-		r.negative(z, min(z.NegativeTTL, c.ttl))
-		r.errors = c.errors
-		return nil
-	}
-	r.errors, r.tally = c.errors, c.answers
-	r.add(name, set)
-	if set.Type == dns.TypeCNAME && typ != dns.TypeCNAME && typ != dns.TypeANY {
-		return set.Data[0]
-	}
-	return nil
-}
-
 // redirect answers below a DNAME: the DNAME, and a CNAME made from it with the same TTL [RFC 6672 3.1].
 func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
 	set := m.Node.Set(dns.TypeDNAME)
@@ -249,6 +215,11 @@ func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
 // data, both of which outlive the message.
 func (r *response) add(name *wire.Name, set *zone.RRset) {
 	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, ttl: set.TTL})
+}
+
+// put is add with the TTL of a choice.
+func (r *response) put(name *wire.Name, set *zone.RRset, ttl uint32) {
+	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, ttl: ttl})
 }
 
 func (r *response) negative(z *zone.Zone, ttl uint32) {

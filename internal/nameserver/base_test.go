@@ -110,7 +110,7 @@ func standard() []*profile.Profile {
 		service("top", names("dr.example"), addrs("192.0.2.1", "192.0.2.2", "2001:db8::1"), addrs("192.0.2.3")),
 		service("down", names("down.dr.example"), addrs("192.0.2.5"), addrs("192.0.2.6")),
 		service("off", names("off.dr.example"), addrs("192.0.2.7")),
-		service("new", names("new-svc.dr.example", "newhost.dr.example"), host("x.test"), addrs("192.0.2.8")),
+		service("new", names("new-svc.dr.example", "newhost.dr.example"), host("x.test"), host("y.test")),
 		service("old", names("old.dr.example"), addrs("192.0.2.9")),
 		service("silent", names("silent.dr.example"), addrs("192.0.2.10")),
 	)

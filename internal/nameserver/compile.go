@@ -1,195 +1,91 @@
 package nameserver
 
 import (
-	"fmt"
 	"math"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"jurymast/internal/health"
-	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/profile"
-	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
 )
 
-// Extended error codes used here [RFC 8914].
-const (
-	edeOther            = 0
-	edeStaleAnswer      = 3
-	edeNotReady         = 14
-	edeProhibited       = 18
-	edeNotAuthoritative = 20
-	edeInvalidQueryType = 30
-)
-
-// Zone is one zone ready to be served.
-type Zone = zone.Zone
-
-// ParseZone reads and checks one zone as the nameserver will serve it. The generation becomes the serial of an SOA
-// that the text does not bring itself. Errors name the zone, the line of the records and what is wrong.
-func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.Parse(z, generation) }
-
-// config is what all questions of one set of documents share.
-type config struct {
-	zones    map[string]*zone.Zone // by apex in wire form, lower case
-	warnings []string
-}
-
-// find is the deepest zone that encloses the name, or nil. The DS set of an apex belongs to the zone above, if that
-// is ours too [RFC 4035 3.1.4.1].
-func (c *config) find(n *wire.Name, typ uint16) *zone.Zone {
-	var own *zone.Zone
-	for i := 0; i <= n.Labels(); i++ {
-		z := c.zones[string(n.Key(i))]
-		switch {
-		case z != nil && i == 0 && typ == dns.TypeDS:
-			own = z
-		case z != nil:
-			return z
-		}
-	}
-	return own
-}
-
-// refusal is one reason why documents cannot be served. Either zone or profile says whose it is; the other is -1.
-type refusal struct {
-	zone, profile  int
-	host, endpoint int // of the profile; endpoint is -1 when the host name itself is the matter
-	err            error
-}
-
-// refusals are all of them, zones first.
-type refusals []refusal
-
-func (r refusals) Error() string {
-	lines := make([]string, len(r))
-	for i := range r {
-		lines[i] = r[i].err.Error()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// build checks the documents and makes the zone trees with the profiles' host names in them. The error is refusals.
-func build(docs *snapshot.Documents) (*config, error) {
-	c := &config{zones: make(map[string]*zone.Zone, len(docs.Zones))}
-	var refused refusals
-	for i, doc := range docs.Zones {
-		z, err := zone.Parse(doc, docs.Generation)
-		if err == nil && c.zones[z.Key()] != nil {
-			err = fmt.Errorf("zone %s is there twice; keep one", doc.Name)
-		}
-		if err != nil {
-			refused = append(refused, refusal{zone: i, profile: -1, endpoint: -1, err: err})
-			continue
-		}
-		c.zones[z.Key()] = z
-		c.warnings = append(c.warnings, z.Warnings...)
-	}
-	for i, p := range docs.Profiles {
-		for j, host := range p.Hostnames {
-			if endpoint, err := c.attach(i, p, host); err != nil {
-				err = fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
-				refused = append(refused, refusal{zone: -1, profile: i, host: j, endpoint: endpoint, err: err})
-			}
-		}
-	}
-	if len(refused) > 0 {
-		return nil, refused
-	}
-	return c, nil
-}
-
-// attach puts a host name into its zone. With an error, endpoint is the one that is the matter, or -1.
-func (c *config) attach(number int, p *profile.Profile, host string) (endpoint int, err error) {
-	packed, err := zone.PackName(host)
-	if err != nil {
-		return -1, err
-	}
-	h := &zone.Host{Profile: number}
-	h.Name.Set(packed)
-	z := c.find(&h.Name, dns.TypeA)
-	if z == nil {
-		c.warnings = append(c.warnings, fmt.Sprintf(
-			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
-		return -1, nil
-	}
-	for i := range p.Endpoints {
-		t := &p.Endpoints[i].Target
-		if t.Profile != "" {
-			return i, fmt.Errorf("endpoint %s: target profile %s: nested profiles are not answered yet; give a host name or addresses",
-				p.Endpoints[i].Name, t.Profile)
-		}
-		h.Alias = h.Alias || t.Host != ""
-		if profile.CanonicalName(t.Host) == profile.CanonicalName(host) {
-			return i, fmt.Errorf("endpoint %s: its target is this very name, so the answer would point to itself", p.Endpoints[i].Name)
-		}
-		if err := checkTarget(t); err != nil {
-			return i, fmt.Errorf("endpoint %s: %w", p.Endpoints[i].Name, err)
-		}
-	}
-	return -1, z.Attach(h)
-}
-
-func checkTarget(t *profile.Target) error {
-	if t.Host != "" {
-		_, err := zone.PackName(t.Host)
-		return err
-	}
-	for _, a := range t.Addrs {
-		if _, err := netip.ParseAddr(a); err != nil {
-			return fmt.Errorf("target %q: not an IP address", a)
-		}
-	}
-	return nil
-}
-
-// Warnings lists what works but was hardly meant in documents that build: host names outside every zone, name servers
-// that are aliases. The error is the one that would keep the documents from being served.
-func Warnings(docs *snapshot.Documents) ([]string, error) {
-	c, err := build(docs)
-	if err != nil {
-		return nil, err
-	}
-	return c.warnings, nil
-}
-
-// compiled is what one profile answers until its next view: sets in wire form, at most one of them alias.
+// compiled is what one profile can answer until its next view: the plan that chooses, and everything it can choose in
+// wire form. TTLs are not part of it, they come with each choice.
 type compiled struct {
-	profile  string
-	endpoint string // "" when nobody answers
-	ready    bool
-	ttl      uint32
-	alias    *zone.RRset
-	v4, v6   *zone.RRset
-	errors   []wire.EDE
-	answers  counter
+	view    *health.View
+	plan    *steer.Plan
+	needs   steer.Needs
+	leaves  []leaf // by number in the plan
+	rings   []rings
+	ceiling uint32 // the profile's ttl, in seconds
+	azure   bool   // ANY tells all, and NXDOMAIN is possible
+	nobody  leaf   // counts answers without anything in them
+
+	// always is the choice for every question, if no question can make a difference.
+	always   steer.Pick
+	constant bool
+}
+
+// leaf is one target ready to be written: an alias, or addresses of one or both families.
+type leaf struct {
+	profile, endpoint string
+	alias             *zone.RRset
+	v4, v6            *zone.RRset
+	counts            tallies
+}
+
+// rings are the addresses of one multivalue profile's candidates, by family.
+type rings struct {
+	max    int
+	v4, v6 ring
+}
+
+// ring is n addresses of one family, twice in a row, so that every window of up to n is one slice.
+type ring struct {
+	data [][]byte
+	leaf []int // whose address the i-th of the n is
 }
 
 // compile turns a view into answers. It cannot fail: targets were checked with the documents.
-func compile(v *health.View, m *metrics) *compiled {
-	a := steer.Decide(v, steer.Client{}, nil, nil)
-	c := &compiled{profile: v.Profile.Name, ready: a.Serving != steer.ServingNotReady, ttl: seconds(a.TTL)}
-	if len(a.Order) > 0 && a.Order[0] < len(v.Endpoints) {
-		e := v.Endpoints[a.Order[0]].Config
-		c.endpoint = e.Name
-		c.sets(&e.Target)
+func compile(v *health.View) *compiled {
+	p := steer.Compile(v)
+	c := &compiled{
+		view: v, plan: p, needs: p.Needs(), ceiling: seconds(v.Profile.TTL), azure: v.Profile.Azure(),
+		nobody: leaf{profile: v.Profile.Name},
 	}
-	c.errors = extendedErrors(v, &a)
-	if c.endpoint != "" {
-		c.answers = m.answer(c.profile, c.endpoint)
+	list := p.Leaves()
+	c.leaves = make([]leaf, len(list))
+	for i := range list {
+		l := &c.leaves[i]
+		l.profile, l.endpoint = list[i].View.Profile.Name, list[i].Name()
+		l.sets(list[i].Target)
+	}
+	sets := p.Sets()
+	c.rings = make([]rings, len(sets))
+	for i := range sets {
+		c.rings[i].max = sets[i].Max
+		for _, number := range sets[i].Leaves {
+			c.rings[i].v4.add(c.leaves[number].v4, number)
+			c.rings[i].v6.add(c.leaves[number].v6, number)
+		}
+		c.rings[i].v4.close()
+		c.rings[i].v6.close()
+	}
+	if c.constant = c.needs == 0 && len(sets) == 0; c.constant {
+		c.always = p.Pick(&steer.Client{}, nil, nil)
 	}
 	return c
 }
 
-func (c *compiled) sets(t *profile.Target) {
+func (l *leaf) sets(t *profile.Target) {
 	if t.Host != "" {
 		if name, err := zone.PackName(t.Host); err == nil {
-			c.alias = &zone.RRset{Type: dns.TypeCNAME, TTL: c.ttl, Data: [][]byte{name}}
+			l.alias = &zone.RRset{Type: dns.TypeCNAME, Data: [][]byte{name}}
 		}
 		return
 	}
@@ -198,53 +94,62 @@ func (c *compiled) sets(t *profile.Target) {
 		if err != nil {
 			continue
 		}
-		typ, set := dns.TypeAAAA, &c.v6
+		typ, set := dns.TypeAAAA, &l.v6
 		if addr = addr.Unmap(); addr.Is4() {
-			typ, set = dns.TypeA, &c.v4
+			typ, set = dns.TypeA, &l.v4
 		}
 		if *set == nil {
-			*set = &zone.RRset{Type: typ, TTL: c.ttl}
+			*set = &zone.RRset{Type: typ}
 		}
-		(*set).Data = append((*set).Data, addr.AsSlice())
+		if data := addr.AsSlice(); !contains((*set).Data, data) {
+			(*set).Data = append((*set).Data, data)
+		}
 	}
 }
 
-// set is what a question of that type gets, or nil for NODATA.
-func (c *compiled) set(typ uint16) *zone.RRset {
+// set is what a question of that type gets of the leaf, or nil for NODATA. The type is compared only now, after the
+// choice: another endpoint that has the family would be the wrong one.
+func (l *leaf) set(typ uint16) *zone.RRset {
 	switch {
-	case c.alias != nil:
-		return c.alias
+	case l.alias != nil:
+		return l.alias
 	case typ == dns.TypeA:
-		return c.v4
+		return l.v4
 	case typ == dns.TypeAAAA:
-		return c.v6
-	case typ == dns.TypeANY && c.v4 != nil:
-		return c.v4
+		return l.v6
+	case typ == dns.TypeANY && l.v4 != nil:
+		return l.v4
 	case typ == dns.TypeANY:
-		return c.v6
+		return l.v6
 	}
 	return nil
 }
 
-// extendedErrors go to everybody who asks, so they name no endpoint and no node.
-func extendedErrors(v *health.View, a *steer.Answer) (list []wire.EDE) {
-	switch a.Serving {
-	case steer.ServingNotReady:
-		return []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
-	case steer.ServingAllDown:
-		list = append(list, wire.EDE{Code: edeOther, Text: "all endpoints are down, this one may be too"})
-	case steer.ServingNone:
-		text := "no endpoint may be answered"
-		if v.Disabled {
-			text = "profile is disabled"
+func (r *ring) add(set *zone.RRset, number int) {
+	if set == nil {
+		return
+	}
+	for _, data := range set.Data {
+		if !contains(r.data, data) { // a set has no record twice
+			r.data, r.leaf = append(r.data, data), append(r.leaf, number)
 		}
-		list = append(list, wire.EDE{Code: edeOther, Text: text})
-	case steer.ServingPreferred, steer.ServingFallback:
 	}
-	if a.Stale {
-		list = append(list, wire.EDE{Code: edeStaleAnswer, Text: "last known state, not confirmed"})
+}
+
+func (r *ring) close() { r.data = append(r.data, r.data...) }
+
+// window is k addresses, at most all, from the start-th on.
+func (r *ring) window(start uint64, k int) (data [][]byte, at int) {
+	n := len(r.leaf)
+	if n == 0 {
+		return nil, 0
 	}
-	return list
+	at = int(start % uint64(n)) //nolint:gosec // below n
+	return r.data[at : at+min(k, n)], at
+}
+
+func contains(list [][]byte, data []byte) bool {
+	return slices.ContainsFunc(list, func(d []byte) bool { return string(d) == string(data) })
 }
 
 func seconds(d time.Duration) uint32 {

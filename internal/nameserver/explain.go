@@ -8,49 +8,68 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/health"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
 )
 
-// Explanation says what one question would be answered from one snapshot, and why.
+// Explanation says what one question would be answered from one snapshot, and why. Profile to Stale are about the
+// first profile that was asked; what an alias into our own zones leads on to is only in the answer.
 type Explanation struct {
-	Name      string       `json:"name"` // as asked, with a trailing dot
-	Type      string       `json:"type"`
-	Zone      string       `json:"zone,omitempty"`    // that encloses the name; "" when none does
-	Match     string       `json:"match,omitempty"`   // exact, wildcard, delegation, dname or missing
-	Profile   string       `json:"profile,omitempty"` // the first one that answered
-	Endpoint  string       `json:"endpoint,omitempty"`
-	Rcode     string       `json:"rcode"`
-	AA        bool         `json:"aa"` // answered with authority
-	Answer    []string     `json:"answer,omitempty"`
-	Authority []string     `json:"authority,omitempty"`
-	Glue      []string     `json:"additional,omitempty"`
-	TTL       uint32       `json:"ttl"`              // seconds a resolver may keep this: the smallest of the answer, or of the SOA
-	Errors    []string     `json:"errors,omitempty"` // extended errors [RFC 8914]
-	Trail     []steer.Step `json:"trail,omitempty"`
+	Name      string        `json:"name"` // as asked, with a trailing dot
+	Type      string        `json:"type"`
+	Zone      string        `json:"zone,omitempty"`     // that encloses the name; "" when none does
+	Match     string        `json:"match,omitempty"`    // exact, wildcard, delegation, dname or missing
+	Profile   string        `json:"profile,omitempty"`  // the first one that answered
+	Path      []string      `json:"path,omitempty"`     // names of the profiles from Profile to the endpoint's own
+	Endpoint  string        `json:"endpoint,omitempty"` // of the last profile of Path; several of a multivalue answer, by comma
+	Reason    steer.Rule    `json:"reason,omitempty"`   // of the choice
+	Serving   steer.Serving `json:"serving,omitempty"`
+	Stale     bool          `json:"stale,omitempty"`
+	Subnet    string        `json:"subnet,omitempty"` // client subnet of the answer: address/source length/scope
+	Rcode     string        `json:"rcode"`
+	AA        bool          `json:"aa"` // answered with authority
+	Answer    []string      `json:"answer,omitempty"`
+	Authority []string      `json:"authority,omitempty"`
+	Glue      []string      `json:"additional,omitempty"`
+	TTL       uint32        `json:"ttl"`              // seconds a resolver may keep this: the smallest of the answer, or of the SOA
+	Errors    []string      `json:"errors,omitempty"` // extended errors [RFC 8914]
+	Trail     []steer.Step  `json:"trail,omitempty"`  // of the very choice that was answered
 }
 
 // Explain answers one question with the code that answers the network, over TCP's sizes, and counts nothing. qtype is
 // a type's name or TYPEnnn; client is who would ask. An error means that the question cannot be asked.
 func (s *Server) Explain(snap *snapshot.Snapshot, name, qtype string, client netip.Addr) (Explanation, error) {
+	return s.ExplainSubnet(snap, name, qtype, client, netip.Prefix{})
+}
+
+// ExplainSubnet is Explain for a client, mostly a resolver, that asks on behalf of others and tells their subnet
+// [RFC 7871]. An invalid subnet is none; one of no bits asks not to be located.
+func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, client netip.Addr, subnet netip.Prefix) (Explanation, error) {
 	msg, err := question(name, qtype)
 	if err != nil {
 		return Explanation{}, err
+	}
+	if subnet.IsValid() {
+		msg.IsEdns0().Option = []dns.EDNS0{ecs(subnet)}
 	}
 	pkt, err := msg.Pack()
 	if err != nil {
 		return Explanation{}, fmt.Errorf("question %s %s: %w", name, qtype, err)
 	}
-	a := &responder{slot: s.slot, m: newMetrics(), silent: true, load: func() *snapshot.Snapshot { return snap }}
+	var trail steer.Trail
+	a := s.responder()
+	a.silent, a.r.trail, a.m = true, &trail, newMetrics(s.opt.Hub.Load)
+	a.load = func() *snapshot.Snapshot { return snap }
 	reply := new(dns.Msg)
-	if err := reply.Unpack(a.respond(pkt, nil, true)); err != nil {
+	if err := reply.Unpack(a.respond(pkt, nil, true, client)); err != nil {
 		return Explanation{}, fmt.Errorf("question %s %s: our own answer cannot be read: %w", name, qtype, err)
 	}
 	e := Explanation{
 		Name: msg.Question[0].Name, Type: dns.Type(msg.Question[0].Qtype).String(), AA: reply.Authoritative,
 		Rcode: rcodeText(reply), Answer: texts(reply.Answer), Authority: texts(reply.Ns), Glue: texts(reply.Extra),
-		TTL: smallest(reply), Errors: extended(reply),
+		TTL: smallest(reply), Errors: extended(reply), Subnet: subnetText(reply),
 	}
 	if a.r.zone != nil {
 		e.Zone, e.Match = a.r.zone.Name, a.r.kind.String()
@@ -58,16 +77,70 @@ func (s *Server) Explain(snap *snapshot.Snapshot, name, qtype string, client net
 	if a.r.number == zone.NoProfile {
 		return e, nil
 	}
-	e.Profile = snap.Documents().Profiles[a.r.number].Name
-	if a.r.profile != nil {
-		e.Endpoint = a.r.profile.endpoint
-	}
-	if v := snap.View(e.Profile); v != nil {
-		var trail steer.Trail
-		steer.Decide(v, steer.Client{Addr: client}, nil, &trail)
-		e.Trail = trail.Steps
+	e.Profile, e.Trail = snap.Documents().Profiles[a.r.number].Name, trail.Steps
+	if c, p := a.r.profile, &a.r.pick; c != nil {
+		e.Reason, e.Serving, e.Stale = p.Rule, p.Serving, p.Stale
+		e.Path, e.Endpoint = c.where(p, a.r.given)
 	}
 	return e, nil
+}
+
+// where names the profiles a choice led through, and the endpoints it ended at.
+func (c *compiled) where(p *steer.Pick, answered []given) (path []string, endpoint string) {
+	owner := -1 // number of a leaf of the profile at the end
+	switch {
+	case p.Leaf >= 0:
+		owner, endpoint = p.Leaf, c.leaves[p.Leaf].endpoint
+	case p.Set >= 0:
+		owner = c.plan.Sets()[p.Set].Leaves[0]
+		var list []string
+		for i := range answered {
+			if g := &answered[i]; g.leaf.profile == c.leaves[owner].profile && g.rule == p.Rule && !slices.Contains(list, g.leaf.endpoint) {
+				list = append(list, g.leaf.endpoint)
+			}
+		}
+		endpoint = strings.Join(list, ", ")
+	default:
+		return nil, ""
+	}
+	return pathTo(c.view, c.plan.Leaves()[owner].View), endpoint
+}
+
+// pathTo is the names of the profiles from one view down to another, nil when it does not lead there.
+func pathTo(from, to *health.View) []string {
+	if from == to {
+		return []string{from.Profile.Name}
+	}
+	for i := range from.Endpoints {
+		if child := from.Endpoints[i].Child; child != nil {
+			if rest := pathTo(child, to); rest != nil {
+				return append([]string{from.Profile.Name}, rest...)
+			}
+		}
+	}
+	return nil
+}
+
+func ecs(p netip.Prefix) *dns.EDNS0_SUBNET {
+	p = p.Masked()
+	o := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 2, SourceNetmask: uint8(p.Bits()), Address: p.Addr().AsSlice()} //nolint:gosec // 0 to 128
+	if p.Addr().Is4() {
+		o.Family = 1
+	}
+	return o
+}
+
+func subnetText(m *dns.Msg) string {
+	opt := m.IsEdns0()
+	if opt == nil {
+		return ""
+	}
+	for _, o := range opt.Option {
+		if e, ok := o.(*dns.EDNS0_SUBNET); ok {
+			return fmt.Sprintf("%s/%d/%d", e.Address, e.SourceNetmask, e.SourceScope)
+		}
+	}
+	return ""
 }
 
 func question(name, qtype string) (*dns.Msg, error) {

@@ -1,16 +1,29 @@
 package nameserver
 
-import "net"
+import (
+	"net"
+	"net/netip"
+
+	"jurymast/internal/steer"
+)
 
 // Raw answers one packet as the transports do, panic fence included.
 func (s *Server) Raw(pkt []byte, stream bool) []byte {
-	return s.answer(s.responder(), pkt, nil, stream)
+	return s.answer(s.responder(), pkt, nil, stream, netip.Addr{})
 }
 
+// RawFrom is Raw with a sender.
+func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
+	return s.answer(s.responder(), pkt, nil, stream, from)
+}
+
+// SetDice makes loops throw the given dice from now on.
+func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d } }
+
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
-func (s *Server) RawLoop() func(pkt []byte) []byte {
+func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
 	a, out := s.responder(), make([]byte, 0, udpSize+wireSlack)
-	return func(pkt []byte) []byte { return s.answer(a, pkt, out, false) }
+	return func(pkt []byte, from netip.Addr) []byte { return s.answer(a, pkt, out, false, from) }
 }
 
 // Break spoils the served SOA of a zone, so that writing it panics.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"jurymast/internal/snapshot"
 )
 
 // counter is what the hot path sees of a metric: resolved beforehand, one atomic addition.
@@ -25,12 +27,13 @@ type metrics struct {
 	unsent     counter
 	open       prometheus.Gauge
 	responses  [17]counter
-	answers    *prometheus.CounterVec
+	answers    *book
 	collectors []prometheus.Collector
 }
 
-func newMetrics() *metrics {
-	m := &metrics{}
+func newMetrics(load func() *snapshot.Snapshot) *metrics {
+	m := &metrics{answers: newBook(load)}
+	m.collectors = append(m.collectors, m.answers)
 	one := func(name, help string) counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "jurymast_dns_" + name, Help: help})
 		m.collectors = append(m.collectors, c)
@@ -47,7 +50,6 @@ func newMetrics() *metrics {
 	for i := range m.responses {
 		m.responses[i] = responses.WithLabelValues(rcodeName(uint16(i)))
 	}
-	m.answers = vec("answers_total", "Answers given for a profile, by endpoint.", "profile", "endpoint")
 	m.dropped = one("dropped_total", "Packets without an answer: shorter than a header, or responses.")
 	m.malformed = one("malformed_total", "Packets answered with FORMERR because they could not be read.")
 	m.truncated = one("truncated_total", "Answers that did not fit and were sent empty with TC set.")
@@ -75,10 +77,6 @@ func (m *metrics) response(rcode uint16) {
 	if int(rcode) < len(m.responses) {
 		m.responses[rcode].Inc()
 	}
-}
-
-func (m *metrics) answer(profile, endpoint string) counter {
-	return m.answers.WithLabelValues(profile, endpoint)
 }
 
 func rcodeName(rcode uint16) string {

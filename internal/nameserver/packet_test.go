@@ -185,7 +185,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]float64{
-		"answers_total endpoint=b profile=svc": 2, "malformed_total": 1, "dropped_total": 1, "truncated_total": 1, "responses_total rcode=REFUSED": 1,
+		"answers_total endpoint=b profile=svc reason=lowest-number": 2, "malformed_total": 1, "dropped_total": 1, "truncated_total": 1, "responses_total rcode=REFUSED": 1,
 		"responses_total rcode=FORMERR": 1, "responses_total rcode=NOERROR": 3, "panics_total": 0,
 	} {
 		if got := f.counter(t, name); got != want {
@@ -228,7 +228,7 @@ func TestNoAllocationPerQuestion(t *testing.T) {
 		"refused":    packet(opt, "name:other.test", "0001 0001", "00 0029 1000 00000000 0000"),
 	} {
 		if n := testing.AllocsPerRun(100, func() {
-			if answer(pkt) == nil {
+			if answer(pkt, t0Addr) == nil {
 				t.Error("no answer")
 			}
 		}); n != 0 {
@@ -243,7 +243,7 @@ func BenchmarkAnswer(b *testing.B) {
 	pkt := packet(opt, "name:svc.dr.example", "0001 0001", "00 0029 1000 00000000 0000")
 	b.ReportAllocs()
 	for b.Loop() {
-		answer(pkt)
+		answer(pkt, t0Addr)
 	}
 }
 

@@ -50,8 +50,11 @@ func (r *refusal) problems(f *profile.File) (list profile.Problems) {
 		return list
 	}
 	where := []any{"profiles", r.profile, "hostnames", r.host}
-	if r.endpoint >= 0 {
+	switch {
+	case r.endpoint >= 0:
 		where = []any{"profiles", r.profile, "endpoints", r.endpoint, "target"}
+	case r.endpoint == atAllDown:
+		where = []any{"profiles", r.profile, "all_down", "target"}
 	}
 	text := r.err.Error()
 	if clash, ok := errors.AsType[*zone.Clash](r.err); ok {

@@ -1,6 +1,8 @@
 package nameserver
 
 import (
+	"net/netip"
+
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 )
@@ -25,8 +27,8 @@ type responder struct {
 }
 
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
-// transports without a datagram limit. pkt and out must not overlap.
-func (a *responder) respond(pkt, out []byte, stream bool) []byte {
+// transports without a datagram limit; from is the sender, if known. pkt and out must not overlap.
+func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byte {
 	outcome := a.q.Parse(pkt)
 	var reply []byte
 	var rcode uint16
@@ -46,18 +48,27 @@ func (a *responder) respond(pkt, out []byte, stream bool) []byte {
 	case wire.Version:
 		rcode = wire.BadVers
 		a.w.Begin(out, &a.q, plainSize)
-		a.w.OPT(rcode, udpSize, a.q.DO, nil)
+		a.w.OPT(rcode, udpSize, a.q.DO, wire.Options{})
 		reply = a.w.Finish(&a.q, 0, rcode)
 	case wire.OK:
+		a.r.asker.begin(from, a.q.Subnet)
 		a.r.resolve(&a.q, a.load(), a.slot)
 		rcode = a.r.rcode
 		reply = a.message(out, a.limit(stream))
-		if a.r.tally != nil && !a.silent {
-			a.r.tally.Inc()
+		if !a.silent {
+			a.tally()
 		}
 	}
 	a.m.response(rcode)
 	return reply
+}
+
+// tally counts what profiles answered.
+func (a *responder) tally() {
+	for i := range a.r.given {
+		g := &a.r.given[i]
+		g.leaf.count(a.m.answers, g.rule).Add(1)
+	}
 }
 
 // limit is the largest answer this question may get.
@@ -74,8 +85,12 @@ func (a *responder) limit(stream bool) int {
 // message writes the response. When a set does not fit, the answer is empty and TC asks to come again over TCP.
 func (a *responder) message(out []byte, limit int) []byte {
 	reserve, flags := 0, uint16(0)
+	options := wire.Options{Errors: a.r.errors}
+	if a.r.ours() {
+		options.Subnet, options.Scope = a.q.Subnet, a.r.scope
+	}
 	if a.q.EDNS {
-		reserve = wire.OPTLen
+		reserve = wire.OPTLen + options.Len()
 	}
 	if a.r.aa {
 		flags |= wire.FlagAA
@@ -87,7 +102,7 @@ func (a *responder) message(out []byte, limit int) []byte {
 		a.m.truncated.Inc()
 	}
 	if a.q.EDNS {
-		a.w.OPT(a.r.rcode, udpSize, a.q.DO, a.r.errors)
+		a.w.OPT(a.r.rcode, udpSize, a.q.DO, options)
 	}
 	return a.w.Finish(&a.q, flags, a.r.rcode)
 }

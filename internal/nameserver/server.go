@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 	"jurymast/internal/health"
 	"jurymast/internal/snapshot"
+	"jurymast/internal/steer"
 )
 
 // Options of a Server. Hub and Logger are needed, the rest has usable zero values.
@@ -24,6 +26,7 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: metrics are counted but shown nowhere
 	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
 	MaxTCP     int                   // TCP connections per address; 0: 1000
+	Locator    Locator               // where clients are; nil: nobody knows
 }
 
 const (
@@ -47,12 +50,15 @@ type Server struct {
 	running  sync.WaitGroup
 	stopping chan struct{}
 	stopOnce sync.Once
+
+	// dice makes the dice of one loop or connection.
+	dice func() steer.Dice
 }
 
 // New makes a server and gives it its place in the hub; it must be called before the hub's first Prepare. What could
 // not be set up is returned by Listen.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(), stopping: make(chan struct{})}
+	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -72,7 +78,7 @@ func New(opt Options) *Server {
 			}
 			return c, nil
 		},
-		Part: func(_ any, v *health.View) any { return compile(v, s.m) },
+		Part: func(v *health.View) any { return compile(v) },
 	})
 	return s
 }
@@ -171,11 +177,18 @@ func (s *Server) isStopping() bool {
 }
 
 func (s *Server) responder() *responder {
-	return &responder{load: s.opt.Hub.Load, slot: s.slot, m: s.m}
+	a := &responder{load: s.opt.Hub.Load, slot: s.slot, m: s.m}
+	a.r.asker.locator, a.r.asker.dice = s.opt.Locator, s.dice()
+	return a
+}
+
+// newDice are good enough to spread answers: nobody gains by guessing the next one, and no lock is shared.
+func newDice() steer.Dice {
+	return rand.NewPCG(rand.Uint64(), rand.Uint64()).Uint64 //nolint:gosec // spreading answers is no secret
 }
 
 // answer is respond behind a fence: a panic costs one SERVFAIL, not the loop.
-func (s *Server) answer(a *responder, pkt, out []byte, stream bool) (reply []byte) {
+func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) (reply []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.m.panics.Inc()
@@ -185,7 +198,7 @@ func (s *Server) answer(a *responder, pkt, out []byte, stream bool) (reply []byt
 			reply = failure(pkt, out)
 		}
 	}()
-	return a.respond(pkt, out, stream)
+	return a.respond(pkt, out, stream, from)
 }
 
 func stack() string {

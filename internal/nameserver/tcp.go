@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -117,7 +118,7 @@ func (t *stream) deadline(conn net.Conn, d time.Duration) bool {
 // what it asked for.
 func (t *stream) serve(conn net.Conn) {
 	defer t.leave(conn)
-	a, in := t.s.responder(), bufio.NewReaderSize(conn, readBuffer)
+	a, in, from := t.s.responder(), bufio.NewReaderSize(conn, readBuffer), source(conn)
 	var question bytes.Buffer
 	var out []byte
 	for wait := firstQuestion; ; wait = idleTimeout {
@@ -131,7 +132,7 @@ func (t *stream) serve(conn net.Conn) {
 		if cap(out) < 2+plainSize || cap(out) > keepBuffer {
 			out = make([]byte, 2+plainSize, 2+2*udpSize)
 		}
-		reply := t.s.answer(a, question.Bytes(), out[2:2], true)
+		reply := t.s.answer(a, question.Bytes(), out[2:2], true, from)
 		if reply == nil {
 			return // what is no question has no place on a connection
 		}
@@ -145,6 +146,14 @@ func (t *stream) serve(conn net.Conn) {
 			return
 		}
 	}
+}
+
+// source is the address of the client, invalid when the connection has none.
+func source(conn net.Conn) netip.Addr {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr()
+	}
+	return netip.Addr{}
 }
 
 // readMessage reads one message behind its length into b. Memory grows with what has arrived, not with what was

@@ -44,7 +44,7 @@ func (d *datagram) loop() {
 			continue
 		}
 		d.s.m.udp.Inc()
-		reply := d.s.answer(a, in[:n], out, false)
+		reply := d.s.answer(a, in[:n], out, false, from.Addr())
 		if reply == nil {
 			continue
 		}

@@ -62,14 +62,15 @@ type Query struct {
 	Type     uint16
 	Class    uint16
 
-	EDNS bool
-	Size uint16 // the client's UDP size as sent
-	DO   bool
+	EDNS   bool
+	Size   uint16 // the client's UDP size as sent
+	DO     bool
+	Subnet []byte // contents of a client subnet option of a known family; nil: none
 }
 
 // Parse reads pkt. Fields that could not be read are zero.
 func (q *Query) Parse(pkt []byte) Outcome {
-	q.Question, q.EDNS, q.DO, q.Size, q.Type, q.Class = nil, false, false, 0, 0, 0
+	q.Question, q.Subnet, q.EDNS, q.DO, q.Size, q.Type, q.Class = nil, nil, false, false, 0, 0, 0
 	if len(pkt) < HeaderLen {
 		return Drop
 	}
@@ -125,7 +126,7 @@ func (q *Query) rest(pkt []byte, off int) Outcome {
 			q.EDNS, q.Size = true, binary.BigEndian.Uint16(pkt[off+2:])
 			version = pkt[off+5]
 			q.DO = binary.BigEndian.Uint16(pkt[off+6:])&flagDO != 0
-			if version == 0 && !validOptions(pkt[off+10:end]) {
+			if version == 0 && !q.options(pkt[off+10:end]) {
 				q.EDNS = false
 				return Malformed
 			}
@@ -159,8 +160,9 @@ func skipName(pkt []byte, off int) int {
 	return -1
 }
 
-// validOptions checks the frame of every option and the contents of those whose mistakes must be refused.
-func validOptions(b []byte) bool {
+// options checks the frame of every option and the contents of those whose mistakes must be refused. The first client
+// subnet counts.
+func (q *Query) options(b []byte) bool {
 	for len(b) > 0 {
 		if len(b) < 4 {
 			return false
@@ -176,33 +178,15 @@ func validOptions(b []byte) bool {
 				return false
 			}
 		case OptionECS:
-			if !validSubnet(data) {
+			known, valid := checkSubnet(data)
+			if !valid {
 				return false
+			}
+			if known && q.Subnet == nil {
+				q.Subnet = data
 			}
 		}
 		b = b[4+n:]
 	}
 	return true
-}
-
-// validSubnet checks a client subnet of RFC 7871: as many address bytes as the prefix needs, zero bits behind it.
-// An unknown family counts as absent.
-func validSubnet(d []byte) bool {
-	if len(d) < 4 {
-		return false
-	}
-	var bits int
-	switch binary.BigEndian.Uint16(d) {
-	case 1:
-		bits = 32
-	case 2:
-		bits = 128
-	default:
-		return true
-	}
-	prefix, addr := int(d[2]), d[4:]
-	if prefix > bits || len(addr) != (prefix+7)/8 {
-		return false
-	}
-	return prefix%8 == 0 || addr[len(addr)-1]<<(prefix%8) == 0
 }

@@ -162,8 +162,24 @@ type EDE struct {
 	Text string
 }
 
-// OPT writes our OPT record with as many of the extended errors as fit; they are the first thing to give up.
-func (w *Writer) OPT(rcode uint16, size uint16, do bool, errors []EDE) {
+// Options are what our OPT record carries.
+type Options struct {
+	Subnet []byte // contents of the client subnet to return; nil: none
+	Scope  uint8  // of the subnet: leading bits of the address the answer holds for
+	Errors []EDE
+}
+
+// Len is the room that must be left for the options which may not be given up.
+func (o *Options) Len() int {
+	if o.Subnet == nil {
+		return 0
+	}
+	return 4 + len(o.Subnet)
+}
+
+// OPT writes our OPT record with the client subnet and as many of the extended errors as fit; those are the first
+// thing to give up.
+func (w *Writer) OPT(rcode uint16, size uint16, do bool, o Options) {
 	w.buf = append(w.buf, 0, 0, TypeOPT)
 	w.buf = binary.BigEndian.AppendUint16(w.buf, size)
 	w.buf = append(w.buf, byte(rcode>>4&0xFF), 0)
@@ -174,7 +190,12 @@ func (w *Writer) OPT(rcode uint16, size uint16, do bool, errors []EDE) {
 	}
 	at := len(w.buf)
 	w.buf = append(w.buf, 0, 0)
-	for _, e := range errors {
+	if o.Subnet != nil {
+		w.buf = append(w.buf, 0, OptionECS, 0, byte(len(o.Subnet))) //nolint:gosec // at most 20 bytes
+		w.buf = append(w.buf, o.Subnet...)
+		w.buf[len(w.buf)-len(o.Subnet)+3] = o.Scope
+	}
+	for _, e := range o.Errors {
 		text := e.Text
 		if len(w.buf)+6+len(text) > w.limit {
 			text = ""

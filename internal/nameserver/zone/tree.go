@@ -28,6 +28,7 @@ type Node struct {
 	Sets    []RRset
 	Profile int  // number of the profile that answers here, or NoProfile
 	Alias   bool // that profile may answer with a CNAME, so no other type can be here
+	Below   bool // other names lie below this one, in this zone or in another of ours: it can never be denied
 
 	cut   bool // NS below the apex
 	dname bool
@@ -142,6 +143,7 @@ func (z *Zone) node(n *wire.Name) *Node {
 		if next == nil {
 			next = &Node{Name: slices.Clone(n.Wire(i)), Profile: NoProfile}
 			z.nodes[key] = next
+			at.Below = true
 			if key[0] == 1 && key[1] == '*' {
 				at.wild = next
 			}
@@ -150,6 +152,19 @@ func (z *Zone) node(n *wire.Name) *Node {
 	}
 	return at
 }
+
+// Enclose notes that another zone of ours begins at a name below this one's apex. Only before the zone is served.
+func (z *Zone) Enclose(apex *wire.Name) {
+	for i := 1; i <= apex.Labels()-z.labels; i++ {
+		if above := z.nodes[string(apex.Key(i))]; above != nil {
+			above.Below = true
+		}
+	}
+}
+
+// Deniable reports that NXDOMAIN may be said of a node that answers nothing: resolvers take it for everything below
+// the name too [RFC 8020], and for every type.
+func (z *Zone) Deniable(n *Node) bool { return n != z.Apex && !n.Below && len(n.Sets) == 0 }
 
 // contains reports that the name is the apex or below it.
 func (z *Zone) contains(n *wire.Name) bool {

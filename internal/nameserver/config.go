@@ -1,0 +1,179 @@
+package nameserver
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/nameserver/zone"
+	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
+)
+
+// Zone is one zone ready to be served.
+type Zone = zone.Zone
+
+// ParseZone reads and checks one zone as the nameserver will serve it. The generation becomes the serial of an SOA
+// that the text does not bring itself. Errors name the zone, the line of the records and what is wrong.
+func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.Parse(z, generation) }
+
+// config is what all questions of one set of documents share.
+type config struct {
+	zones    map[string]*zone.Zone // by apex in wire form, lower case
+	warnings []string
+}
+
+// find is the deepest zone that encloses the name, or nil. The DS set of an apex belongs to the zone above, if that
+// is ours too [RFC 4035 3.1.4.1].
+func (c *config) find(n *wire.Name, typ uint16) *zone.Zone {
+	var own *zone.Zone
+	for i := 0; i <= n.Labels(); i++ {
+		z := c.zones[string(n.Key(i))]
+		switch {
+		case z != nil && i == 0 && typ == dns.TypeDS:
+			own = z
+		case z != nil:
+			return z
+		}
+	}
+	return own
+}
+
+// refusal is one reason why documents cannot be served. Either zone or profile says whose it is; the other is -1.
+type refusal struct {
+	zone, profile  int
+	host, endpoint int // of the profile; endpoint may be atHost or atAllDown
+	err            error
+}
+
+// What else than an endpoint can be the matter of a refusal.
+const (
+	atHost    = -1 // the host name itself
+	atAllDown = -2 // the target of all_down
+)
+
+// refusals are all of them, zones first.
+type refusals []refusal
+
+func (r refusals) Error() string {
+	lines := make([]string, len(r))
+	for i := range r {
+		lines[i] = r[i].err.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// build checks the documents and makes the zone trees with the profiles' host names in them. The error is refusals.
+func build(docs *snapshot.Documents) (*config, error) {
+	c := &config{zones: make(map[string]*zone.Zone, len(docs.Zones))}
+	var refused refusals
+	for i, doc := range docs.Zones {
+		z, err := zone.Parse(doc, docs.Generation)
+		if err == nil && c.zones[z.Key()] != nil {
+			err = fmt.Errorf("zone %s is there twice; keep one", doc.Name)
+		}
+		if err != nil {
+			refused = append(refused, refusal{zone: i, profile: -1, endpoint: atHost, err: err})
+			continue
+		}
+		c.zones[z.Key()] = z
+		c.warnings = append(c.warnings, z.Warnings...)
+	}
+	c.enclose()
+	t := newTrees(docs.Profiles)
+	for i, p := range docs.Profiles {
+		spots := t.spots(p)
+		for j, host := range p.Hostnames {
+			if endpoint, err := c.attach(i, p, host, spots); err != nil {
+				err = fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
+				refused = append(refused, refusal{zone: -1, profile: i, host: j, endpoint: endpoint, err: err})
+			}
+		}
+	}
+	if len(refused) > 0 {
+		return nil, refused
+	}
+	return c, nil
+}
+
+// enclose tells zones of the zones that begin below them.
+func (c *config) enclose() {
+	for _, z := range c.zones {
+		var apex, above wire.Name
+		if apex.Set(z.Apex.Name); apex.Labels() == 0 {
+			continue
+		}
+		above.Set(apex.Wire(1))
+		if parent := c.find(&above, dns.TypeA); parent != nil {
+			parent.Enclose(&apex)
+		}
+	}
+}
+
+// attach puts a host name into its zone. spots are all targets the profile leads to. With an error, endpoint says what
+// is the matter.
+func (c *config) attach(number int, p *profile.Profile, host string, spots []spot) (endpoint int, err error) {
+	packed, err := zone.PackName(host)
+	if err != nil {
+		return atHost, err
+	}
+	h := &zone.Host{Profile: number}
+	h.Name.Set(packed)
+	z := c.find(&h.Name, dns.TypeA)
+	if z == nil {
+		c.warnings = append(c.warnings, fmt.Sprintf(
+			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
+		return atHost, nil
+	}
+	var hosts, addrs *spot // the first of each that is an endpoint's
+	for i := range spots {
+		s := &spots[i]
+		h.Alias = h.Alias || s.target.Host != ""
+		if s.target.Host != "" && profile.CanonicalName(s.target.Host) == profile.CanonicalName(host) {
+			return s.endpoint, fmt.Errorf("%s: its target is this very name, so the answer would point to itself", s.where)
+		}
+		if err := checkTarget(s.target); err != nil {
+			return s.endpoint, fmt.Errorf("%s: %w", s.where, err)
+		}
+		switch {
+		case s.last:
+		case s.target.Host != "" && hosts == nil:
+			hosts = s
+		case s.target.Host == "" && addrs == nil:
+			addrs = s
+		}
+	}
+	if hosts != nil && addrs != nil {
+		return hosts.endpoint, fmt.Errorf("%s answers the host name %s and %s answers addresses; one profile answers the one or the other, "+
+			"because resolving target names ourselves (answer: flatten) is not there yet: give host names only, or addresses only",
+			hosts.where, hosts.target.Host, addrs.where)
+	}
+	return atHost, z.Attach(h)
+}
+
+func checkTarget(t *profile.Target) error {
+	if t.Host != "" {
+		_, err := zone.PackName(t.Host)
+		return err
+	}
+	for _, a := range t.Addrs {
+		if _, err := netip.ParseAddr(a); err != nil {
+			return fmt.Errorf("target %q: not an IP address", a)
+		}
+	}
+	return nil
+}
+
+// Warnings lists what works but was hardly meant in documents that build: host names outside every zone, name servers
+// that are aliases. The error is the one that would keep the documents from being served.
+func Warnings(docs *snapshot.Documents) ([]string, error) {
+	c, err := build(docs)
+	if err != nil {
+		return nil, err
+	}
+	return c.warnings, nil
+}
+

@@ -1,0 +1,89 @@
+package nameserver
+
+import (
+	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/steer"
+)
+
+// Extended error codes used here [RFC 8914].
+const (
+	edeOther            = 0
+	edeStaleAnswer      = 3
+	edeNotReady         = 14
+	edeProhibited       = 18
+	edeNotAuthoritative = 20
+	edeInvalidQueryType = 30
+)
+
+// The reasons given with an answer. They are shared and never changed, and go to everybody who asks: they name no
+// endpoint and no node.
+var (
+	whyForeign  = []wire.EDE{{Code: edeNotAuthoritative, Text: "no zone of this server encloses the name"}}
+	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
+	whyMeta     = []wire.EDE{{Code: edeInvalidQueryType}}
+	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
+	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
+
+	whyNothing    = reason{}
+	whyAllDown    = because("all endpoints are down, this one may be too")
+	whyLastResort = because("all endpoints are down, this is the answer of last resort")
+	whyAnyway     = because("what serves this client is down, and nothing else may")
+	whyDisabled   = because("profile is disabled")
+	whyStopped    = because("what serves this client is stopped")
+	whyNoMapping  = because("nothing is configured for where this client is")
+	whyClosed     = because("all endpoints are down, and the profile answers none of them")
+	whyNobody     = because("no endpoint may be answered")
+)
+
+// reason is what is told of a confirmed state, and of one that is not.
+type reason struct{ fresh, stale []wire.EDE }
+
+func because(text string) reason {
+	why := []wire.EDE{{Code: edeOther, Text: text}}
+	return reason{why, append(why[:1:1], whyStale...)}
+}
+
+var whyStale = []wire.EDE{{Code: edeStaleAnswer, Text: "last known state, not confirmed"}}
+
+// because is what is told about a choice, nil when there is nothing to tell.
+func (c *compiled) because(p *steer.Pick) []wire.EDE {
+	why := &whyNothing
+	switch p.Serving {
+	case steer.ServingNotReady:
+		return whyMissing
+	case steer.ServingAllDown:
+		switch p.Rule {
+		case steer.RuleLastResort:
+			why = &whyLastResort
+		case steer.RuleGeoAnyway, steer.RuleSubnetAnyway:
+			why = &whyAnyway
+		default:
+			why = &whyAllDown
+		}
+	case steer.ServingNone:
+		why = c.silence(p.Rule)
+	case steer.ServingPreferred, steer.ServingPartial, steer.ServingFallback:
+	}
+	switch {
+	case !p.Stale:
+		return why.fresh
+	case why.stale == nil:
+		return whyStale
+	}
+	return why.stale
+}
+
+// silence is why nothing is answered.
+func (c *compiled) silence(rule steer.Rule) *reason {
+	switch {
+	case c.view.Disabled:
+		return &whyDisabled
+	case rule == steer.RuleNoMapping:
+		return &whyNoMapping
+	case rule == steer.RuleStopped:
+		return &whyStopped
+	case rule == steer.RuleAllDown:
+		return &whyClosed
+	}
+	return &whyNobody
+}
