@@ -35,13 +35,6 @@ const (
 	ClassCancelled Class = "cancelled" // the caller ended the probe; never reported by the Scheduler
 )
 
-// classes are all values of the label result, the success first.
-var classes = []string{
-	"ok", string(ClassResolve), string(ClassConnect), string(ClassTimeout), string(ClassTLS), string(ClassStatus),
-	string(ClassBody), string(ClassHeader), string(ClassProtocol), string(ClassLatency), string(ClassExec),
-	string(ClassInverted), string(ClassPanic), string(ClassLocal),
-}
-
 // Names of phases in a Result's log.
 const (
 	PhaseResolve   = "resolve"

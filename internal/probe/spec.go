@@ -176,10 +176,10 @@ func (s *Spec) place(e *profile.Endpoint, m *profile.Monitor) (*url.URL, error) 
 // usualPort is the port when monitor.port names none: the origin's, else the usual one. A question about names goes to
 // port 53, whatever the web server listens on.
 func usualPort(protocol profile.Protocol, origin *url.URL) int {
-	switch {
-	case protocol == profile.DNS:
+	if protocol == profile.DNS {
 		return 53
-	case protocol == profile.Exec:
+	}
+	if protocol == profile.Exec {
 		return 0
 	}
 	if origin != nil {
