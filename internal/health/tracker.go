@@ -103,6 +103,9 @@ func (t *Tracker) Step(r Rule, o Observation) (publish bool) {
 	default:
 		t.Suspect = (t.Opinion == Up && t.Failures > 0) || (t.Opinion == Down && t.Successes > 0)
 	}
+	if t.Opinion == Down && o.OK {
+		t.Reason = "not up yet: " + o.Reason
+	}
 	return t.Opinion != before.Opinion || t.Suspect != before.Suspect || t.RTT != before.RTT
 }
 

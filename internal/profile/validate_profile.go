@@ -112,14 +112,9 @@ func validateSwitching(r *report, a *at, p *Profile) {
 	if p.Fencing == Strict {
 		validateStrict(r, a, p, s)
 	}
-	if p.Failback.Mode == FailbackNewSessions {
-		mode := a.child("failback").child("mode")
-		switch {
-		case s == nil || len(s.Keys) == 0:
-			r.errorf(mode, "new-sessions needs proxy.sessions.keys, or there is no session to tell apart; write the keys or another mode: auto, delayed, manual")
-		case sessions.has("on_failback") && s.OnFailback == Return:
-			r.errorf(sessions.child("on_failback"), "return contradicts failback mode new-sessions, which leaves bound sessions where they are; write stay-until-idle or another mode")
-		}
+	// Without session keys what stays is the requests and tunnels under way.
+	if p.Failback.Mode == FailbackNewSessions && s != nil && sessions.has("on_failback") && s.OnFailback == Return {
+		r.errorf(sessions.child("on_failback"), "return contradicts failback mode new-sessions, which leaves bound sessions where they are; write stay-until-idle or another mode")
 	}
 	if s != nil && s.Presence == PresenceNeeded {
 		validatePresence(r, a, p, s)
