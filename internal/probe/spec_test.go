@@ -175,9 +175,18 @@ profiles:
 	}
 }
 
-func recipeNode(f *profile.File) Node {
+// recipeNode has what the recipes name.
+func recipeNode(t *testing.T, f *profile.File) Node {
+	t.Helper()
+	identity := pemOf(t, newAuthority(t).issue(t, "probe", 0, time.Hour))
 	return Node{
-		Secrets:  func(profile.Value) (string, error) { return "x", nil },
+		Location: "eu-central",
+		Secrets: func(v profile.Value) (string, error) {
+			if v.Secret == "HOUSE_CA" || v.Secret == "PROBE_IDENTITY" {
+				return identity, nil
+			}
+			return "x", nil
+		},
 		Programs: func(name string) ([]string, bool) { argv, ok := f.Node.Exec[name]; return argv, ok },
 	}
 }
@@ -198,10 +207,12 @@ func TestRecipesLoad(t *testing.T) {
 			t.Errorf("%v in\n%s", err, block[1])
 			continue
 		}
+		node := recipeNode(t, f)
 		for i := range f.Profiles {
 			for j := range f.Profiles[i].Endpoints {
-				if _, err := ChecksOf(&f.Profiles[i], &f.Profiles[i].Endpoints[j], recipeNode(f)); err != nil {
-					t.Error(err)
+				checks, err := ChecksOf(&f.Profiles[i], &f.Profiles[i].Endpoints[j], node)
+				if err != nil || len(checks) == 0 {
+					t.Errorf("%d checks, %v in\n%s", len(checks), err, block[1])
 				}
 			}
 		}
