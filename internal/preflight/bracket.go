@@ -87,22 +87,24 @@ func detection(m *profile.Monitor) Bracket {
 
 func single(m *profile.Monitor) Bracket {
 	rule := health.RuleOf(m)
-	n, again := time.Duration(rule.Tolerated), time.Duration(rule.Recovery-1)
+	n, again := rule.Tolerated, rule.Recovery-1
 	b := Bracket{
-		DetectMin:  n * m.Interval,
-		DetectMax:  (n+1)*m.Interval + m.Timeout,
-		ConfirmMin: n*confirmFast + Propagation,
-		ConfirmMax: stall + n*min(m.Timeout/3, confirmStep) + m.Timeout + Propagation,
-		RecoverMax: (again+1)*m.Interval + m.Timeout,
+		DetectMin:  times(n, m.Interval),
+		DetectMax:  times(n+1, m.Interval) + m.Timeout,
+		ConfirmMin: times(n, confirmFast) + Propagation,
+		ConfirmMax: stall + times(n, min(m.Timeout/3, confirmStep)) + m.Timeout + Propagation,
+		RecoverMax: times(again+1, m.Interval) + m.Timeout,
 	}
 	if f := m.IntervalFast; f > 0 {
-		b.DetectMin = n * f
-		b.DetectMax = m.Interval + n*max(f, m.Timeout) + m.Timeout
-		b.RecoverMax = m.Interval + again*max(f, m.Timeout) + m.Timeout
+		b.DetectMin = times(n, f)
+		b.DetectMax = m.Interval + times(n, max(f, m.Timeout)) + m.Timeout
+		b.RecoverMax = m.Interval + times(again, max(f, m.Timeout)) + m.Timeout
 	}
 	b.RecoverMax = max(b.RecoverMax, m.HoldDown)
 	return b
 }
+
+func times(n int, d time.Duration) time.Duration { return time.Duration(n) * d }
 
 // slowest is the longest interval of a monitor's checks.
 func slowest(m *profile.Monitor) time.Duration {

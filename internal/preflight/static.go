@@ -115,12 +115,27 @@ func (s *static) node() {
 	}
 }
 
+// zone counts the name servers of a zone, and the addresses of those that the zone's own records tell.
 func (s *static) zone(z *profile.Zone) {
-	if len(z.Nameservers) == 1 {
-		s.add(Warning, SingleNameserver, at{zone: z.Name}, "the zone has one name server: "+z.Nameservers[0],
-			"while it is away every name of the zone stops resolving as caches run out, however healthy the endpoints are",
-			"run a second node in another network and add it to nameservers, here and at the parent zone")
+	names, glue := servers(z)
+	var addrs []string
+	for _, n := range names {
+		if len(glue[n]) == 0 {
+			addrs = append(addrs, n) // somewhere else: a live run resolves it
+		}
+		addrs = append(addrs, glue[n]...)
 	}
+	slices.Sort(addrs)
+	if len(names) == 0 || len(slices.Compact(addrs)) > 1 && len(names) > 1 {
+		return
+	}
+	what := "the zone has one name server: " + names[0]
+	if len(names) > 1 {
+		what = "the name servers " + strings.Join(names, ", ") + " are all at " + addrs[0]
+	}
+	s.add(Warning, SingleNameserver, at{zone: z.Name}, what,
+		"while it is away every name of the zone stops resolving as caches run out, however healthy the endpoints are",
+		"run a second node in another network and add it to nameservers, here and at the parent zone")
 }
 
 func (s *static) profile(p *profile.Profile) {
@@ -133,7 +148,7 @@ func (s *static) profile(p *profile.Profile) {
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		if e.Enabled {
-			s.monitor(at{profile: p.Name, endpoint: e.Name}, p, e)
+			s.monitor(at{profile: p.Name, endpoint: e.Name}, e)
 		}
 	}
 	if p.Proxy != nil {

@@ -115,7 +115,7 @@ func figure(f float64) string {
 }
 
 // monitor judges how one endpoint is watched.
-func (s *static) monitor(place at, p *profile.Profile, e *profile.Endpoint) {
+func (s *static) monitor(place at, e *profile.Endpoint) {
 	m := &e.Monitor
 	switch {
 	case e.Target.Profile != "":
