@@ -146,8 +146,8 @@ func (a *attempt) mayWrite() bool {
 	if !a.reused.Load() {
 		a.x.svc.queue.connected(a.c)
 	}
-	c := a.x.svc.current()
-	return c.ok && c.dest == a.c.dest
+	o := a.x.svc.current()
+	return o.all.ok && o.fates[a.c.dest] == fateOpen
 }
 
 // passOn relays a 1xx to the client, unless the attempt is over.
@@ -196,7 +196,7 @@ func (a *attempt) tick() {
 	next := a.limit.Sub(now)
 	if a.phase.Load() == phaseSending {
 		if a.x.svc.stall(a, now) {
-			a.x.svc.charge(a.c.endpoint, KindStall)
+			a.x.svc.charge(a.c, KindStall)
 			next = min(next, stallAlone)
 		} else {
 			next = min(next, max(stallAfter/3, a.pace.threshold()-now.Sub(a.start)))

@@ -124,6 +124,19 @@ func (r *replayReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// discard reads on to the end, at most most bytes, and keeps nothing.
+func (b *replay) discard(most int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lost, b.buf = true, nil
+	if b.srcErr != nil {
+		return
+	}
+	n, err := io.CopyN(io.Discard, b.src, most)
+	b.read += n
+	b.srcErr = err
+}
+
 func (b *replay) keep(p []byte) {
 	b.read += int64(len(p))
 	switch {

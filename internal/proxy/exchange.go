@@ -14,7 +14,7 @@ import (
 //
 //	choice ok, queue passes -> attempt -> response           -> relay
 //	                                   -> not sent           -> again, any method
-//	                                   -> no connection      -> signal, hold, again, any method
+//	                                   -> no connection      -> signal, hold or another endpoint, again, any method
 //	                                   -> lost, resendable   -> signal, fresh connection once, then hold, again
 //	                                   -> lost, others       -> 502 UN
 //	otherwise               -> hold    -> released           -> again
@@ -33,6 +33,7 @@ type exchange struct {
 	safe     bool // the method is idempotent and in retry.methods
 
 	ticket     ticket
+	turn       turn
 	held       time.Duration
 	spent      time.Duration // in attempts, until their first byte
 	attempts   int
@@ -64,14 +65,21 @@ func (x *exchange) run() {
 		return
 	}
 	for {
-		c := x.svc.current()
-		if c.gone {
-			x.answer(c.reason, c.why)
+		o := x.svc.current()
+		if o.all.gone {
+			x.answer(o.all.reason, o.all.why)
 			return
 		}
-		x.settings = c.route.profile.Proxy
-		if !c.ok || x.svc.queue.mustWait(c, &x.ticket) {
+		x.settings = o.settings
+		if !o.all.ok || x.svc.queue.mustWait(&o.all, &x.ticket) {
 			if !x.hold() {
+				return
+			}
+			continue
+		}
+		c := x.next(o)
+		if !c.ok {
+			if !x.sitOut(o) {
 				return
 			}
 			continue
@@ -108,7 +116,13 @@ func (x *exchange) hold() bool {
 // nothing about the others, so they must not wait behind it.
 func (x *exchange) pause(c *choice) bool {
 	x.pauses++
-	limit := min(trialMax, trialFirst<<min(x.pauses-1, 10))
+	return x.waitAlone(min(trialMax, trialFirst<<min(x.pauses-1, 10)), func(o *outlook) bool {
+		return o.plan != nil || o.all.dest != c.dest || o.all.epoch != c.epoch
+	})
+}
+
+// waitAlone waits outside the queue until another view has come that is reason enough to go on, or for limit.
+func (x *exchange) waitAlone(limit time.Duration, changed func(*outlook) bool) bool {
 	return x.waitBy(func(now time.Time) holdResult {
 		until := x.ticket.deadline
 		if left := until.Sub(now); left <= 0 {
@@ -116,11 +130,15 @@ func (x *exchange) pause(c *choice) bool {
 		} else if left < limit {
 			limit = left
 		}
+		defer x.svc.pausing.Add(-1)
+		if x.svc.pausing.Add(1) > int64(x.settings.Hold.MaxRequests) {
+			return holdFull
+		}
 		timer := time.NewTimer(limit)
 		defer timer.Stop()
 		for {
 			replaced := x.p.o.Hub.Load().Replaced()
-			if now := x.svc.current(); now.dest != c.dest || now.epoch != c.epoch {
+			if changed(x.svc.current()) {
 				return holdReleased
 			}
 			select {
@@ -158,11 +176,17 @@ func (x *exchange) waitBy(wait func(now time.Time) holdResult) bool {
 	case holdFull:
 		x.answer(ReasonHoldFull, "too many requests are waiting for an endpoint already")
 	case holdTimeout:
-		c := x.svc.current()
-		if c.ok {
+		switch o := x.svc.current(); {
+		case !o.all.ok:
+			x.answer(o.all.reason, o.all.why)
+		case o.plan == nil:
 			x.answer(ReasonUnreachable, "the active endpoint cannot be reached from here, and no other was agreed on in time")
-		} else {
-			x.answer(c.reason, c.why)
+		default:
+			if c := x.next(o); !c.ok {
+				x.answer(c.reason, c.why)
+				return false
+			}
+			x.answer(ReasonUnreachable, "none of the endpoints this request may go to can be reached from here")
 		}
 	}
 	return false
@@ -171,7 +195,7 @@ func (x *exchange) waitBy(wait func(now time.Time) holdResult) bool {
 // again decides after a failed attempt; false: it was answered or nobody is there.
 func (x *exchange) again(c *choice, f *failure) bool {
 	if f.kind != "" {
-		x.svc.charge(c.endpoint, f.kind)
+		x.svc.charge(c, f.kind)
 	}
 	switch f.outcome {
 	case outcomeGone:
@@ -218,8 +242,12 @@ func (x *exchange) sendAgain(c *choice, f *failure) bool {
 	return false
 }
 
-// waitForEndpoint sends the request into hold, for a new decision or for the same endpoint to answer again.
+// waitForEndpoint sends the request into hold, for a new decision or for the same endpoint to answer again. Where there
+// is no decision to wait for, it goes to another endpoint.
 func (x *exchange) waitForEndpoint(c *choice, why Reason) bool {
+	if x.turn.under != nil {
+		return x.elsewhere(c, why)
+	}
 	if x.settings.Retry.Attempts == 0 || x.settings.Hold.MaxWait <= 0 {
 		x.answer(why, "the origin cannot be reached, and this profile neither retries nor holds")
 		return false
@@ -262,8 +290,10 @@ func (x *exchange) gone() {
 // served names the way a request came through.
 func (x *exchange) served(c *choice) Reason {
 	switch {
-	case c.endpoint != x.first || x.moved:
+	case x.moved || (c.endpoint != x.first && x.turn.under == nil):
 		return ReasonFailedOver
+	case c.endpoint != x.first:
+		return ReasonAnother
 	case x.held > 0:
 		return ReasonHeld
 	case x.replaced:

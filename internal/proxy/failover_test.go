@@ -91,6 +91,21 @@ func TestStandbyIsUntouchedWithoutDecision(t *testing.T) {
 	}
 }
 
+// An answer of our own to a body nobody has read leaves the client's connection fit for its next request.
+func TestConnectionSurvivesAnUnreadBody(t *testing.T) {
+	r := newRig(t, func(_ *proxy.Options, p *profile.Profile) { p.Proxy.Hold.MaxWait = 2 * time.Millisecond })
+	r.origins[0].Kill()
+	for i := range 200 {
+		a, err := r.do("POST", "/", strings.NewReader(strings.Repeat("x", 1+i*100)))
+		if err != nil {
+			t.Fatalf("request %d on the same connection: %v", i, err)
+		}
+		if a.StatusCode != 503 {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	}
+}
+
 // A restart is not felt: the same endpoint answers again before anything was decided.
 func TestRestartIsHeldThrough(t *testing.T) {
 	r := newRig(t, nil)

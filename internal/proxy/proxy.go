@@ -30,6 +30,7 @@ type Options struct {
 	MinVersion     profile.TLSVersion                                   // "1.2" when empty
 	OriginRoots    *x509.CertPool                                       // what https origins are verified against; nil: the system's
 	TrustedProxies []netip.Prefix
+	Locator        Locator   // where clients are, for routing methods that ask; nil: nobody knows
 	AccessLog      io.Writer // nil: off
 	Sample         int       // one in so many requests is logged
 	NodeName       string
@@ -180,8 +181,8 @@ func (x *exchange) finish() {
 	if x.cancel != nil {
 		x.cancel(nil)
 	}
-	x.forgetBody()
 	x.account()
+	x.forgetBody()
 	if fault != nil {
 		panic(fault) // net/http breaks the connection, which is what the client must see
 	}

@@ -13,6 +13,7 @@ type Reason string
 const (
 	ReasonOK         Reason = "OK" // first attempt
 	ReasonReplaced   Reason = "OS" // same endpoint, after replacing a lost connection
+	ReasonAnother    Reason = "OR" // another endpoint of those that may be chosen
 	ReasonFailedOver Reason = "OF" // moved to a new active inside the request
 	ReasonHeld       Reason = "OH" // served after waiting in hold
 

@@ -40,7 +40,7 @@ func (x *exchange) relay(resp *http.Response, c *choice) {
 	x.line.OriginStatus, x.line.Status = resp.StatusCode, resp.StatusCode
 	x.line.Reason = x.served(c)
 	if resp.StatusCode >= 500 && resp.StatusCode <= 599 && resp.StatusCode != http.StatusNotImplemented && resp.StatusCode != http.StatusHTTPVersionNotSupported {
-		x.svc.charge(c.endpoint, KindStatus)
+		x.svc.charge(c, KindStatus)
 	}
 	x.svc.metric(c.endpoint, "ok")
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -60,7 +60,7 @@ func (x *exchange) relay(resp *http.Response, c *choice) {
 		panic(http.ErrAbortHandler)
 	default:
 		x.line.Reason = ReasonBroken
-		x.svc.charge(c.endpoint, KindBroken)
+		x.svc.charge(c, KindBroken)
 		panic(http.ErrAbortHandler) // the client must see that this is no complete answer
 	}
 }
@@ -92,19 +92,23 @@ func (x *exchange) closeIfPending(h http.Header) {
 	}
 }
 
-// pending reports that net/http will read what is left of the request body when we are done.
+// pending reports that something is left of the request body.
 func (x *exchange) pending() bool { return x.r.ProtoMajor == 1 && !x.body.done(x.r.ContentLength) }
 
-// forgetBody bounds that reading: not at all before a close, else discardTime.
+// forgetBody reads what is left of the request body, for discardTime and maxDiscard at most; not at all before a close.
+// net/http must not find its end only after the handler: with full duplex it would then read the connection twice at
+// once, and break it under the client's next request.
 func (x *exchange) forgetBody() {
 	if !x.pending() || x.line.Upgrade != "" {
 		return
 	}
-	limit := time.Now().Add(discardTime)
 	if x.w.Header().Get("Connection") == "close" {
-		limit = time.Unix(1, 0)
+		_ = x.rc.SetReadDeadline(time.Unix(1, 0)) // only a broken connection has no deadline, and it needs none
+		return
 	}
-	_ = x.rc.SetReadDeadline(limit) // only a broken connection has no deadline, and it needs none
+	_ = x.rc.SetReadDeadline(time.Now().Add(discardTime))
+	_ = x.rc.Flush() // the client need not wait for the reading
+	x.body.discard(maxDiscard)
 }
 
 // debugHeaders tells the client what was decided, when the profile wants that.
@@ -116,6 +120,9 @@ func (x *exchange) debugHeaders(h http.Header, why Reason) {
 	if x.sent != nil {
 		h.Set("Jurymast-Endpoint", x.sent.endpoint)
 		h.Set("Jurymast-Epoch", strconv.FormatUint(x.sent.epoch, 10))
+		if x.sent.keeps != "" {
+			h.Set("Jurymast-Keeps", x.sent.keeps)
+		}
 	}
 }
 

@@ -168,7 +168,9 @@ func (r *rig) view(pr *profile.Profile, active int) *health.View {
 	v := &health.View{Profile: pr, Ready: true, Decision: health.Decision{Epoch: r.epoch}}
 	r.mu.Unlock()
 	for i := range pr.Endpoints {
-		v.Endpoints = append(v.Endpoints, health.EndpointView{Config: &pr.Endpoints[i], Status: health.Online, Tier: health.TierUsable})
+		v.Endpoints = append(v.Endpoints, health.EndpointView{
+			Config: &pr.Endpoints[i], Status: health.Online, Tier: health.TierUsable, Weight: uint32(1000 * pr.Endpoints[i].Weight),
+		})
 	}
 	v.Decision.Active = pr.Endpoints[active].Name
 	return v

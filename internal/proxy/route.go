@@ -10,7 +10,6 @@ import (
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
 	"jurymast/internal/snapshot"
-	"jurymast/internal/steer"
 )
 
 // table is what the proxy compiles from the documents: names to profiles.
@@ -24,7 +23,6 @@ type table struct {
 type route struct {
 	index   int // in Documents().Profiles
 	profile *profile.Profile
-	origins []destination // by endpoint; nil for a DNS-only profile
 }
 
 // destination is where an endpoint's requests go.
@@ -39,19 +37,6 @@ func (d destination) scheme() string {
 		return "https"
 	}
 	return "http"
-}
-
-// choice is where a profile's requests may go under one view. It is made once per published view.
-type choice struct {
-	route    *route
-	view     *health.View
-	ok       bool
-	gone     bool // the profile is not carried any more: nobody needs to wait
-	endpoint string
-	dest     destination
-	epoch    uint64
-	why      string // !ok: said to the client
-	reason   Reason // !ok: the code when waiting was in vain
 }
 
 // match finds the profile of a host name: exactly, then with its first label as a wildcard.
@@ -82,13 +67,7 @@ func compiler() snapshot.Compiler {
 	return snapshot.Compiler{
 		Name:   "proxy",
 		Config: func(d *snapshot.Documents) (any, error) { return compile(d) },
-		Part: func(config any, v *health.View) any {
-			t, ok := config.(*table)
-			if !ok {
-				return (*choice)(nil)
-			}
-			return choose(t.byName[v.Profile.Name], v)
-		},
+		Part:   func(v *health.View) any { return look(v) },
 	}
 }
 
@@ -98,11 +77,9 @@ func compile(d *snapshot.Documents) (*table, error) {
 		r := &route{index: i, profile: p}
 		if p.Proxy != nil {
 			for j := range p.Endpoints {
-				dest, err := destinationOf(&p.Endpoints[j])
-				if err != nil {
+				if _, err := destinationOf(&p.Endpoints[j]); err != nil {
 					return nil, fmt.Errorf("profile %s, endpoint %s: %w", p.Name, p.Endpoints[j].Name, err)
 				}
-				r.origins = append(r.origins, dest)
 			}
 		}
 		t.byName[p.Name] = r
@@ -127,6 +104,28 @@ func (t *table) claim(name string, r *route) error {
 	return nil
 }
 
+// labels are the names that the endpoints of a profile, and of those nested in it, have in metrics and logs.
+func (t *table) labels(r *route) map[string]bool {
+	out := map[string]bool{}
+	t.collect(r, "", out, map[string]bool{})
+	return out
+}
+
+func (t *table) collect(r *route, prefix string, out, seen map[string]bool) {
+	if r == nil || seen[r.profile.Name] {
+		return
+	}
+	seen[r.profile.Name] = true
+	for i := range r.profile.Endpoints {
+		e := &r.profile.Endpoints[i]
+		if child := e.Target.Profile; child != "" {
+			t.collect(t.byName[child], child+"/", out, seen)
+		} else {
+			out[prefix+e.Name] = true
+		}
+	}
+}
+
 // destinationOf reads endpoint.origin, else http://target.
 func destinationOf(e *profile.Endpoint) (destination, error) {
 	if e.Origin != "" {
@@ -142,7 +141,7 @@ func destinationOf(e *profile.Endpoint) (destination, error) {
 		}
 		return destination{addr: netip.AddrPortFrom(a, 80).String()}, nil
 	}
-	return destination{none: "it stands for another profile and has no origin"}, nil
+	return destination{none: "it stands for another profile and has no target of its own"}, nil
 }
 
 func parseOrigin(origin string) (destination, error) {
@@ -164,51 +163,4 @@ func parseOrigin(origin string) (destination, error) {
 	}
 	d.addr = net.JoinHostPort(u.Hostname(), port)
 	return d, nil
-}
-
-// choose says where requests may go under this view: to the agreed active endpoint, or nowhere yet and why.
-func choose(r *route, v *health.View) *choice {
-	if r == nil || r.profile.Proxy == nil {
-		return nil
-	}
-	c := &choice{route: r, view: v, epoch: v.Decision.Epoch, reason: ReasonHoldTime}
-	a := steer.Decide(v, steer.Client{}, nil, nil)
-	switch {
-	case v.Held != nil:
-		c.why = "an operator holds this profile"
-	case a.Serving == steer.ServingNotReady:
-		c.why = "the first health verdicts are missing"
-	case a.Serving == steer.ServingNone:
-		c.why, c.reason = "every endpoint, or the whole profile, is switched off", ReasonNoEndpoint
-	case a.Serving == steer.ServingAllDown:
-		c.why, c.reason = "all endpoints are down", ReasonNoEndpoint
-	case !a.Agreed || len(a.Order) == 0:
-		c.why = "the nodes have not agreed on an active endpoint yet"
-	default:
-		c.pick(a.Order[0])
-	}
-	return c
-}
-
-func (c *choice) pick(i int) {
-	if i >= len(c.route.origins) || i >= len(c.view.Endpoints) {
-		c.why, c.reason = "the active endpoint is not in the configuration", ReasonNoEndpoint
-		return
-	}
-	c.endpoint, c.dest = c.view.Endpoints[i].Config.Name, c.route.origins[i]
-	if c.dest.none != "" {
-		c.why, c.reason = "the active endpoint cannot be proxied: "+c.dest.none, ReasonNoEndpoint
-		return
-	}
-	c.ok = true
-}
-
-// choiceOf is the current choice for a route, never nil.
-func choiceOf(s *snapshot.Snapshot, slot snapshot.Slot, r *route) *choice {
-	if part := s.Part(r.index); part != nil {
-		if c, ok := part.Compiled(slot).(*choice); ok && c != nil {
-			return c
-		}
-	}
-	return &choice{route: r, why: "the first health verdicts are missing", reason: ReasonHoldTime}
 }

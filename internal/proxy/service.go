@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,8 +18,10 @@ type service struct {
 	waiting map[*attempt]struct{} // sent or connecting, no response head yet
 	tunnels map[*tunnel]struct{}
 	paces   map[string]*pace
-	live    atomic.Int64 // exchanges, for retiring
-	last    destination  // of the choice followed last
+	live    atomic.Int64  // exchanges, for retiring
+	pausing atomic.Int64  // exchanges that wait alone
+	seen    *outlook      // followed last
+	open    []destination // of the last one that had any
 }
 
 func (p *Proxy) service(name string) *service {
@@ -26,21 +29,21 @@ func (p *Proxy) service(name string) *service {
 		return s.(*service) //nolint:errcheck // only services are stored
 	}
 	s := &service{p: p, name: name, waiting: map[*attempt]struct{}{}, tunnels: map[*tunnel]struct{}{}, paces: map[string]*pace{}}
-	s.queue = newQueue(s.current)
+	s.queue = newQueue(func() *choice { return &s.current().all })
 	kept, _ := p.services.LoadOrStore(name, s)
 	return kept.(*service) //nolint:errcheck // only services are stored
 }
 
 // current is where this profile's requests may go now, never nil.
-func (s *service) current() *choice {
+func (s *service) current() *outlook {
 	snap := s.p.o.Hub.Load()
 	t, _ := snap.Config(s.p.slot).(*table) // nil before the first documents
 	if t != nil {
 		if r := t.byName[s.name]; r != nil && r.profile.Proxy != nil {
-			return choiceOf(snap, s.p.slot, r)
+			return outlookOf(snap, s.p.slot, r)
 		}
 	}
-	return &choice{gone: true, why: "the profile is not served any more", reason: ReasonNoProfile}
+	return &outlook{all: choice{gone: true, why: "the profile is not served any more", reason: ReasonNoProfile}}
 }
 
 func (s *service) pace(endpoint string) *pace {
@@ -67,39 +70,46 @@ func (s *service) leave(a *attempt) {
 	s.mu.Unlock()
 }
 
-// review moves an attempt whose endpoint is no longer the agreed one: in its connect phase any, later only what may
-// be sent again. The others wait for the origin they were sent to.
-func (s *service) review(a *attempt, c *choice) {
-	if !c.ok || c.dest == a.c.dest {
+// review moves an attempt whose endpoint must not get it any more: in its connect phase any, later only what may be sent
+// again, and not from an endpoint that keeps what it has. The others wait for the origin they were sent to.
+func (s *service) review(a *attempt, o *outlook) {
+	if !o.all.ok || o.fates[a.c.dest] == fateOpen {
 		return
 	}
-	if a.phase.CompareAndSwap(phaseConnecting, phaseCalledOff) || a.x.mayResend() {
+	called := a.phase.CompareAndSwap(phaseConnecting, phaseCalledOff)
+	if called || (o.fates[a.c.dest] == fateNone && a.x.mayResend()) {
 		a.cancel(errMoved)
 	}
 }
 
 // follow brings everything that waits in line with a new snapshot.
-func (s *service) follow(c *choice) {
+func (s *service) follow(o *outlook) {
 	if s.queue.busy.Load() {
 		s.queue.pump()
 	}
 	s.mu.Lock()
-	var old string
-	if c.ok && c.dest != s.last {
-		old, s.last = s.last.addr, c.dest
+	if o == s.seen {
+		s.mu.Unlock()
+		return
+	}
+	s.seen = o
+	var left []destination
+	if o.all.ok {
+		left = slices.DeleteFunc(s.open, func(d destination) bool { return o.fates[d] == fateOpen })
+		s.open = o.openOnes()
 	}
 	for a := range s.waiting {
-		s.review(a, c)
+		s.review(a, o)
 	}
 	var cut []*tunnel
 	for t := range s.tunnels {
-		if c.ok && t.dest != c.dest {
+		if o.all.ok && o.fates[t.dest] == fateNone {
 			cut = append(cut, t)
 		}
 	}
 	s.mu.Unlock()
-	if old != "" {
-		s.p.sender.drop(old)
+	for _, d := range left {
+		s.p.sender.drop(d.addr)
 	}
 	for i, t := range cut { // spread, so that the clients do not come back as one herd
 		t.cutAfter(time.Duration(i) * cutSpread / time.Duration(len(cut)))
@@ -146,8 +156,10 @@ func (p *Proxy) watch() {
 func (p *Proxy) retire(old, t *table) {
 	addrs := map[string]bool{}
 	for _, r := range t.byName {
-		for _, d := range r.origins {
-			addrs[d.scheme()+d.addr] = true
+		for i := range r.profile.Endpoints {
+			if d, err := destinationOf(&r.profile.Endpoints[i]); err == nil {
+				addrs[d.scheme()+d.addr] = true
+			}
 		}
 	}
 	p.sender.keep(func(k poolKey) bool {
@@ -158,13 +170,17 @@ func (p *Proxy) retire(old, t *table) {
 	}
 	for name, r := range old.byName {
 		now := t.byName[name]
-		for i := range r.profile.Endpoints {
-			endpoint := r.profile.Endpoints[i].Name
-			if now == nil || now.profile.Proxy == nil || !has(now, endpoint) {
-				p.metrics.forget(name, endpoint)
+		carried := now != nil && (now.profile.Proxy != nil || r.profile.Proxy == nil)
+		var labels map[string]bool
+		if carried {
+			labels = t.labels(now)
+		}
+		for label := range old.labels(r) {
+			if !labels[label] {
+				p.metrics.forget(name, label)
 			}
 		}
-		if now == nil || now.profile.Proxy == nil {
+		if !carried {
 			p.metrics.forgetProfile(name)
 			p.forgetService(name)
 		}
@@ -175,9 +191,4 @@ func (p *Proxy) forgetService(name string) {
 	if v, ok := p.services.Load(name); ok && v.(*service).live.Load() == 0 { //nolint:errcheck // only services are stored
 		p.services.Delete(name)
 	}
-}
-
-func has(r *route, endpoint string) bool {
-	_, i := r.profile.Endpoint(endpoint)
-	return i >= 0
 }

@@ -25,17 +25,18 @@ const (
 
 // Signal is a passive failure: not a vote, but a reason to probe now.
 type Signal struct {
-	Profile  string
+	Profile  string // that the endpoint belongs to: the one asked for, or one nested in it
 	Endpoint string
 	Kind     Kind
 	At       time.Time
 }
 
-// charge tells the engine and the metrics that an attempt failed through the endpoint's fault.
-func (s *service) charge(endpoint string, kind Kind) {
-	s.p.metrics.signals.WithLabelValues(s.name, endpoint, string(kind)).Inc()
+// charge tells the engine and the metrics that an attempt failed through the endpoint's fault. An endpoint of a nested
+// profile is charged there: that profile's probes look at it.
+func (s *service) charge(c *choice, kind Kind) {
+	s.p.metrics.signals.WithLabelValues(c.profile, c.name, string(kind)).Inc()
 	if s.p.o.Signal != nil {
-		s.p.o.Signal(Signal{Profile: s.name, Endpoint: endpoint, Kind: kind, At: time.Now()})
+		s.p.o.Signal(Signal{Profile: c.profile, Endpoint: c.name, Kind: kind, At: time.Now()})
 	}
 }
 
