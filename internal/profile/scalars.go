@@ -110,20 +110,25 @@ func (d *decoder) target(a *at, p *Target) {
 	case kindList:
 		d.targetList(a, p)
 	case kindText, kindInt, kindFloat, kindBool, kindNull, kindBad:
-		text, ok := d.text(a)
-		if !ok {
-			return
-		}
-		if addr, ok := parseAddr(text); ok {
-			*p = Target{Addrs: []string{addr}}
-			return
-		}
-		if why := hostNameFault(text); why != "" {
-			d.errorf(a, "%q %s; allowed: a host name, an address, a list of addresses or {profile: NAME}", text, targetFault(text, why))
-			return
-		}
-		*p = Target{Host: CanonicalName(text)}
+		d.targetText(a, p, "a host name, an address, a list of addresses or {profile: NAME}")
 	}
+}
+
+// targetText reads one host name or address.
+func (d *decoder) targetText(a *at, p *Target, allowed string) {
+	text, ok := d.text(a)
+	if !ok {
+		return
+	}
+	if addr, ok := parseAddr(text); ok {
+		*p = Target{Addrs: []string{addr}}
+		return
+	}
+	if why := hostNameFault(text); why != "" {
+		d.errorf(a, "%q %s; allowed: %s", text, targetFault(text, why), allowed)
+		return
+	}
+	*p = Target{Host: CanonicalName(text)}
 }
 
 // targetFault names the usual mistake, a URL or a port, before the letter that is wrong about it.
@@ -237,12 +242,16 @@ func (d *decoder) allDown(a *at, p *AllDown) {
 		d.errorf(a, "is empty; allowed: %s, {target: X}", strings.Join(words, ", "))
 		return
 	}
-	if place.n.kind == kindMap {
-		d.errorf(place, "a mapping stands where the answer of last resort is needed; write a host name, an address or a list of addresses")
-		return
-	}
 	*p = AllDown{Rule: AllDownTarget}
-	d.target(place, &p.Target)
+	const allowed = "a host name, an address or a list of addresses"
+	switch place.n.kind {
+	case kindMap:
+		d.errorf(place, "a mapping stands where the answer of last resort is needed; write %s", allowed)
+	case kindList:
+		d.targetList(place, &p.Target)
+	case kindText, kindInt, kindFloat, kindBool, kindNull, kindBad:
+		d.targetText(place, &p.Target, allowed)
+	}
 }
 
 func (d *decoder) status(a *at, p *StatusRange) {
