@@ -127,10 +127,8 @@ func (n *node) close() {
 			n.closed = closed{rule: RuleDisabled, says: "every endpoint is disabled", nx: azure, ready: true}
 		}
 	}
-	if n.closed.ready && n.closed.nx {
-		n.closed.result = "NXDOMAIN, as compat: azure says"
-	} else if n.closed.ready {
-		n.closed.result = "NODATA"
+	if n.closed.ready {
+		n.closed.result = denial(n.closed.nx)
 	}
 	if n.closed.rule != "" {
 		n.needs = 0

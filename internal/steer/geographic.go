@@ -148,24 +148,19 @@ func (n *node) explainWalk(q *question, w *walk, ch *choice) {
 	}
 	switch {
 	case w.first < 0:
-		q.trail.add("choice", "no endpoint is mapped to the client", "", negative(ch))
+		q.trail.add("choice", "no endpoint is mapped to the client", "", denial(ch.nx))
 	case ch.endpoint < 0:
-		q.trail.add("choice", "what is mapped to the client may not be answered", n.name(w.first), negative(ch))
+		q.trail.add("choice", "what is mapped to the client may not be answered", n.name(w.first), denial(ch.nx))
+	case w.best < 0 && !n.view.Profile.Climb:
+		q.trail.add("choice", "climb: false: the one that fits the client, whatever its health", "", n.name(ch.endpoint))
 	case w.best < 0:
-		q.trail.add("choice", "none of the mapped is a candidate: the first that is not excluded, anyway", "", n.name(ch.endpoint))
+		q.trail.add("choice", "none that fits the client is a candidate: the first that is not excluded, anyway", "", n.name(ch.endpoint))
 	case ch.endpoint != w.first:
 		q.trail.horizon(n.name(w.first), "a better mapped endpoint can return", ch.soon)
-		q.trail.add("choice", "the first one mapped is no candidate: the next", "", n.name(ch.endpoint))
+		q.trail.add("choice", "the first that fits the client is no candidate: the next", "", n.name(ch.endpoint))
 	default:
-		q.trail.add("choice", "the first one mapped", "", n.name(ch.endpoint))
+		q.trail.add("choice", "the first that fits the client", "", n.name(ch.endpoint))
 	}
-}
-
-func negative(ch *choice) string {
-	if ch.nx {
-		return "NXDOMAIN, as compat: azure says"
-	}
-	return "NODATA"
 }
 
 // rankWalk appends the candidates that fit the client, in the order in which they do.

@@ -325,12 +325,15 @@ func (n *node) explainNearest(q *question, r *ruler, ch *choice, tied int) {
 		}
 		words = append(words, word)
 	}
-	q.trail.add("distances", unit, listed(words), "")
+	least, _ := r.millis(ch.endpoint)
+	q.trail.add("distances", unit, listed(words), fmt.Sprintf("%.1f ms", least))
 	says := "the nearest candidate"
 	if tied > 1 {
 		says = fmt.Sprintf("%d candidates are nearest, within %v: the client's network chooses", tied, n.view.Profile.LatencyBand)
 	}
-	q.trail.horizon("", "a nearer endpoint can return", ch.soon)
+	if ch.soon != health.Unlimited {
+		q.trail.horizon("", "a nearer endpoint can return", ch.soon)
+	}
 	q.trail.add("choice", says, "", n.name(ch.endpoint))
 }
 

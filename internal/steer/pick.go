@@ -63,6 +63,9 @@ func (n *node) pick(q *question) Pick {
 	out := Pick{Leaf: -1, Set: -1, Stale: v.Stale}
 	if n.closed.rule != "" {
 		out.Rule, out.Serving, out.NX = n.closed.rule, ServingNone, n.closed.nx
+		if !v.Disabled && n.closed.ready {
+			q.trail.candidates(v, n.order, n.tier)
+		}
 		q.trail.add("profile", n.closed.says, "", n.closed.result)
 		if !n.closed.ready {
 			out.Serving = ServingNotReady
@@ -97,10 +100,9 @@ func (n *node) pick(q *question) Pick {
 func (n *node) descend(q *question, endpoint int, out Pick) Pick {
 	sub := Pick{Leaf: -1, Set: -1, Rule: RuleNotReady, Serving: ServingNotReady}
 	if c := n.child[endpoint]; c != nil {
-		if q.trail != nil {
-			q.trail.nested = c.view.Profile.Name
-		}
+		above := q.trail.enter(c.view.Profile.Name)
 		sub = c.pick(q)
+		q.trail.leave(above)
 	} else {
 		q.trail.add("profile", "the nested profile has no view yet", n.view.Endpoints[endpoint].Config.Target.Profile, "not ready")
 	}
@@ -117,7 +119,9 @@ func (n *node) descend(q *question, endpoint int, out Pick) Pick {
 	out.NX = sub.NX && n.view.Profile.Azure()
 	out.Scope = max(out.Scope, sub.Scope)
 	if q.trail != nil {
-		q.trail.nested = ""
+		if sub.Serving == ServingNone {
+			q.trail.add("choice", "the nested profile answers nothing", n.name(endpoint), denial(out.NX))
+		}
 		q.trail.add("ttl", "the minimum over "+n.view.Profile.Name+" and what is nested in it", "", out.TTL.String())
 	}
 	return out

@@ -39,6 +39,20 @@ func (t *Trail) horizon(endpoint, rule string, d time.Duration) {
 	t.add("horizon", rule, endpoint, result)
 }
 
+// enter names the profile that takes the next steps, and returns the one before it for leave.
+func (t *Trail) enter(profile string) (above string) {
+	if t != nil {
+		above, t.nested = t.nested, profile
+	}
+	return above
+}
+
+func (t *Trail) leave(above string) {
+	if t != nil {
+		t.nested = above
+	}
+}
+
 func (t *Trail) profile(n *node) {
 	v := n.view
 	t.add("profile", "", v.Profile.Name, fmt.Sprintf("routing %s, %d endpoints", v.Profile.Routing, len(v.Endpoints)))
@@ -101,5 +115,16 @@ func exclusion(e *health.EndpointView) string {
 	if e.Layer.Shown != nil {
 		return fmt.Sprintf("%s by %s", e.Layer.Shown.Act, e.Layer.Shown.By)
 	}
+	if e.Layer.Drained {
+		return "drained"
+	}
 	return e.Status.String()
+}
+
+// denial is the word for an answer without records.
+func denial(nx bool) string {
+	if nx {
+		return "NXDOMAIN, as compat: azure says"
+	}
+	return "NODATA"
 }

@@ -15,7 +15,9 @@ import (
 func (n *node) ttl(q *question, serving Serving, soon time.Duration) time.Duration {
 	p := n.view.Profile
 	if p.Azure() {
-		q.trail.add("ttl", "compat: azure: the profile's ttl", "", p.TTL.String())
+		if q.trail != nil {
+			q.trail.add("ttl", "compat: azure: the profile's ttl", "", p.TTL.String())
+		}
 		return p.TTL
 	}
 	var ttl time.Duration

@@ -78,7 +78,7 @@ func (n *node) weighted(q *question) choice {
 		if rule == RuleSticky {
 			says = "by weight, the client's network chooses"
 		}
-		q.trail.add("weights", "share of "+bounded(w.total()), w.words(n), "")
+		q.trail.add("weights", "a share is a weight by the sum of all", w.words(n), "sum "+bounded(w.total()))
 		q.trail.add("choice", says, "", n.name(ch.endpoint))
 	}
 	return ch
