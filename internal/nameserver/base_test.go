@@ -80,13 +80,14 @@ func addrs(list ...string) profile.Target               { return profile.Target{
 func names(list ...string) []string                     { return list }
 func profiles(l ...*profile.Profile) []*profile.Profile { return l }
 
-// view shows a profile with one letter per endpoint: u Online, d Degraded, c Checking, x disabled.
+// view shows a profile with one letter per endpoint: u Online, d Degraded, c Checking, x disabled, r drained, s stopped.
 func view(p *profile.Profile, word string, change func(*health.View)) *health.View {
 	v := &health.View{Profile: p, Ready: true}
 	for i := range p.Endpoints {
 		e := health.EndpointView{Config: &p.Endpoints[i]}
-		e.Verdict = health.Verdict{Since: t0, Status: map[byte]health.Status{'u': health.Online, 'd': health.Degraded, 'x': health.Online}[word[i]]}
-		e.Layer.Disabled = word[i] == 'x'
+		e.Verdict = health.Verdict{Since: t0, Status: map[byte]health.Status{'u': health.Online, 'd': health.Degraded, 'x': health.Online, 'r': health.Online, 's': health.Online}[word[i]]}
+		e.Layer.Disabled, e.Layer.Drained = word[i] == 'x', word[i] == 'r'
+		p.Endpoints[i].Stopped = word[i] == 's'
 		v.Endpoints = append(v.Endpoints, e)
 	}
 	if change != nil {

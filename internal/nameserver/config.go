@@ -82,7 +82,6 @@ func build(docs *snapshot.Documents) (*config, error) {
 		c.zones[z.Key()] = z
 		c.warnings = append(c.warnings, z.Warnings...)
 	}
-	c.enclose()
 	t := newTrees(docs.Profiles)
 	for i, p := range docs.Profiles {
 		spots := t.spots(p)
@@ -93,13 +92,14 @@ func build(docs *snapshot.Documents) (*config, error) {
 			}
 		}
 	}
+	c.enclose()
 	if len(refused) > 0 {
 		return nil, refused
 	}
 	return c, nil
 }
 
-// enclose tells zones of the zones that begin below them.
+// enclose tells the names of zones, those of profiles among them, of the zones that begin below them.
 func (c *config) enclose() {
 	for _, z := range c.zones {
 		var apex, above wire.Name
@@ -176,4 +176,3 @@ func Warnings(docs *snapshot.Documents) ([]string, error) {
 	}
 	return c.warnings, nil
 }
-

@@ -64,7 +64,7 @@ type book struct {
 func newBook(load func() *snapshot.Snapshot) *book {
 	return &book{
 		load: load,
-		all: map[series]*atomic.Uint64{},
+		all:  map[series]*atomic.Uint64{},
 		desc: prometheus.NewDesc("jurymast_dns_answers_total",
 			"Answers given for a profile, by endpoint and reason of the choice; without an endpoint: nothing could be answered.",
 			[]string{"profile", "endpoint", "reason"}, nil),
