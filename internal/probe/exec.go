@@ -119,7 +119,9 @@ func (r *run) exec(ctx context.Context) *failure {
 	}
 	r.phase(PhaseRequest, r.spec.command(argv))
 	err := cmd.Wait()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // children it left behind; usually there are none
+	// Children it left behind; usually there are none. The number cannot belong to another group yet: numbers are given
+	// out in a circle.
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	f = r.exited(ctx, cmd.ProcessState, err, out.text())
 	if f != nil {
 		r.phase(PhaseRule, "failed: "+f.reason)

@@ -95,21 +95,21 @@ func (m *metrics) ran(p profile.Protocol, r Result) {
 // observed counts a result for one subscriber. Called with the Scheduler's lock.
 func (m *metrics) observed(sub *subscriber, r Result) {
 	w := word(&r)
-	c := sub.counted[w]
-	if c == nil {
-		c = m.observations.WithLabelValues(sub.profile, sub.endpoint, sub.check, w)
-		if sub.counted == nil {
-			sub.counted = make(map[string]prometheus.Counter, 1)
+	for i := range sub.counted {
+		if sub.counted[i].word == w {
+			sub.counted[i].counter.Inc()
+			return
 		}
-		sub.counted[w] = c
 	}
+	c := m.observations.WithLabelValues(sub.profile, sub.endpoint, sub.check, w)
+	sub.counted = append(sub.counted, counted{w, c})
 	c.Inc()
 }
 
 // forget removes the series of a subscriber that is no longer probed.
 func (m *metrics) forget(sub *subscriber) {
-	for w := range sub.counted {
-		m.observations.DeleteLabelValues(sub.profile, sub.endpoint, sub.check, w)
+	for _, c := range sub.counted {
+		m.observations.DeleteLabelValues(sub.profile, sub.endpoint, sub.check, c.word)
 	}
 	sub.counted = nil
 }

@@ -58,7 +58,8 @@ type Scheduler struct {
 	shared    map[sharing]*check
 	agenda    agenda
 	slots     slots
-	runs      int // confirm runs under way
+	runs      int    // confirm runs under way
+	round     uint64 // of Apply
 	starved   bool
 	closed    bool
 }

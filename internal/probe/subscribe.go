@@ -19,7 +19,14 @@ type subscriber struct {
 	at      int           // in run.subscribers
 	pace    time.Duration // asked for; 0 is none
 	fresh   bool          // has heard nothing yet
-	counted map[string]prometheus.Counter
+	round   uint64        // of the Apply that named it last
+	counted []counted
+}
+
+// counted is the counter of one kind of result; most subscribers have one or two.
+type counted struct {
+	word    string
+	counter prometheus.Counter
 }
 
 // sharing is what shared checks must have in common to be one run.
@@ -38,7 +45,7 @@ func (s *Scheduler) Apply(set []Check) {
 		return
 	}
 	now := time.Now()
-	keep := make(map[*subscriber]bool, len(set))
+	s.round++
 	for i := range set {
 		c := &set[i]
 		sub := s.find(place{c.Profile, c.Endpoint}, c.Name)
@@ -46,12 +53,12 @@ func (s *Scheduler) Apply(set []Check) {
 			sub = &subscriber{place: place{c.Profile, c.Endpoint}, check: c.Name}
 			s.endpoints[sub.place] = append(s.endpoints[sub.place], sub)
 		}
-		keep[sub] = true
+		sub.round = s.round
 		s.subscribe(sub, c, now)
 	}
 	for at, list := range s.endpoints {
 		left := slices.DeleteFunc(list, func(sub *subscriber) bool {
-			if keep[sub] {
+			if sub.round == s.round {
 				return false
 			}
 			s.leave(sub)
