@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
@@ -63,11 +62,18 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 			if z.value != nil {
 				zones[r.Name], docs.Zones = z, append(docs.Zones, z.value)
 			}
+		case profile.KindSafety:
+			rule, err := profile.DecodeSafety(where, r.Source)
+			if err != nil {
+				problems = append(problems, asProblems(where, err)...)
+			} else if rule.Name == r.Name {
+				docs.Safety = append(docs.Safety, rule)
+			}
 		default:
-			problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: "unknown kind of document; allowed: profiles, zones"})
+			problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: "unknown kind of document; allowed: profiles, zones, safety"})
 		}
 	}
-	problems = append(problems, together(docs)...)
+	problems = append(problems, profile.CheckTogether(docs.Profiles)...)
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -100,24 +106,6 @@ func asProblems(where string, err error) profile.Problems {
 		return ps
 	}
 	return profile.Problems{{File: where, Line: 1, Column: 1, Message: err.Error()}}
-}
-
-// together checks what no document can know alone: a host name belongs to one profile.
-func together(docs *snapshot.Documents) profile.Problems {
-	var out profile.Problems
-	owner := map[string]string{}
-	for _, p := range docs.Profiles {
-		for _, h := range p.Hostnames {
-			if other, taken := owner[h]; taken && other != p.Name {
-				out = append(out, profile.Problem{
-					File: "profiles/" + p.Name, Line: 1, Column: 1, Path: "hostnames",
-					Message: fmt.Sprintf("%s already belongs to profile %q; a host name is answered by one profile", h, other),
-				})
-			}
-			owner[h] = p.Name
-		}
-	}
-	return out
 }
 
 // checksOf resolves what this node has to probe.

@@ -58,21 +58,21 @@ func readFile(path string) (*profile.File, error) {
 	return f, nil
 }
 
-// checkSecrets reads every secret the file's profiles name, as the probes will.
+// checkSecrets reads every secret the file's profiles name, as the probes will, and finds their programs.
 func (a *App) checkSecrets(f *profile.File) error {
 	docs := &snapshot.Documents{}
 	for i := range f.Profiles {
 		docs.Profiles = append(docs.Profiles, &f.Profiles[i])
 	}
-	if _, err := checksOf(docs, secrets(f.Node.Secrets)); err != nil {
+	if _, err := checksOf(docs, proberOf(&f.Node)); err != nil {
 		return fmt.Errorf("%s: %w", a.o.File, err)
 	}
 	return nil
 }
 
 func (a *App) useSecrets(f *profile.File) {
-	s := secrets(f.Node.Secrets)
-	a.secrets.Store(&s)
+	p := proberOf(&f.Node)
+	a.means.Store(&p)
 }
 
 // owner is the file's name as its documents carry it.
@@ -295,10 +295,11 @@ func (a *App) reload() *profile.File {
 		return nil
 	}
 	want := withFile(a.cluster.Documents(), a.recordsOf(f), a.owner())
-	if _, err := a.library.prepareWith(cluster.DocumentSet{Generation: a.cluster.Documents().Generation + 1, Records: want}, f.Node.Secrets); err != nil {
+	if _, err := a.library.prepareWith(cluster.DocumentSet{Generation: a.cluster.Documents().Generation + 1, Records: want}, proberOf(&f.Node)); err != nil {
 		a.refused(err)
 		return nil
 	}
+	_ = a.places.Reload() // logged, and shown in status: the file itself is good
 	a.web.SetCertificates(certs)
 	a.useSecrets(f)
 	if needsRestart(&a.file.Node, &f.Node) {

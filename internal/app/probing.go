@@ -122,3 +122,16 @@ func (p *probing) report(r probe.Report) {
 		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Check: r.Check, Obs: r.Obs})
 	}
 }
+
+// find returns the checks of an endpoint, switched off or not, in the order of the document.
+func (p *probing) find(profile, endpoint string) []probe.Check {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []probe.Check
+	for i := range p.all {
+		if p.all[i].Profile == profile && p.all[i].Endpoint == endpoint {
+			out = append(out, p.all[i])
+		}
+	}
+	return out
+}

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 
+	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 )
 
@@ -30,6 +31,17 @@ func (s secrets) value(v profile.Value) (string, error) {
 		return "", fmt.Errorf("environment variable %q is not listed under node.secrets of this node; list it there as NAME: {env: %s}", v.Env, v.Env)
 	}
 	return v.Text, nil
+}
+
+// proberOf is what probes of this node may use: its place, its secrets and its programs.
+func proberOf(n *profile.Node) probe.Node {
+	return probe.Node{
+		Location: n.Location, Secrets: secrets(n.Secrets).value,
+		Programs: func(name string) ([]string, bool) {
+			argv, ok := n.Exec[name]
+			return argv, ok
+		},
+	}
 }
 
 func read(name string, src profile.SecretSource) (string, error) {
