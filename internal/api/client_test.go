@@ -71,7 +71,7 @@ func exercise(t *testing.T, c *client.Client) {
 	if s := must(c.Status(ctx, "integration"))(t); s.Endpoints[0].Votes[0].Opinion != health.Up {
 		t.Errorf("%+v", s)
 	}
-	if e := must(c.Explain(ctx, "integration.dr.example", "", ""))(t); e.Type != "A" {
+	if e := must(c.Explain(ctx, "integration.dr.example", "", "", "192.0.2.7/24"))(t); e.Type != "A" || e.ECS != "192.0.2.0/24" {
 		t.Errorf("%+v", e)
 	}
 	if p := must(c.Probe(ctx, "integration", "eu20"))(t); !p.OK {

@@ -31,7 +31,9 @@ const (
 	CodeUnavailable  = "unavailable"
 	CodeInvalid      = "invalid"
 	CodeRefused      = "refused" // a rule of orders
-	CodeGuard        = "guard"   // no usable endpoint would be left
+	CodeGuard        = "guard"   // min_usable, min_between or a safety rule; breakGlass overrules it
+	CodeUnauthorized = "unauthorized"
+	CodeTooMany      = "too-many"
 	CodeForbidden    = "forbidden"
 	CodeInternal     = "internal"
 	CodeRequest      = "bad-request"
@@ -64,11 +66,12 @@ func refused(format string, args ...any) error {
 type Problem struct { //nolint:errname // the name RFC 9457 gives it; it is a value of the API first
 	Title  string        `json:"title"`
 	Status int           `json:"status"`
-	Code   string        `json:"code" doc:"not-found, precondition-failed, managed, unavailable, invalid, refused, guard, forbidden, internal or bad-request"`
+	Code   string        `json:"code" doc:"not-found, precondition-failed, managed, unavailable, invalid, refused, guard, unauthorized, too-many, forbidden, internal or bad-request"`
 	Detail string        `json:"detail,omitempty"`
 	Errors []ProblemItem `json:"errors,omitempty" doc:"everything that is wrong at once"`
 
-	retryAfter string
+	retryAfter   string
+	authenticate string // WWW-Authenticate
 }
 
 // ProblemItem is one mistake and its place.
@@ -109,6 +112,9 @@ func (p *Problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.retryAfter != "" {
 		h.Set("Retry-After", p.retryAfter)
+	}
+	if p.authenticate != "" {
+		h.Set("WWW-Authenticate", p.authenticate)
 	}
 	return h
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
 )
 
 func onEndpoint(id string, act health.Act, endpoint string) health.Override {
@@ -96,7 +98,7 @@ func TestOrders(t *testing.T) {
 				decision.Active = c.active
 			}
 			view := viewOf(decoded(t, c.document), decision, c.orders, c.verdicts[:]...)
-			p, err := planOrder(asked{req: c.req, view: view, orders: c.orders, by: "me", id: "new", now: at})
+			p, err := planOrder(oneOrder(c.req, c.orders, view))
 			if c.code != "" {
 				checkRefusal(t, err, c.code, c.says)
 				return
@@ -110,6 +112,25 @@ func TestOrders(t *testing.T) {
 			}
 		})
 	}
+}
+
+// oneOrder is an order of the per-profile route, judged in a world of these views; the first is the profile's.
+func oneOrder(r OrderRequest, orders []health.Override, views ...*health.View) asked {
+	return asked{
+		world: worldOf(OrderBook{Orders: orders}, nil, views...), steps: []OrderStep{{Act: r.Act, Targets: []OrderTarget{{views[0].Profile.Name, r.Endpoint}}, For: r.For}},
+		one: true, note: r.Note, breakGlass: r.BreakGlass, by: "me", id: "new",
+	}
+}
+
+func worldOf(book OrderBook, rules []*profile.Safety, views ...*health.View) world {
+	w := world{docs: &snapshot.Documents{Safety: rules}, book: book, now: at}
+	byName := map[string]*health.View{}
+	for _, v := range views {
+		w.docs.Profiles = append(w.docs.Profiles, v.Profile)
+		byName[v.Profile.Name] = v
+	}
+	w.view = func(name string) *health.View { return byName[name] }
+	return w
 }
 
 func checkRefusal(t *testing.T, err error, code, says string) {
@@ -148,7 +169,7 @@ func checkPlan(t *testing.T, p orderPlan, place, endpoint string, until time.Dur
 	if until != 0 {
 		want = at.Add(until)
 	}
-	if o.Act.String() != place || o.Endpoint != endpoint || o.Profile != "integration" || o.By != "me" || o.ID != "new" || !o.At.Equal(at) || !o.Until.Equal(want) {
+	if o.Act.String() != place || o.Endpoint != endpoint || o.Profile != "integration" || !strings.HasPrefix(o.By, "me") || o.ID != "new" || !o.At.Equal(at) || !o.Until.Equal(want) {
 		t.Errorf("places %+v", o)
 	}
 }
@@ -162,15 +183,14 @@ func TestGuardKeepsOneUsable(t *testing.T) {
 		for n, step := range steps {
 			v := viewOf(p, activeAt("eu20", 3), orders, up, up)
 			req := OrderRequest{Act: acts[int(step)%len(acts)], Endpoint: []string{"eu20", "us21", ""}[int(step)/len(acts)%3]}
-			plan, err := planOrder(asked{req: req, view: v, orders: orders, id: string(rune('a' + n)), now: at})
+			a := oneOrder(req, orders, v)
+			a.id = string(rune('a' + n))
+			plan, err := planOrder(a)
 			if err != nil {
 				continue
 			}
-			orders = slices.Concat(orders, plan.place)
-			orders = slices.DeleteFunc(orders, func(o health.Override) bool {
-				return slices.ContainsFunc(plan.end, func(e health.Override) bool { return e.ID == o.ID })
-			})
-			if usable, _ := standing(v, orders, at); usable == 0 { // also below a disabled profile: it may be enabled again
+			orders = plan.after
+			if usable, _ := standing(viewOf(p, activeAt("eu20", 3), orders, up, up), at); usable == 0 { // also below a disabled profile: it may be enabled again
 				return false
 			}
 		}
@@ -186,7 +206,7 @@ func TestOrdersOverTheWire(t *testing.T) {
 	r.publish(viewOf(decoded(t, integration), activeAt("eu20", 3), nil, up, up))
 	const orders = "/api/v1/profiles/integration/orders"
 	got := into[OrderResult](t, r.do(r.unix, "POST", orders, `{"act":"drain","endpoint":"us21","for":"10m","note":"patch"}`))
-	if len(got.Placed) != 1 || got.Placed[0].Note != "patch" || !strings.HasPrefix(got.Placed[0].By, "uid ") || got.Placed[0].Until == nil || len(got.Ended) != 0 {
+	if len(got.Placed) != 1 || got.Placed[0].Note != "patch" || !strings.HasPrefix(got.Placed[0].By, "uid ") || got.Placed[0].Until == nil || got.Placed[0].Endpoint != "us21" || len(got.Ended) != 0 {
 		t.Fatalf("%+v", got)
 	}
 	r.problem(r.do(r.web, "POST", orders, `{"act":"drain","endpoint":"eu20"}`), 409, CodeGuard)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -81,14 +82,14 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, hub: snapshot.NewHub(), docs: &documents{}, orders: &orders{}, journal: &journal{}, socket: filepath.Join(t.TempDir(), "api.sock")}
 	r.server = New(Options{
 		Socket: r.socket, Listen: "127.0.0.1:0", Hub: r.hub, Node: node, Documents: r.docs, Orders: r.orders, Journal: r.journal, Version: "test",
-		Explain: func(_ context.Context, name, qtype string, client netip.Addr) (Explanation, error) {
+		Explain: func(_ context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error) {
 			if name == "panic" {
 				panic("a bug")
 			}
 			if name == "bad" {
 				return Explanation{}, fmt.Errorf("secret internals of %s", name)
 			}
-			return Explanation{Name: name, Type: qtype, Client: client.String(), Rcode: "NOERROR"}, nil
+			return Explanation{Name: name, Type: qtype, Client: client.String(), ECS: ecsText(ecs), Rcode: "NOERROR"}, nil
 		},
 		Probe: func(_ context.Context, p, e string) (ProbeResult, error) {
 			return ProbeResult{Profile: p, Endpoint: e, OK: true, Reason: "status 200"}, nil
@@ -283,27 +284,29 @@ func (d *documents) Apply(ctx context.Context, data []byte, by string) (ApplyRes
 
 // orders is an OrderStore in memory.
 type orders struct {
-	mu   sync.Mutex
-	list []health.Override
-	fail error
+	mu      sync.Mutex
+	list    []health.Override
+	begun   map[string]time.Time
+	changes []OrderChange // what was written
+	fail    error
 }
 
-func (o *orders) Place(_ context.Context, list ...health.Override) error {
+func (o *orders) Transact(_ context.Context, judge func(OrderBook) (OrderChange, error)) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.fail == nil {
-		o.list = append(o.list, list...)
+	change, err := judge(OrderBook{Orders: slices.Clone(o.list), Begun: o.begun})
+	if err != nil || o.fail != nil {
+		return cmp.Or(err, o.fail)
 	}
-	return o.fail
-}
-
-func (o *orders) End(_ context.Context, _, _ string, list ...health.Override) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.list = slices.DeleteFunc(o.list, func(have health.Override) bool {
-		return slices.ContainsFunc(list, func(end health.Override) bool { return end.ID == have.ID })
+	if len(change.Place)+len(change.End) == 0 {
+		return nil
+	}
+	o.changes = append(o.changes, change)
+	o.begun = change.Begun
+	o.list = slices.DeleteFunc(append(o.list, change.Place...), func(have health.Override) bool {
+		return slices.ContainsFunc(change.End, func(end health.Override) bool { return end.ID == have.ID && targetOf(&end) == targetOf(&have) })
 	})
-	return o.fail
+	return nil
 }
 
 func (o *orders) Orders(name string) []health.Override {
@@ -374,4 +377,11 @@ func (j *journal) count() int {
 
 func viewsProfiles(t *testing.T) []*profile.Profile {
 	return []*profile.Profile{decoded(t, integration)}
+}
+
+func ecsText(p netip.Prefix) string {
+	if !p.IsValid() {
+		return ""
+	}
+	return p.String()
 }

@@ -33,6 +33,7 @@ func (s *Server) handler() http.Handler {
 	s.orderRoutes(h)
 	s.journalRoutes(h)
 	s.toolRoutes(h)
+	s.signalRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
 	return s.guarded(misses(mux))
 }

@@ -21,12 +21,13 @@ func (s *Server) documentRoutes(h huma.API) {
 		func(context.Context, *struct{}) (*output[ZoneList], error) {
 			return &output[ZoneList]{ZoneList{s.ofKind(profile.KindZone)}}, nil
 		})
-	apply := operation(http.MethodPost, "/apply", "apply", "documents", "Store the zones and profiles of a configuration file as one change", http.StatusConflict)
+	apply := operation(http.MethodPost, "/apply", "apply", "documents", "Store the zones, profiles and safety rules of a configuration file as one change", http.StatusConflict)
 	apply.SkipValidateBody = true
 	huma.Register(h, apply, s.apply)
 	takesDocuments(h.OpenAPI().Paths[pathApply].Post)
 	s.kindRoutes(h, profile.KindProfile, "profile")
 	s.kindRoutes(h, profile.KindZone, "zone")
+	s.kindRoutes(h, profile.KindSafety, "safety-rule")
 }
 
 func (s *Server) kindRoutes(h huma.API, kind profile.Kind, word string) {
@@ -126,19 +127,9 @@ func (s *Server) put(ctx context.Context, kind profile.Kind, in *putInput) (*doc
 // readDocument checks one document as every node will, and makes the JSON that is stored of it.
 func readDocument(kind profile.Kind, name string, text []byte) ([]byte, error) {
 	where := string(kind) + "/" + name
-	var found string
-	if kind == profile.KindProfile {
-		p, err := profile.DecodeProfile(where, text)
-		if err != nil {
-			return nil, Invalid(err)
-		}
-		found = p.Name
-	} else {
-		z, err := profile.DecodeZone(where, text)
-		if err != nil {
-			return nil, Invalid(err)
-		}
-		found = z.Name
+	found, err := nameIn(kind, where, text)
+	if err != nil {
+		return nil, Invalid(err)
 	}
 	if found != name {
 		return nil, &InvalidError{profile.Problems{{
@@ -151,6 +142,30 @@ func readDocument(kind profile.Kind, name string, text []byte) ([]byte, error) {
 		return nil, Invalid(err)
 	}
 	return source, nil
+}
+
+// nameIn checks a document and says what it calls itself.
+func nameIn(kind profile.Kind, where string, text []byte) (string, error) {
+	switch kind {
+	case profile.KindProfile:
+		p, err := profile.DecodeProfile(where, text)
+		if err != nil {
+			return "", err
+		}
+		return p.Name, nil
+	case profile.KindSafety:
+		r, err := profile.DecodeSafety(where, text)
+		if err != nil {
+			return "", err
+		}
+		return r.Name, nil
+	case profile.KindZone:
+	}
+	z, err := profile.DecodeZone(where, text)
+	if err != nil {
+		return "", err
+	}
+	return z.Name, nil
 }
 
 type deleteInput struct {

@@ -7,33 +7,59 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
 )
 
 // orderRoutes take and show what operators order.
 func (s *Server) orderRoutes(h huma.API) {
+	huma.Register(h, operation(http.MethodGet, "/orders", "list-all-orders", "orders", "The orders in force over all profiles, open gates included"),
+		func(context.Context, *struct{}) (*output[OrderList], error) {
+			return &output[OrderList]{OrderList{orderStatuses(live(s.o.Orders.Orders(""), now()))}}, nil
+		})
+	huma.Register(h, operation(http.MethodPost, "/orders", "transact", "orders", "Order several things as one change", http.StatusNotFound, http.StatusConflict),
+		func(ctx context.Context, in *transactInput) (*output[OrderResult], error) {
+			r, err := s.transact(ctx, &in.Body)
+			return answer(ctx, s, r, err)
+		})
+	huma.Register(h, operation(http.MethodDelete, "/orders/{id}", "end-whole-order", "orders", "End one order with all its targets", http.StatusNotFound, http.StatusConflict),
+		func(ctx context.Context, in *endInput) (*output[OrderResult], error) {
+			r, err := s.endOrder(ctx, "", in)
+			return answer(ctx, s, r, err)
+		})
+	huma.Register(h, operation(http.MethodGet, "/safety", "list-safety", "orders", "The safety rules and how they stand"),
+		func(context.Context, *struct{}) (*output[SafetyList], error) {
+			return &output[SafetyList]{s.safety()}, nil
+		})
+	s.profileOrderRoutes(h)
+}
+
+func (s *Server) profileOrderRoutes(h huma.API) {
 	huma.Register(h, operation(http.MethodGet, "/profiles/{name}/orders", "list-orders", "orders", "The orders in force", http.StatusNotFound),
 		func(ctx context.Context, in *named) (*output[OrderList], error) {
 			if s.view(in.Name) == nil {
 				return nil, problemOf(ctx, s.log, noProfile(in.Name))
 			}
-			return &output[OrderList]{OrderList{orderStatuses(s.liveOrders(in.Name, now()))}}, nil
+			return &output[OrderList]{OrderList{orderStatuses(live(s.o.Orders.Orders(in.Name), now()))}}, nil
 		})
 	huma.Register(h, operation(http.MethodPost, "/profiles/{name}/orders", "order", "orders", "Order something", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *orderInput) (*output[OrderResult], error) {
 			r, err := s.order(ctx, in)
 			return answer(ctx, s, r, err)
 		})
-	huma.Register(h, operation(http.MethodDelete, "/profiles/{name}/orders/{id}", "end-order", "orders", "End one order", http.StatusNotFound, http.StatusConflict),
-		func(ctx context.Context, in *endInput) (*output[OrderResult], error) {
-			r, err := s.endOrder(ctx, in)
+	huma.Register(h, operation(http.MethodDelete, "/profiles/{name}/orders/{id}", "end-order", "orders", "End one order where it names the profile", http.StatusNotFound, http.StatusConflict),
+		func(ctx context.Context, in *endProfileInput) (*output[OrderResult], error) {
+			r, err := s.endOrder(ctx, in.Name, &endInput{ID: in.ID, Note: in.Note, BreakGlass: in.BreakGlass})
 			return answer(ctx, s, r, err)
 		})
 }
+
+type transactInput struct{ Body TransactionRequest }
 
 type orderInput struct {
 	Name string `path:"name"`
@@ -41,127 +67,170 @@ type orderInput struct {
 }
 
 type endInput struct {
+	ID         string `path:"id"`
+	Note       string `query:"note" maxLength:"1000"`
+	BreakGlass bool   `query:"breakGlass" doc:"overrule min_usable, min_between and safety rules"`
+}
+
+type endProfileInput struct {
 	Name       string `path:"name"`
 	ID         string `path:"id"`
 	Note       string `query:"note" maxLength:"1000"`
-	BreakGlass bool   `query:"breakGlass" doc:"do it although no usable endpoint would be left"`
+	BreakGlass bool   `query:"breakGlass" doc:"overrule min_usable, min_between and safety rules"`
 }
 
-// maxNote keeps one order far below what one write to the store can carry.
-const maxNote = 1000
+// Bounds of one transaction. The note is kept far below what one write to the store can carry.
+const (
+	maxNote  = 1000
+	maxSteps = 100
+)
 
+// order is a transaction of one step on one target.
 func (s *Server) order(ctx context.Context, in *orderInput) (OrderResult, error) {
-	if len(in.Body.Note) > maxNote {
-		return OrderResult{}, badInput("note", "%d bytes; allowed: at most %d", len(in.Body.Note), maxNote)
+	b := &in.Body
+	if s.view(in.Name) == nil {
+		return OrderResult{}, noProfile(in.Name)
 	}
-	in.Body.Note = printable(in.Body.Note, maxNote)
-	at := now()
-	id, err := newID(at)
-	if err != nil {
-		return OrderResult{}, err
-	}
-	return s.carry(ctx, in.Name, in.Body.Note, func(v *health.View) (orderPlan, error) {
-		return planOrder(asked{req: in.Body, view: v, orders: s.o.Orders.Orders(in.Name), by: actorOf(ctx), id: id, now: at})
-	})
+	return s.carry(ctx, asked{
+		steps: []OrderStep{{Act: b.Act, Targets: []OrderTarget{{in.Name, b.Endpoint}}, For: b.For, KeepProbing: b.KeepProbing}},
+		one:   true, note: b.Note, breakGlass: b.BreakGlass,
+	}, planOrder)
 }
 
-func (s *Server) endOrder(ctx context.Context, in *endInput) (OrderResult, error) {
-	note := printable(in.Note, maxNote)
-	return s.carry(ctx, in.Name, note, func(v *health.View) (orderPlan, error) {
-		at := now()
-		orders := s.liveOrders(in.Name, at)
-		i := slices.IndexFunc(orders, func(o health.Override) bool { return o.ID == in.ID })
-		if i < 0 {
-			return orderPlan{}, fmt.Errorf("order %q of profile %q: %w", in.ID, in.Name, ErrNotFound)
+// transact is one change of any number of steps.
+func (s *Server) transact(ctx context.Context, r *TransactionRequest) (OrderResult, error) {
+	a := asked{steps: slices.Clone(r.Steps), note: r.Note, breakGlass: r.BreakGlass}
+	single := OrderStep{Act: r.Act, Select: r.Select, Targets: r.Targets, Gate: r.Gate}
+	beside := r.Act != "" || r.Select != "" || len(r.Targets) > 0 || r.Gate != ""
+	switch {
+	case len(r.Steps) > 0 && beside:
+		return OrderResult{}, badInput("steps", "stands beside act, select, targets or gate; write everything in steps, or one order without them")
+	case len(r.Steps) > maxSteps:
+		return OrderResult{}, badInput("steps", "%d steps; allowed: at most %d", len(r.Steps), maxSteps)
+	case len(r.Steps) == 0:
+		a.steps, a.one = []OrderStep{single}, true
+	}
+	lasts := false
+	for i := range a.steps {
+		rule := actRules[a.steps[i].Act]
+		if a.one || rule.placing && a.steps[i].For == "" {
+			a.steps[i].For = r.For
+			lasts = lasts || rule.placing
 		}
-		p := orderPlan{end: orders[i : i+1], message: fmt.Sprintf("%s of %s: ended", orders[i].Act, subjectOf(&orders[i]))}
-		if !in.BreakGlass {
-			return p, guard(v, orders, p, at)
+		if a.one || rule.placing && rule.onEndpoint == health.Disable {
+			a.steps[i].KeepProbing = a.steps[i].KeepProbing || r.KeepProbing
 		}
-		return p, nil
+	}
+	if r.For != "" && !lasts && !a.one {
+		return OrderResult{}, badInput("for", "no step uses it: all of them end orders or say it themselves; leave the duration out")
+	}
+	return s.carry(ctx, a, planOrder)
+}
+
+// endOrder ends an order, of one profile or ("") with all its targets.
+func (s *Server) endOrder(ctx context.Context, name string, in *endInput) (OrderResult, error) {
+	if name != "" && s.view(name) == nil {
+		return OrderResult{}, noProfile(name)
+	}
+	return s.carry(ctx, asked{note: in.Note, breakGlass: in.BreakGlass}, func(a asked) (orderPlan, error) {
+		p := orderPlan{after: live(a.book.Orders, a.now)}
+		var end []health.Override
+		for i := range p.after {
+			if o := &p.after[i]; o.ID == in.ID && (name == "" || o.Profile == name) {
+				end = append(end, *o)
+			}
+		}
+		switch len(end) {
+		case 0:
+			what := fmt.Sprintf("order %q", in.ID)
+			if name != "" {
+				what += fmt.Sprintf(" of profile %q", name)
+			}
+			return orderPlan{}, fmt.Errorf("%s: %w", what, ErrNotFound)
+		case 1:
+			p.message = fmt.Sprintf("%s of %s: ended", end[0].Act, subjectOf(&end[0]))
+		default:
+			p.message = fmt.Sprintf("%s of %d targets: ended", end[0].Act, len(end))
+		}
+		p.change(nil, end)
+		return p, a.finish(&p)
 	})
 }
 
 func subjectOf(o *health.Override) string {
-	if o.Endpoint == "" {
-		return o.Profile
+	if o.Gate != "" {
+		return o.Gate
 	}
-	return o.Profile + "/" + o.Endpoint
+	return targetOf(o).String()
 }
 
-// carry judges and writes one order. One at a time: the guard has to see what the order before did. Another node may
-// still take an order at the same instant; the guard is for people, not for races between them.
-func (s *Server) carry(ctx context.Context, name, note string, plan func(*health.View) (orderPlan, error)) (OrderResult, error) {
+// carry judges and writes one transaction. One at a time here; the store's own comparison keeps other nodes from
+// breaking a rule together with this one.
+func (s *Server) carry(ctx context.Context, a asked, plan func(asked) (orderPlan, error)) (OrderResult, error) {
+	if len(a.note) > maxNote {
+		return OrderResult{}, badInput("note", "%d bytes; allowed: at most %d", len(a.note), maxNote)
+	}
+	a.note, a.by = printable(a.note, maxNote), actorOf(ctx)
 	select {
 	case s.ordering <- struct{}{}:
 		defer func() { <-s.ordering }()
 	case <-ctx.Done():
 		return OrderResult{}, ctx.Err()
 	}
-	v := s.view(name)
-	if v == nil {
-		return OrderResult{}, noProfile(name)
-	}
-	p, err := plan(v)
+	id, err := newID(now())
 	if err != nil {
 		return OrderResult{}, err
 	}
+	a.id = id
 	write, cancel := bounded(ctx)
 	defer cancel()
-	if len(p.place) > 0 {
-		if err := s.o.Orders.Place(write, p.place...); err != nil {
-			return OrderResult{}, err
+	var p orderPlan
+	err = s.o.Orders.Transact(write, func(book OrderBook) (OrderChange, error) {
+		a.world = s.world(book)
+		var err error
+		if p, err = plan(a); err != nil {
+			return OrderChange{}, err
 		}
+		return OrderChange{Place: p.place, End: p.end, Begun: p.begun, By: a.actor(), Note: a.note, Reason: a.reason(p.broken)}, nil
+	})
+	if err != nil {
+		return OrderResult{}, err
 	}
-	if len(p.end) > 0 {
-		if err := s.o.Orders.End(write, actorOf(ctx), note, p.end...); err != nil {
-			return OrderResult{}, err
-		}
-	}
-	s.awaitOrders(ctx, name, p)
-	return OrderResult{Placed: overrideStatuses(p.place), Ended: overrideStatuses(p.end), Message: p.message}, nil
+	return resultOf(&p), nil
 }
 
-// awaitOrders gives the store's watch a moment, so that who orders and then looks sees the order. A failback may be
-// used up before anybody saw it.
-func (s *Server) awaitOrders(ctx context.Context, name string, p orderPlan) {
-	deadline := time.NewTimer(time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !settled(s.o.Orders.Orders(name), p) {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
+// world is everything orders are judged by, at this instant.
+func (s *Server) world(book OrderBook) world {
+	snap := s.o.Hub.Load()
+	return world{docs: snap.Documents(), view: func(name string) *health.View { return viewAt(snap, snap.Index(name)) }, book: book, now: now()}
 }
 
-func settled(orders []health.Override, p orderPlan) bool {
-	has := func(id string) bool {
-		return slices.ContainsFunc(orders, func(o health.Override) bool { return o.ID == id })
+// reason is what the journal says about glass that was broken.
+func (a *asked) reason(broken []violation) string {
+	switch {
+	case !a.breakGlass:
+		return ""
+	case len(broken) == 0:
+		return "break-glass: no rule was in the way"
 	}
-	for i := range p.place {
-		if p.place[i].Act != health.FailbackNow && !has(p.place[i].ID) {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(p.end, func(o health.Override) bool { return has(o.ID) })
+	return "break-glass: " + strings.Join(ruleNames(broken), ", ")
 }
 
-func (s *Server) liveOrders(name string, at time.Time) []health.Override {
-	return slices.DeleteFunc(slices.Clone(s.o.Orders.Orders(name)), func(o health.Override) bool { return !o.Live(at) })
-}
-
-func overrideStatuses(list []health.Override) []OverrideStatus {
-	out := make([]OverrideStatus, len(list))
-	for i := range list {
-		out[i] = *overrideOf(&list[i])
+func ruleNames(broken []violation) []string {
+	out := make([]string, len(broken))
+	for i := range broken {
+		out[i] = broken[i].rule
 	}
 	return out
+}
+
+func resultOf(p *orderPlan) OrderResult {
+	r := OrderResult{Placed: orderStatuses(p.place), Ended: orderStatuses(p.end), Skipped: p.skipped, Message: p.message}
+	if len(p.broken) > 0 {
+		r.Broken = ruleNames(p.broken)
+		r.Message += "; glass was broken: " + strings.Join(r.Broken, ", ")
+	}
+	return r
 }
 
 func orderStatuses(list []health.Override) []OrderStatus {
@@ -170,6 +239,31 @@ func orderStatuses(list []health.Override) []OrderStatus {
 		out[i] = OrderStatus{*overrideOf(&list[i]), list[i].Profile, list[i].Endpoint}
 	}
 	return out
+}
+
+// safety lists the safety rules and says how they stand.
+func (s *Server) safety() SafetyList {
+	w := s.world(OrderBook{Orders: s.o.Orders.Orders("")})
+	pic := w.picture(live(w.book.Orders, w.now), nil)
+	list := SafetyList{Safety: []SafetyListing{}}
+	for _, d := range s.ofKind(profile.KindSafety) {
+		one := SafetyListing{Document: d}
+		i := slices.IndexFunc(w.docs.Safety, func(rule *profile.Safety) bool { return rule.Name == d.Name })
+		if i >= 0 {
+			one.Status = safetyOf(w.docs.Safety[i], &w, pic)
+		}
+		list.Safety = append(list.Safety, one)
+	}
+	return list
+}
+
+func safetyOf(rule *profile.Safety, w *world, pic *picture) *SafetyStatus {
+	if rule.Assert == nil {
+		open := overrideOf(w.gateOpen(rule.Gate))
+		return &SafetyStatus{Gate: rule.Gate, Of: rule.Of, Open: open, Holds: open != nil}
+	}
+	usable := pic.usable(rule.Assert.Of)
+	return &SafetyStatus{Of: rule.Assert.Of, AtLeast: rule.Assert.AtLeast, Usable: &usable, Holds: usable >= rule.Assert.AtLeast}
 }
 
 // newID sorts by time and collides with nobody: milliseconds in hexadecimal, then 64 random bits.

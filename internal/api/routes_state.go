@@ -66,10 +66,19 @@ type explainInput struct {
 	Name   string `query:"name" required:"true" minLength:"1" maxLength:"255" doc:"name asked for"`
 	Type   string `query:"type" default:"A" maxLength:"20" doc:"record type asked for"`
 	Client string `query:"client" doc:"address the question comes from"`
+	ECS    string `query:"ecs" doc:"client subnet in the question, e.g. 192.0.2.0/24"`
 }
 
 func (s *Server) explain(ctx context.Context, in *explainInput) (*output[Explanation], error) {
 	var client netip.Addr
+	var ecs netip.Prefix
+	if in.ECS != "" {
+		var err error
+		if ecs, err = netip.ParsePrefix(in.ECS); err != nil {
+			return nil, problemOf(ctx, s.log, badInput("query.ecs", "%q is no subnet; allowed: an IPv4 or IPv6 prefix, for example 192.0.2.0/24", in.ECS))
+		}
+		ecs = ecs.Masked()
+	}
 	if in.Client != "" {
 		var err error
 		if client, err = netip.ParseAddr(in.Client); err != nil {
@@ -79,7 +88,7 @@ func (s *Server) explain(ctx context.Context, in *explainInput) (*output[Explana
 	if s.o.Explain == nil {
 		return nil, problemOf(ctx, s.log, fmt.Errorf("this node answers no DNS: %w", ErrNotFound))
 	}
-	e, err := s.o.Explain(ctx, in.Name, strings.ToUpper(in.Type), client)
+	e, err := s.o.Explain(ctx, in.Name, strings.ToUpper(in.Type), client, ecs)
 	if e.Answer == nil {
 		e.Answer = []string{}
 	}

@@ -38,12 +38,34 @@ type DocumentStore interface {
 // IfAbsent is the ifMatch of If-None-Match: *: the document must not exist yet.
 const IfAbsent = "!*"
 
-// OrderStore keeps the operators' orders. Orders returns those of a profile, "" for all; expired ones may be among
-// them.
+// OrderStore keeps the operators' orders. Orders returns those of a profile, "" for all, gates included; expired ones
+// may be among them. Transact writes what judge makes of the orders there are, all of it or nothing, and returns judge's
+// error as it is; judge is asked again when somebody else was faster.
 type OrderStore interface {
-	Place(ctx context.Context, orders ...health.Override) error
-	End(ctx context.Context, by, note string, orders ...health.Override) error
 	Orders(profile string) []health.Override
+	Transact(ctx context.Context, judge func(OrderBook) (OrderChange, error)) error
+}
+
+// OrderBook is what is ordered: all orders, and when the last transactions began, by profile.
+type OrderBook struct {
+	Orders []health.Override
+	Begun  map[string]time.Time
+}
+
+// OrderChange is one change of the book. Orders of one id are one order with several targets. By and Note belong to what
+// is ended, Reason to every entry of the journal.
+type OrderChange struct {
+	Place, End []health.Override
+	Begun      map[string]time.Time
+	By, Note   string
+	Reason     string
+}
+
+// Signals takes what somebody outside says about endpoints. Token is the bearer token that may speak for an endpoint; ok
+// is false when this node cannot read it. Put reports whether it had to write anything.
+type Signals interface {
+	Token(profile, endpoint string) (token string, ok bool)
+	Put(ctx context.Context, s health.Signal) (written bool, err error)
 }
 
 // Journal tells what happened. Read returns the newest entries, oldest first, at most limit (0: all at hand).
@@ -63,7 +85,8 @@ type Options struct {
 	Documents DocumentStore
 	Orders    OrderStore
 	Journal   Journal
-	Explain   func(ctx context.Context, name, qtype string, client netip.Addr) (Explanation, error)
+	Signals   Signals // nil: no signals are taken
+	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
 	Ready     func() (bool, []string) // nil: as Node says
 	Metrics   http.Handler            // nil: 404
@@ -81,6 +104,7 @@ type Server struct {
 	serving  sync.WaitGroup
 	ordering chan struct{} // one order at a time: the guard must see the one before
 	streams  chan struct{} // one token per open event stream
+	pace     pace          // of signals
 
 	mu        sync.Mutex
 	listeners []net.Listener

@@ -16,7 +16,7 @@ func StatusOf(v *health.View) ProfileStatus {
 	answer := steer.Decide(v, steer.Client{}, nil, nil)
 	s := ProfileStatus{
 		Name: v.Profile.Name, Hostnames: slices.Clone(v.Profile.Hostnames), Routing: string(v.Profile.Routing),
-		MonitorStatus: v.ProfileStatus(), Serving: string(answer.Serving), Stale: v.Stale, TTL: answer.TTL.String(),
+		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, answer.Serving)), Stale: v.Stale, TTL: answer.TTL.String(),
 		Decision: decisionOf(&v.Decision), Held: overrideOf(v.Held), Endpoints: make([]EndpointStatus, len(v.Endpoints)),
 	}
 	if s.Hostnames == nil {
@@ -38,7 +38,40 @@ func endpointOf(p *profile.Profile, e *health.EndpointView) EndpointStatus {
 	if s.Votes == nil {
 		s.Votes = []health.Ballot{}
 	}
+	s.Paused, s.Held = e.Layer.Paused, e.Verdict.Held
+	s.Probing = e.Layer.Disabled && e.Layer.Probing
+	if full := 1000 * max(0, e.Config.Weight); int(e.Weight) < full {
+		s.Weight = float64(e.Weight) / 1000
+	}
+	s.Nested, s.Signal = nestedOf(e), signalOf(e.Signal)
+	s.matched(e.Config)
 	return s
+}
+
+// nestedOf counts as the status of a nested endpoint does.
+func nestedOf(e *health.EndpointView) *NestedStatus {
+	if !e.Nested() {
+		return nil
+	}
+	n := &NestedStatus{Profile: e.Config.Target.Profile, Needed: max(e.Config.MinChild, e.Config.MinChildIPv4+e.Config.MinChildIPv6)}
+	if e.Child == nil {
+		return n
+	}
+	n.Status, n.Size = e.Child.ProfileStatus(), len(e.Child.Endpoints)
+	for i := range e.Child.Endpoints {
+		below := &e.Child.Endpoints[i]
+		if !below.Layer.Drained && (below.Status == health.Online || below.Status == health.Unmonitored) {
+			n.Online++
+		}
+	}
+	return n
+}
+
+func signalOf(s *health.Signal) *SignalStatus {
+	if s == nil {
+		return nil
+	}
+	return &SignalStatus{State: s.State.String(), Reason: s.Reason, By: s.By, At: s.At, Until: s.Until}
 }
 
 // targetText is what DNS answers for an endpoint: a name, addresses, or profile:NAME.
@@ -70,7 +103,7 @@ func decisionOf(d *health.Decision) *DecisionStatus {
 	}
 	s := &DecisionStatus{
 		Active: d.Active, Epoch: d.Epoch, Since: d.Since, Reason: d.Reason, Previous: d.Previous, Evidence: d.Evidence,
-		By: d.By, Pending: d.Pending,
+		By: d.By, Keeps: d.Keeps, Pending: d.Pending,
 	}
 	if !d.PendingSince.IsZero() {
 		s.PendingSince = &d.PendingSince
@@ -82,7 +115,7 @@ func overrideOf(o *health.Override) *OverrideStatus {
 	if o == nil {
 		return nil
 	}
-	s := &OverrideStatus{ID: o.ID, Act: o.Act.String(), By: o.By, Note: o.Note, At: o.At}
+	s := &OverrideStatus{ID: o.ID, Act: o.Act.String(), By: o.By, Note: o.Note, At: o.At, KeepProbing: o.KeepProbing, Gate: o.Gate}
 	if !o.Until.IsZero() {
 		until := o.Until
 		s.Until = &until
@@ -92,7 +125,7 @@ func overrideOf(o *health.Override) *OverrideStatus {
 
 func briefOf(v *health.View) *ProfileBrief {
 	return &ProfileBrief{
-		MonitorStatus: v.ProfileStatus(), Serving: string(steer.Decide(v, steer.Client{}, nil, nil).Serving),
+		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, steer.Decide(v, steer.Client{}, nil, nil).Serving)),
 		Active: v.Decision.Active, Epoch: v.Decision.Epoch, Stale: v.Stale,
 	}
 }

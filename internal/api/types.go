@@ -14,7 +14,7 @@ type ProfileStatus struct {
 	Hostnames     []string         `json:"hostnames"`
 	Routing       string           `json:"routing"`
 	MonitorStatus string           `json:"monitorStatus" doc:"Online, Degraded, CheckingEndpoints, Disabled or Inactive"`
-	Serving       string           `json:"serving" doc:"what is really answered: preferred, fallback, all-down, none, not-ready"`
+	Serving       string           `json:"serving" doc:"what is really answered: preferred, partial, fallback, all-down, none, stale, not-ready"`
 	Stale         bool             `json:"stale" doc:"the last good state, not confirmed now"`
 	TTL           string           `json:"ttl" doc:"of an answer given now"`
 	Decision      *DecisionStatus  `json:"decision" doc:"null until the first one"`
@@ -31,6 +31,7 @@ type DecisionStatus struct {
 	Previous     string     `json:"previous,omitempty"`
 	Evidence     string     `json:"evidence,omitempty"`
 	By           string     `json:"by,omitempty"`
+	Keeps        string     `json:"keeps,omitempty" doc:"failback new-sessions: endpoint that keeps what it has"`
 	Pending      string     `json:"pending,omitempty" doc:"better endpoint that is healthy again while failback waits"`
 	PendingSince *time.Time `json:"pendingSince,omitempty"`
 }
@@ -48,6 +49,36 @@ type EndpointStatus struct {
 	Override      *OverrideStatus `json:"override"`
 	TTL           string          `json:"ttl" doc:"upper bound of an answer that names this endpoint"`
 	Votes         []health.Ballot `json:"votes"`
+
+	Paused  bool          `json:"paused,omitempty" doc:"the verdict is frozen by order"`
+	Probing bool          `json:"probing,omitempty" doc:"disabled by order and still probed: real says what it would be"`
+	Held    bool          `json:"held,omitempty" doc:"probes pass, hold_down is not over"`
+	Weight  float64       `json:"weight,omitempty" doc:"while it grows after a recovery: the weight that counts now"`
+	Nested  *NestedStatus `json:"nested,omitempty"`
+	Signal  *SignalStatus `json:"signal,omitempty" doc:"external check: the last signal"`
+
+	ConfigWeight int      `json:"configWeight" doc:"as configured; weighted, and regions equally near"`
+	Location     string   `json:"location,omitempty" doc:"region, or latitude and longitude in degrees; performance"`
+	Geo          []string `json:"geo,omitempty" doc:"codes of the clients it is for; geographic"`
+	Subnets      []string `json:"subnets,omitempty" doc:"networks of the clients it is for"`
+}
+
+// NestedStatus is the profile an endpoint stands for.
+type NestedStatus struct {
+	Profile string `json:"profile"`
+	Status  string `json:"status" doc:"its monitor status, empty while it is not known"`
+	Online  int    `json:"online"`
+	Size    int    `json:"size" doc:"endpoints it has"`
+	Needed  int    `json:"needed"`
+}
+
+// SignalStatus is what somebody outside said last.
+type SignalStatus struct {
+	State  string    `json:"state"`
+	Reason string    `json:"reason,omitempty"`
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until"`
 }
 
 // OverrideStatus is an order that holds.
@@ -58,27 +89,31 @@ type OverrideStatus struct {
 	Note  string     `json:"note,omitempty"`
 	At    time.Time  `json:"at"`
 	Until *time.Time `json:"until,omitempty"`
+
+	KeepProbing bool   `json:"keepProbing,omitempty"`
+	Gate        string `json:"gate,omitempty"`
 }
 
 // NodeStatus is GET /api/v1/node: this node as a whole.
 type NodeStatus struct {
-	Name        string       `json:"name"`
-	Location    string       `json:"location,omitempty"`
-	Version     string       `json:"version"`
-	Started     time.Time    `json:"started"`
-	Ready       bool         `json:"ready" doc:"every profile answers from fresh state"`
-	Draining    bool         `json:"draining"`
-	Leader      string       `json:"leader,omitempty"`
-	Leads       bool         `json:"leads"`
-	Blind       bool         `json:"blind"`
-	Store       StoreStatus  `json:"store"`
-	Generation  uint64       `json:"generation" doc:"of the documents in use"`
-	Config      ConfigStatus `json:"config"`
-	Listeners   []Listener   `json:"listeners"`
-	Members     []NodeMember `json:"members"`
-	Alarms      []string     `json:"alarms,omitempty"`
-	WaitingFor  []string     `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
-	ProbeSource []string     `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
+	Name        string         `json:"name"`
+	Location    string         `json:"location,omitempty"`
+	Version     string         `json:"version"`
+	Started     time.Time      `json:"started"`
+	Ready       bool           `json:"ready" doc:"every profile answers from fresh state"`
+	Draining    bool           `json:"draining"`
+	Leader      string         `json:"leader,omitempty"`
+	Leads       bool           `json:"leads"`
+	Blind       bool           `json:"blind"`
+	Store       StoreStatus    `json:"store"`
+	Generation  uint64         `json:"generation" doc:"of the documents in use"`
+	Config      ConfigStatus   `json:"config"`
+	Listeners   []Listener     `json:"listeners"`
+	Members     []NodeMember   `json:"members"`
+	Locations   []LocationFile `json:"locations,omitempty" doc:"this node's files about where clients are"`
+	Alarms      []string       `json:"alarms,omitempty"`
+	WaitingFor  []string       `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
+	ProbeSource []string       `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
 }
 
 // StoreStatus is how the node stands with the store.
@@ -93,6 +128,17 @@ type ConfigStatus struct {
 	File    string    `json:"file,omitempty"`
 	Applied time.Time `json:"applied,omitzero"`
 	Error   string    `json:"error,omitempty" doc:"why the file as it stands now was refused; the older one stays in force"`
+}
+
+// LocationFile is one of the files of node.geo.
+type LocationFile struct {
+	Path     string    `json:"path"`
+	Kind     string    `json:"kind" doc:"location database or latency table"`
+	Type     string    `json:"type,omitempty" doc:"as a database calls itself, e.g. GeoLite2-City"`
+	Built    time.Time `json:"built,omitzero" doc:"when a database was made"`
+	Modified time.Time `json:"modified,omitzero" doc:"of the file in force"`
+	Records  int       `json:"records" doc:"different records of a database, prefixes of a table"`
+	Fault    string    `json:"fault,omitempty" doc:"why the file as it is now is not used; the earlier reading stays in force"`
 }
 
 // Listener is one open socket.
@@ -113,7 +159,7 @@ type NodeMember struct {
 
 // Document is a shared document as stored.
 type Document struct {
-	Kind    string          `json:"kind" enum:"profiles,zones"`
+	Kind    string          `json:"kind" enum:"profiles,zones,safety"`
 	Name    string          `json:"name"`
 	Managed string          `json:"managed,omitempty" doc:"the file that owns it; such a document is read-only here"`
 	ETag    string          `json:"etag"`
@@ -128,38 +174,114 @@ type ApplyResult struct {
 	Unchanged  []string `json:"unchanged"`
 }
 
-// OrderRequest is POST /api/v1/profiles/NAME/orders.
+// OrderRequest is POST /api/v1/profiles/NAME/orders: one order on the profile or one of its endpoints.
 type OrderRequest struct {
-	Act        string `json:"act" enum:"disable,enable,drain,undrain,force-up,force-down,force-off,hold,resume,failback"`
-	Endpoint   string `json:"endpoint,omitempty" doc:"empty: the profile (disable, enable, hold, resume, failback)"`
-	For        string `json:"for,omitempty" doc:"duration, e.g. 30m; empty: until it is ended"`
-	Note       string `json:"note,omitempty"`
-	BreakGlass bool   `json:"breakGlass,omitempty" doc:"do it although no usable endpoint would be left"`
+	Act         string `json:"act" enum:"disable,enable,drain,undrain,pause,unpause,force-up,force-down,force-off,hold,resume,failback,disable-profile,enable-profile"`
+	Endpoint    string `json:"endpoint,omitempty" doc:"empty: the profile (disable, enable, hold, resume, failback)"`
+	For         string `json:"for,omitempty" doc:"duration, e.g. 30m; empty: until it is ended"`
+	Note        string `json:"note,omitempty"`
+	BreakGlass  bool   `json:"breakGlass,omitempty" doc:"overrule min_usable, min_between and safety rules; kept in the journal"`
+	KeepProbing bool   `json:"keepProbing,omitempty" doc:"disable of an endpoint: go on probing, so that status shows what it would be"`
 }
 
-// OrderResult says what the order did.
+// TransactionRequest is POST /api/v1/orders: one change of all it says, or of nothing. It is one order (act with targets,
+// select or gate) or several steps, which happen at once; the rules judge the result.
+type TransactionRequest struct {
+	Act         string        `json:"act,omitempty" doc:"of one order; see the acts of a step"`
+	Select      string        `json:"select,omitempty"`
+	Targets     []OrderTarget `json:"targets,omitempty"`
+	Gate        string        `json:"gate,omitempty"`
+	Steps       []OrderStep   `json:"steps,omitempty" doc:"at most 100"`
+	For         string        `json:"for,omitempty" doc:"duration, e.g. 30m, of every step that says none; empty: until it is ended"`
+	Note        string        `json:"note,omitempty"`
+	BreakGlass  bool          `json:"breakGlass,omitempty" doc:"overrule min_usable, min_between and safety rules; kept in the journal"`
+	KeepProbing bool          `json:"keepProbing,omitempty" doc:"disable of endpoints: go on probing, so that status shows what they would be"`
+}
+
+// OrderStep is one act of a transaction.
+type OrderStep struct {
+	Act         string        `json:"act" enum:"disable,enable,drain,undrain,pause,unpause,force-up,force-down,force-off,hold,resume,failback,disable-profile,enable-profile,open-gate,close-gate"`
+	Select      string        `json:"select,omitempty" doc:"profile=NAME, endpoint=NAME, label:KEY=VALUE, location=REGION, with commas between them; all must hold"`
+	Targets     []OrderTarget `json:"targets,omitempty" doc:"instead of select"`
+	Gate        string        `json:"gate,omitempty" doc:"open-gate and close-gate"`
+	For         string        `json:"for,omitempty"`
+	KeepProbing bool          `json:"keepProbing,omitempty"`
+}
+
+// OrderTarget is one endpoint, or (without it) a whole profile.
+type OrderTarget struct {
+	Profile  string `json:"profile"`
+	Endpoint string `json:"endpoint,omitempty"`
+}
+
+// OrderResult says what a transaction did, target by target.
 type OrderResult struct {
-	Placed  []OverrideStatus `json:"placed"`
-	Ended   []OverrideStatus `json:"ended"`
-	Message string           `json:"message"`
+	Placed  []OrderStatus `json:"placed"`
+	Ended   []OrderStatus `json:"ended"`
+	Skipped []string      `json:"skipped,omitempty" doc:"selected, but it could not be done there, and why"`
+	Broken  []string      `json:"broken,omitempty" doc:"rules that breakGlass has overruled"`
+	Message string        `json:"message"`
+}
+
+// SafetyList is GET /api/v1/safety.
+type SafetyList struct {
+	Safety []SafetyListing `json:"safety"`
+}
+
+// SafetyListing is a safety rule with how it stands.
+type SafetyListing struct {
+	Document
+	Status *SafetyStatus `json:"status,omitempty" doc:"absent until this node uses the document"`
+}
+
+// SafetyStatus is how a safety rule stands: an assertion with what it counts, or a gate.
+type SafetyStatus struct {
+	Of      string          `json:"of,omitempty" doc:"selector; empty for a gate: everything"`
+	AtLeast int             `json:"atLeast,omitempty"`
+	Usable  *int            `json:"usable,omitempty" doc:"usable endpoints it counts now"`
+	Gate    string          `json:"gate,omitempty"`
+	Open    *OverrideStatus `json:"open,omitempty" doc:"the order that keeps the gate open"`
+	Holds   bool            `json:"holds" doc:"enough are usable; the gate is open"`
+}
+
+// SignalRequest is POST /api/v1/profiles/NAME/endpoints/ENDPOINT/signal, with the endpoint's own bearer token.
+type SignalRequest struct {
+	State  string `json:"state" enum:"up,down"`
+	Reason string `json:"reason,omitempty" maxLength:"1000"`
+	TTL    string `json:"ttl,omitempty" doc:"how long it counts; at most monitor.external.ttl, which is the default"`
+}
+
+// SignalResult says what became of a signal.
+type SignalResult struct {
+	Profile  string    `json:"profile"`
+	Endpoint string    `json:"endpoint"`
+	State    string    `json:"state"`
+	Until    time.Time `json:"until"`
+	Written  bool      `json:"written" doc:"false: it repeats a young one, nothing had to be written"`
 }
 
 // Explanation is GET /api/v1/explain: the answer a question would get, by the code that gives it.
 type Explanation struct {
-	Name    string       `json:"name"`
-	Type    string       `json:"type"`
-	Client  string       `json:"client,omitempty"`
-	Zone    string       `json:"zone,omitempty"`
-	Profile string       `json:"profile,omitempty"`
-	Kind    string       `json:"kind" doc:"profile, static, delegation, nodata, nxdomain, refused ..."`
-	Rcode   string       `json:"rcode"`
-	Answer  []string     `json:"answer" doc:"records in presentation form"`
-	TTL     string       `json:"ttl,omitempty"`
-	Epoch   uint64       `json:"epoch,omitempty"`
-	Serving string       `json:"serving,omitempty"`
-	Stale   bool         `json:"stale,omitempty"`
-	Proxy   string       `json:"proxy,omitempty" doc:"what the HTTP front would do with a request for this host"`
-	Trail   []steer.Step `json:"trail"`
+	Name     string       `json:"name"`
+	Type     string       `json:"type"`
+	Client   string       `json:"client,omitempty"`
+	ECS      string       `json:"ecs,omitempty" doc:"client subnet the resolver told; it goes before the client's address"`
+	Zone     string       `json:"zone,omitempty"`
+	Profile  string       `json:"profile,omitempty"`
+	Path     []string     `json:"path,omitempty" doc:"the profile and those nested in it that led to the endpoint"`
+	Endpoint string       `json:"endpoint,omitempty" doc:"of the last profile of path; several of a multivalue answer, with commas"`
+	Reason   string       `json:"reason,omitempty" doc:"why it was chosen: decision, weight, geo, latency, subnet, all-down ..."`
+	Subnet   string       `json:"subnet,omitempty" doc:"client subnet of the answer: address/source length/scope"`
+	Errors   []string     `json:"errors,omitempty" doc:"extended errors of the answer"`
+	Kind     string       `json:"kind" doc:"profile, static, delegation, nodata, nxdomain, refused ..."`
+	Rcode    string       `json:"rcode"`
+	Answer   []string     `json:"answer" doc:"records in presentation form"`
+	TTL      string       `json:"ttl,omitempty"`
+	Epoch    uint64       `json:"epoch,omitempty"`
+	Serving  string       `json:"serving,omitempty"`
+	Stale    bool         `json:"stale,omitempty"`
+	Proxy    string       `json:"proxy,omitempty" doc:"what the HTTP front would do with a request for this host"`
+	Trail    []steer.Step `json:"trail"`
 }
 
 // ProbeResult is POST /api/v1/profiles/NAME/endpoints/ENDPOINT/probe: one probe now.

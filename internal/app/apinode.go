@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,9 +13,7 @@ import (
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/health"
-	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
-	"jurymast/internal/steer"
 	"jurymast/internal/store"
 )
 
@@ -24,7 +21,7 @@ import (
 func (a *App) buildAPI(metrics http.Handler) *api.Server {
 	return api.New(api.Options{
 		Socket: a.file.Node.API.Socket, Listen: a.file.Node.API.Listen, Hub: a.hub, Node: a.nodeStatus,
-		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a),
+		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a), Signals: (*signalDesk)(a),
 		Explain: a.explain, Probe: a.probeNow, Ready: a.ready, Metrics: metrics, Logger: a.log, Version: a.o.Version,
 	})
 }
@@ -43,6 +40,8 @@ func (a *App) nodeStatus() api.NodeStatus {
 		out.Store.Kind = "external"
 	}
 	out.Alarms = append(out.Alarms, a.storeAlarms(st.Reachable)...)
+	files, faults := a.locationFiles()
+	out.Locations, out.Alarms = files, append(out.Alarms, faults...)
 	for _, n := range a.cluster.Nodes() {
 		out.Members = append(out.Members, api.NodeMember{Name: n.Name, Location: n.Location, Blind: n.Blind, Version: n.Version, Addresses: n.Addresses})
 	}
@@ -62,109 +61,6 @@ func (a *App) storeAlarms(reachable bool) []string {
 		why += "; this node decides alone and writes when it can"
 	}
 	return []string{why}
-}
-
-// explain answers as the nameserver would, and says what the proxy would do.
-func (a *App) explain(_ context.Context, name, qtype string, client netip.Addr) (api.Explanation, error) {
-	snap := a.hub.Load()
-	e, err := a.dns.Explain(snap, name, qtype, client)
-	if err != nil {
-		return api.Explanation{}, api.Invalid(err)
-	}
-	out := api.Explanation{
-		Name: e.Name, Type: e.Type, Zone: e.Zone, Profile: e.Profile, Kind: e.Match, Rcode: e.Rcode, Answer: e.Answer, Trail: e.Trail,
-		TTL: (time.Duration(e.TTL) * time.Second).String(),
-	}
-	if client.IsValid() {
-		out.Client = client.String()
-	}
-	if out.Profile == "" { // the host may be served by the proxy alone, its DNS elsewhere
-		out.Profile = profileOf(snap.Documents().Profiles, name)
-	}
-	if v := snap.View(out.Profile); v != nil {
-		var trail steer.Trail
-		d := steer.Decide(v, steer.Client{Addr: client}, nil, &trail)
-		out.Epoch, out.Serving, out.Stale, out.Proxy = v.Decision.Epoch, string(d.Serving), v.Stale, proxyWould(v, d, name)
-		if len(out.Trail) == 0 {
-			out.Trail = trail.Steps
-		}
-	}
-	out.Trail = append(dnsSteps(e), out.Trail...)
-	return out, nil
-}
-
-// dnsSteps says how the name was found, before any profile was asked, and why there is no answer when there is none.
-func dnsSteps(e nameserver.Explanation) []steer.Step {
-	if e.Zone == "" {
-		return []steer.Step{{Step: "zone", Rule: "we answer for configured zones only", Input: e.Name, Result: "no zone encloses the name: " + e.Rcode}}
-	}
-	match := map[string]string{"missing": "nothing has this name: " + e.Rcode}[e.Match]
-	if match == "" {
-		match = e.Match
-	}
-	steps := []steer.Step{{Step: "zone", Rule: "longest zone that encloses the name", Input: e.Name, Result: e.Zone}, {Step: "name", Input: e.Name, Result: match}}
-	switch {
-	case len(e.Answer) > 0 || e.Rcode != "NOERROR":
-	case len(e.Authority) > 0:
-		steps = append(steps, steer.Step{Step: "type", Rule: "the name exists, this type does not", Input: e.Type, Result: "NODATA: " + e.Authority[0]})
-	default:
-		steps = append(steps, steer.Step{Step: "type", Input: e.Type, Result: "no record"})
-	}
-	return steps
-}
-
-func profileOf(profiles []*profile.Profile, host string) string {
-	host = profile.CanonicalName(host)
-	for _, p := range profiles {
-		if slices.Contains(p.Hostnames, host) {
-			return p.Name
-		}
-	}
-	return ""
-}
-
-// proxyWould says in one line what becomes of a request.
-func proxyWould(v *health.View, d steer.Answer, host string) string {
-	switch {
-	case v.Profile.Proxy == nil:
-		return "not served: the profile has no proxy section"
-	case !hasHost(v.Profile, profile.CanonicalName(host)):
-		return "404: " + profile.CanonicalName(host) + " is no host name of a profile; add it to hostnames if clients send it as Host"
-	case v.Held != nil:
-		return "held: " + v.Held.By + " ordered it"
-	case d.Agreed && d.Serving != steer.ServingAllDown:
-		return fmt.Sprintf("sent to %s under epoch %d", v.Decision.Active, v.Decision.Epoch)
-	}
-	why := map[steer.Serving]string{
-		steer.ServingAllDown: "all endpoints are down", steer.ServingNotReady: "the first verdicts are missing",
-		steer.ServingNone: "every endpoint, or the whole profile, is switched off",
-	}[d.Serving]
-	if why == "" {
-		why = "the active endpoint may not be used and no other is agreed on yet"
-	}
-	return fmt.Sprintf("held up to %v, then 503: %s", v.Profile.Proxy.Hold.MaxWait, why)
-}
-
-// hasHost: the proxy takes this Host for the profile, exactly or by a wildcard of one label.
-func hasHost(p *profile.Profile, host string) bool {
-	_, parent, _ := strings.Cut(host, ".")
-	return slices.Contains(p.Hostnames, host) || (parent != "" && slices.Contains(p.Hostnames, "*."+parent))
-}
-
-// probeNow runs one probe with its log; it does not count towards the vote.
-func (a *App) probeNow(ctx context.Context, name, endpoint string) (api.ProbeResult, error) {
-	c, ok := a.probing.find(name, endpoint)
-	if !ok {
-		return api.ProbeResult{}, fmt.Errorf("%w: no probed endpoint %q in profile %q", api.ErrNotFound, endpoint, name)
-	}
-	r := a.prober.Run(ctx, c.Spec)
-	out := api.ProbeResult{
-		Profile: name, Endpoint: endpoint, OK: r.Obs.OK, Reason: r.Obs.Reason, Class: string(r.Class), Address: r.Obs.Addr, Total: r.Obs.Latency.Round(time.Microsecond).String(),
-	}
-	for _, p := range r.Log {
-		out.Phases = append(out.Phases, api.ProbePhase{Name: p.Name, Duration: p.Duration.Round(time.Microsecond).String(), Detail: p.Detail})
-	}
-	return out, nil
 }
 
 // documentDesk is the API's way to the documents.
@@ -287,6 +183,8 @@ func (d *documentDesk) change(ctx context.Context, by string, edit func(cluster.
 
 func translate(err error) error {
 	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return api.Invalid(err)
 	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w: %w", api.ErrUnavailable, err)
 	case errors.Is(err, cluster.ErrConflict):
@@ -322,22 +220,6 @@ func with(records []cluster.Record, r cluster.Record) []cluster.Record {
 	return append(slices.Clone(records), r)
 }
 
-// orderDesk is the API's way to orders.
-type orderDesk App
-
-// Place implements api.OrderStore, as do the methods below.
-func (d *orderDesk) Place(ctx context.Context, orders ...health.Override) error {
-	return translate(d.cluster.Order(ctx, orders...))
-}
-
-// End removes orders.
-func (d *orderDesk) End(ctx context.Context, by, note string, orders ...health.Override) error {
-	return translate(d.cluster.EndOrders(ctx, by, note, orders...))
-}
-
-// Orders lists them.
-func (d *orderDesk) Orders(name string) []health.Override { return d.cluster.Orders(name) }
-
 // journalDesk is the API's way to the journal.
 type journalDesk App
 
@@ -353,7 +235,6 @@ func (d *journalDesk) Subscribe(ctx context.Context) <-chan health.Entry {
 
 var (
 	_ api.DocumentStore = (*documentDesk)(nil)
-	_ api.OrderStore    = (*orderDesk)(nil)
 	_ api.Journal       = (*journalDesk)(nil)
 )
 

@@ -65,11 +65,12 @@ func (c *Client) Ready(ctx context.Context) (*api.Readiness, error) {
 	return r, nil
 }
 
-// Explain is the answer a question would get now. qtype "" is A, client "" is nobody in particular.
-func (c *Client) Explain(ctx context.Context, name, qtype, client string) (*api.Explanation, error) {
+// Explain is the answer a question would get now. qtype "" is A, client "" is nobody in particular, ecs "" no subnet.
+func (c *Client) Explain(ctx context.Context, name, qtype, client, ecs string) (*api.Explanation, error) {
 	q := url.Values{"name": {name}}
 	setUnlessEmpty(q, "type", qtype)
 	setUnlessEmpty(q, "client", client)
+	setUnlessEmpty(q, "ecs", ecs)
 	return get[api.Explanation](ctx, c, path("explain"), q)
 }
 
@@ -85,12 +86,16 @@ func (c *Client) Probe(ctx context.Context, profile, endpoint string) (*api.Prob
 
 // Documents are the stored documents of one kind.
 func (c *Client) Documents(ctx context.Context, kind profile.Kind) ([]api.Document, error) {
-	var l struct{ Profiles, Zones []api.Document }
+	var l struct{ Profiles, Zones, Safety []api.Document }
 	if err := c.do(ctx, call{method: http.MethodGet, path: path(string(kind)), into: &l}); err != nil {
 		return nil, err
 	}
-	if kind == profile.KindZone {
+	switch kind {
+	case profile.KindZone:
 		return l.Zones, nil
+	case profile.KindSafety:
+		return l.Safety, nil
+	case profile.KindProfile:
 	}
 	return l.Profiles, nil
 }
@@ -143,6 +148,44 @@ func (c *Client) Apply(ctx context.Context, docs []profile.Document) (*api.Apply
 func (c *Client) Order(ctx context.Context, profile string, r api.OrderRequest) (*api.OrderResult, error) {
 	out := &api.OrderResult{}
 	if err := c.do(ctx, call{method: http.MethodPost, path: path("profiles", profile, "orders"), body: r, into: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Transact orders several things as one change.
+func (c *Client) Transact(ctx context.Context, r api.TransactionRequest) (*api.OrderResult, error) {
+	out := &api.OrderResult{}
+	if err := c.do(ctx, call{method: http.MethodPost, path: path("orders"), body: r, into: out}); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AllOrders are the orders in force over all profiles, open gates included.
+func (c *Client) AllOrders(ctx context.Context) ([]api.OrderStatus, error) {
+	l, err := get[api.OrderList](ctx, c, path("orders"), nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Orders, nil
+}
+
+// Safety are the safety rules and how they stand.
+func (c *Client) Safety(ctx context.Context) ([]api.SafetyListing, error) {
+	l, err := get[api.SafetyList](ctx, c, path("safety"), nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.Safety, nil
+}
+
+// Signal says that an endpoint with an external check is up or down; token is the endpoint's own.
+func (c *Client) Signal(ctx context.Context, profile, endpoint, token string, r api.SignalRequest) (*api.SignalResult, error) {
+	out := &api.SignalResult{}
+	k := call{method: http.MethodPost, path: path("profiles", profile, "endpoints", endpoint, "signal"), body: r, into: out}
+	k.header = http.Header{"Authorization": {"Bearer " + token}}
+	if err := c.do(ctx, k); err != nil {
 		return nil, err
 	}
 	return out, nil

@@ -159,7 +159,7 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	if k.method == http.MethodPost || k.method == http.MethodPut {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.o.Token != "" {
+	if c.o.Token != "" && req.Header.Get("Authorization") == "" {
 		req.Header.Set("Authorization", "Bearer "+c.o.Token)
 	}
 	if c.o.By != "" {

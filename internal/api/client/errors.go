@@ -70,11 +70,14 @@ type ConflictError struct{ Problem api.Problem }
 // InvalidError: what was sent is wrong; Problem.Errors lists everything.
 type InvalidError struct{ Problem api.Problem }
 
-// RefusedError: a rule of orders says no. Guard: no usable endpoint would be left, breakGlass overrules it.
+// RefusedError: a rule of orders says no. Guard: min_usable, min_between or a safety rule, which breakGlass overrules.
 type RefusedError struct {
 	Problem api.Problem
 	Guard   bool
 }
+
+// UnauthorizedError: the token is missing or not the right one.
+type UnauthorizedError struct{ Problem api.Problem }
 
 // UnavailableError: the node answers, but it or its store cannot do this now.
 type UnavailableError struct{ Problem api.Problem }
@@ -82,12 +85,13 @@ type UnavailableError struct{ Problem api.Problem }
 // FailedError is every other answer that is no success.
 type FailedError struct{ Problem api.Problem }
 
-func (e *NotFoundError) Error() string    { return text(&e.Problem) }
-func (e *ConflictError) Error() string    { return text(&e.Problem) }
-func (e *InvalidError) Error() string     { return text(&e.Problem) }
-func (e *RefusedError) Error() string     { return text(&e.Problem) }
-func (e *UnavailableError) Error() string { return text(&e.Problem) }
-func (e *FailedError) Error() string      { return text(&e.Problem) }
+func (e *NotFoundError) Error() string     { return text(&e.Problem) }
+func (e *ConflictError) Error() string     { return text(&e.Problem) }
+func (e *InvalidError) Error() string      { return text(&e.Problem) }
+func (e *RefusedError) Error() string      { return text(&e.Problem) }
+func (e *UnauthorizedError) Error() string { return text(&e.Problem) }
+func (e *UnavailableError) Error() string  { return text(&e.Problem) }
+func (e *FailedError) Error() string       { return text(&e.Problem) }
 
 // text is what an operator reads: the detail, then one line per mistake.
 func text(p *api.Problem) string {
@@ -124,6 +128,8 @@ func typed(p api.Problem) error {
 		return &InvalidError{p}
 	case api.CodeRefused, api.CodeGuard:
 		return &RefusedError{Problem: p, Guard: p.Code == api.CodeGuard}
+	case api.CodeUnauthorized:
+		return &UnauthorizedError{p}
 	case api.CodeUnavailable:
 		return &UnavailableError{p}
 	}
