@@ -30,6 +30,24 @@ func TestNamesInEachOthersWay(t *testing.T) {
 			"the same name twice", profiles(service("p", names("s.dr.example"), host("x.test")), service("q", names("S.dr.example"), host("x.test"))),
 			"profile q: host name S.dr.example: another profile answers it already",
 		},
+		{
+			"a mixture", profiles(service("p", names("s.dr.example"), host("x.test"), addrs("192.0.2.9"))),
+			"endpoint a answers the host name x.test and endpoint b answers addresses; one profile answers the one or the other",
+		},
+		{
+			"a nested mixture", profiles(service("p", names("s.dr.example"), nested("q"), addrs("192.0.2.9")), service("q", nil, addrs("192.0.2.8"), nested("r")), service("r", nil, host("x.test"))),
+			"endpoint a (nested profile r, endpoint a) answers the host name x.test and endpoint a (nested profile q, endpoint a) answers addresses",
+		},
+		{"nested addresses at the apex", profiles(service("p", names("dr.example"), nested("q")), service("q", nil, addrs("192.0.2.8"))), ""},
+		{"a nested host at the apex", profiles(service("p", names("dr.example"), nested("q")), service("q", nil, host("x.test"))), "flattening is not there yet: give addresses"},
+		{"a nested host beside MX", profiles(service("p", names("mail.dr.example"), nested("q")), service("q", nil, host("x.test"))), "zone dr.example has MX records"},
+		{"a nested host that is the name", profiles(service("p", names("s.dr.example"), nested("q")), service("q", nil, host("S.dr.example."))), "(nested profile q, endpoint a): its target is this very name"},
+		{"a host of last resort", profiles(resort(service("p", names("s.dr.example"), addrs("192.0.2.9")), host("sorry.test"))), ""},
+		{"a host of last resort at the apex", profiles(resort(service("p", names("dr.example"), addrs("192.0.2.9")), host("sorry.test"))), "flattening is not there yet: give addresses"},
+		{"a nested host of last resort at the apex", profiles(service("p", names("dr.example"), nested("q")), resort(service("q", nil, addrs("192.0.2.9")), host("sorry.test"))), "flattening is not there yet: give addresses"},
+		{"a bad name of last resort", profiles(resort(service("p", names("s.dr.example"), addrs("192.0.2.9")), host("a..b"))), "all_down: name"},
+		{"nested in a loop", profiles(service("p", names("s.dr.example"), nested("q")), service("q", nil, nested("p"), addrs("192.0.2.9"))), ""}, // refused elsewhere, but no endless walk
+		{"nested in nobody", profiles(service("p", names("s.dr.example"), nested("q"))), ""},
 		{"bad address", profiles(service("p", names("s.dr.example"), addrs("1.2.3"))), "not an IP address"},
 		{"itself", profiles(service("p", names("s.dr.example"), host("s.dr.example"))), "would point to itself"},
 		{"outside", profiles(service("p", names("s.other.test"), host("x.test"))), ""},
@@ -48,6 +66,13 @@ func TestNamesInEachOthersWay(t *testing.T) {
 	if _, err := nameserver.Warnings(twice); err == nil || !strings.Contains(err.Error(), "zone dr.example is there twice") {
 		t.Errorf("zone twice: %v", err)
 	}
+}
+
+func nested(name string) profile.Target { return profile.Target{Profile: name} }
+
+func resort(p *profile.Profile, t profile.Target) *profile.Profile {
+	p.AllDown = profile.AllDown{Rule: profile.AllDownTarget, Target: t}
+	return p
 }
 
 // A child zone takes the names below it, and the parent keeps the DS of the child's apex.

@@ -66,6 +66,31 @@ func TestInteropDig(t *testing.T) {
 	}
 }
 
+// TestInteropSubnet asks with client subnets, as resolvers do for their clients.
+func TestInteropSubnet(t *testing.T) {
+	dig := tool(t, "dig")
+	f := methods(t, "127.0.0.1:0")
+	at := f.serve(t)
+	for args, want := range map[string][]string{
+		"+subnet=203.0.113.0/24 subnet.dr.example a":      {"CLIENT-SUBNET: 203.0.113.0/24/25", "192.0.2.1"},
+		"+subnet=198.51.100.0/24 subnet.dr.example a":     {"CLIENT-SUBNET: 198.51.100.0/24/5", "192.0.2.2"},
+		"+subnet=2001:db8:1::/56 subnet.dr.example a":     {"CLIENT-SUBNET: 2001:db8:1::/56/48", "192.0.2.1"},
+		"+subnet=203.0.113.0/24 geographic.dr.example a":  {"CLIENT-SUBNET: 203.0.113.0/24/24", "192.0.2.1"},
+		"+subnet=203.0.113.0/24 nested.dr.example a":      {"CLIENT-SUBNET: 203.0.113.0/24/24", "ANSWER: 1"},
+		"+subnet=203.0.113.0/24 priority.dr.example a":    {"CLIENT-SUBNET: 203.0.113.0/24/0", "192.0.2.1"},
+		"+subnet=203.0.113.0/24 denied.dr.example aaaa":   {"CLIENT-SUBNET: 203.0.113.0/24/25", "status: NOERROR", "ANSWER: 0"},
+		"+subnet=198.51.100.0/24 denied.dr.example a":     {"CLIENT-SUBNET: 198.51.100.0/24/5", "status: NXDOMAIN"},
+		"+subnet=0.0.0.0/0 subnet.dr.example a":           {"CLIENT-SUBNET: 0.0.0.0/0/0", "192.0.2.2"},
+		"+subnet=0 mail.dr.example a":                     {"status: NOERROR", "192.0.2.25"},
+		"+tcp +subnet=203.0.113.0/24 subnet.dr.example a": {"CLIENT-SUBNET: 203.0.113.0/24/25", "192.0.2.1"},
+		"subnet.dr.example a":                             {"!CLIENT-SUBNET", "192.0.2.2"},
+		"+subnet=203.0.113.0/24 other.test a":             {"!CLIENT-SUBNET", "status: REFUSED"},
+	} {
+		all := append([]string{"@127.0.0.1", "-p", strconv.Itoa(int(at.Port())), "+time=5", "+tries=1", "+norec", "+nocookie"}, strings.Fields(args)...)
+		expectOutput(t, dig, all, want)
+	}
+}
+
 func TestInteropKdigAndDrill(t *testing.T) {
 	f := standardFixture(t, "127.0.0.1:0")
 	at := f.serve(t)

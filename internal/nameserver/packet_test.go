@@ -248,9 +248,10 @@ func BenchmarkAnswer(b *testing.B) {
 }
 
 // FuzzAnswer: whatever arrives, the answer is a readable message with the same id, never larger than allowed, and
-// there is one exactly when the packet is a question with a whole header.
+// there is one exactly when the packet is a question with a whole header. A client subnet comes back exactly when there
+// was one, unchanged but for its scope.
 func FuzzAnswer(f *testing.F) {
-	fix := standardFixture(f)
+	fixtures := []*fixture{standardFixture(f), methods(f)}
 	for _, q := range questions {
 		name, typ, _ := strings.Cut(q, " ")
 		m := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.StringToType[strings.ToUpper(typ)])
@@ -260,31 +261,55 @@ func FuzzAnswer(f *testing.F) {
 			f.Add(pkt[:len(pkt)-11], true)
 		}
 	}
+	for _, name := range methodNames {
+		f.Add(subnetQuestion(name), false)
+		f.Add(packet(opt, "name:"+name+".dr.example", "00ff 0001", "00 0029 1000 00000000 0010", "0008 000c 0002 40 00 20010db800010000"), true)
+	}
 	f.Add(packet(opt, apex, soa, "00 0029 1000 00000000 000b", "0008 0007 0001 17 00 c00003"), false)
 	f.Fuzz(func(t *testing.T, pkt []byte, stream bool) {
 		if len(pkt) > 65535 {
 			return
 		}
-		got := fix.srv.Raw(pkt, stream)
-		if question := len(pkt) >= 12 && pkt[2]&0x80 == 0; question != (got != nil) {
-			t.Fatalf("question %v, answer %x", question, got)
-		}
-		if got == nil {
-			return
-		}
-		limit := 65535
-		if !stream {
-			limit = 1232
-		}
-		m := new(dns.Msg)
-		if err := m.Unpack(got); err != nil {
-			t.Fatalf("answer % x: %v", got, err)
-		}
-		if len(got) > limit || !stream && m.IsEdns0() == nil && len(got) > 512 || !bytes.Equal(got[:2], pkt[:2]) || !m.Response {
-			t.Fatalf("%d bytes: %v", len(got), m)
-		}
-		if m.Rcode == dns.RcodeServerFailure && m.IsEdns0() == nil && len(m.Question) == 0 {
-			t.Fatalf("a panic was answered for % x", pkt)
+		for _, fix := range fixtures {
+			fuzzed(t, fix.srv.RawFrom(pkt, stream, inGermany), pkt, stream)
 		}
 	})
+}
+
+func fuzzed(t *testing.T, got, pkt []byte, stream bool) {
+	if question := len(pkt) >= 12 && pkt[2]&0x80 == 0; question != (got != nil) {
+		t.Fatalf("question %v, answer %x", question, got)
+	}
+	if got == nil {
+		return
+	}
+	limit := 65535
+	if !stream {
+		limit = 1232
+	}
+	m := new(dns.Msg)
+	if err := m.Unpack(got); err != nil {
+		t.Fatalf("answer % x: %v", got, err)
+	}
+	if len(got) > limit || !stream && m.IsEdns0() == nil && len(got) > 512 || !bytes.Equal(got[:2], pkt[:2]) || !m.Response {
+		t.Fatalf("%d bytes: %v", len(got), m)
+	}
+	if m.Rcode == dns.RcodeServerFailure && m.IsEdns0() == nil && len(m.Question) == 0 {
+		t.Fatalf("a panic was answered for % x", pkt)
+	}
+	q, back := new(dns.Msg), returned(m)
+	if q.Unpack(pkt) != nil { // it refuses more than we do
+		return
+	}
+	sent := returned(q)
+	switch known := sent != nil && (sent.Family == 1 || sent.Family == 2); {
+	case back != nil && !known:
+		t.Fatalf("nobody sent %v", back)
+	case known && back == nil && (m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError):
+		t.Fatalf("%v is not returned: %v", sent, m)
+	case back != nil && (back.Family != sent.Family || back.SourceNetmask != sent.SourceNetmask || !back.Address.Equal(sent.Address)):
+		t.Fatalf("%v came back as %v", sent, back)
+	case back != nil && (back.Family == 1 && back.SourceScope > 32 || back.SourceScope > 128):
+		t.Fatalf("scope %d", back.SourceScope)
+	}
 }
