@@ -487,3 +487,28 @@ func TestExecEndsItsWholeGroup(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectPart: timeouts.connect bounds resolving, connecting and the TLS handshake together.
+func TestConnectPart(t *testing.T) {
+	s := specFor(talker(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }))
+	s.Protocol, s.Parts.Connect = profile.HTTPS, 80*time.Millisecond
+	if got := Run(t.Context(), s); got.Class != ClassTimeout || got.Obs.Reason != "timeout after 80ms (timeouts.connect) in the TLS handshake" || got.Obs.Latency > 4*time.Second {
+		t.Errorf("silent in the handshake: %+v", got)
+	}
+	s.Targets = []string{"no.such.name.invalid"}
+	silent := &Prober{Resolver: &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}}
+	if got := silent.Run(t.Context(), s); got.Class != ClassResolve || got.Obs.Reason != "resolve no.such.name.invalid: timeout after 80ms (timeouts.connect)" {
+		t.Errorf("silent resolver: %+v", got)
+	}
+	s = specFor(origin(t, func(c net.Conn, _ string) {
+		_, _ = io.CopyN(io.Discard, c, 1) // nothing comes: the answer is late for the connect part, not for the probe
+		_, _ = io.WriteString(c, ok200)
+	}))
+	s.Parts.Connect, s.Timeout, s.Parts.Status = 50*time.Millisecond, 150*time.Millisecond, 0
+	if got := Run(t.Context(), s); got.Obs.Reason != "timeout after 150ms waiting for the first byte" {
+		t.Errorf("the connect part must end with the connection: %+v", got)
+	}
+}
