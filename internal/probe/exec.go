@@ -24,6 +24,11 @@ const (
 	pipeWait = 100 * time.Millisecond
 )
 
+// maxPrograms is how many programs run at once in this process: processes cost far more than connections.
+const maxPrograms = 64
+
+var running = make(chan struct{}, maxPrograms)
+
 // environment is all that a program is given.
 var environment = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C"}
 
@@ -101,6 +106,15 @@ func (r *run) exec(ctx context.Context) *failure {
 	argv, f := r.argv(ctx)
 	if f != nil {
 		return f
+	}
+	select {
+	case running <- struct{}{}:
+		defer func() { <-running }()
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return failed(ClassCancelled, "cancelled")
+		}
+		return failed(ClassLocal, "%d programs of other checks ran on this node for %s; it was not started", maxPrograms, r.after())
 	}
 	out := &output{}
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // node.exec names the program, nobody else

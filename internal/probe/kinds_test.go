@@ -439,6 +439,24 @@ func execSpec(t *testing.T, argv []string) Spec {
 	return s
 }
 
+// TestExecIsBounded: a program that found no place says nothing about its endpoint.
+func TestExecIsBounded(t *testing.T) {
+	for range maxPrograms {
+		running <- struct{}{}
+	}
+	s := execSpec(t, []string{"/nonexistent/program"})
+	s.Timeout = 50 * time.Millisecond
+	if got := Run(t.Context(), s); got.Class != ClassLocal || !strings.HasPrefix(got.Obs.Reason, "64 programs of other checks ran") {
+		t.Errorf("%+v", got)
+	}
+	for range maxPrograms {
+		<-running
+	}
+	if got := Run(t.Context(), s); got.Class != ClassExec {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestExecEndsItsWholeGroup: at the timeout, at a cancel, and when the program itself is done, no child is left.
 func TestExecEndsItsWholeGroup(t *testing.T) {
 	self, err := os.Executable()
