@@ -87,7 +87,7 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 
 // where names the profiles a choice led through, and the endpoints it ended at.
 func (c *compiled) where(p *steer.Pick, answered []given) (path []string, endpoint string) {
-	owner := -1 // number of a leaf of the profile at the end
+	var owner int // number of a leaf of the profile at the end
 	switch {
 	case p.Leaf >= 0:
 		owner, endpoint = p.Leaf, c.leaves[p.Leaf].endpoint

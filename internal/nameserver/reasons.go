@@ -35,6 +35,11 @@ var (
 	whyNobody     = because("no endpoint may be answered")
 )
 
+// whyDown are the rules that say more than that all are down.
+var whyDown = map[steer.Rule]*reason{
+	steer.RuleLastResort: &whyLastResort, steer.RuleGeoAnyway: &whyAnyway, steer.RuleSubnetAnyway: &whyAnyway,
+}
+
 // reason is what is told of a confirmed state, and of one that is not.
 type reason struct{ fresh, stale []wire.EDE }
 
@@ -52,13 +57,9 @@ func (c *compiled) because(p *steer.Pick) []wire.EDE {
 	case steer.ServingNotReady:
 		return whyMissing
 	case steer.ServingAllDown:
-		switch p.Rule {
-		case steer.RuleLastResort:
-			why = &whyLastResort
-		case steer.RuleGeoAnyway, steer.RuleSubnetAnyway:
-			why = &whyAnyway
-		default:
-			why = &whyAllDown
+		why = &whyAllDown
+		if special := whyDown[p.Rule]; special != nil {
+			why = special
 		}
 	case steer.ServingNone:
 		why = c.silence(p.Rule)

@@ -89,7 +89,7 @@ func TestSubnetInNarrowAnswers(t *testing.T) {
 	q := query("big.dr.example.", dns.TypeTXT)
 	for _, size := range []uint16{512, 600, 612, 619, 620, 621, 640} {
 		q.SetEdns0(size, false)
-		q.Extra[len(q.Extra)-1].(*dns.OPT).Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: inGermany.AsSlice()}}
+		q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: inGermany.AsSlice()}}
 		pkt, err := q.Pack()
 		if err != nil {
 			t.Fatal(err)

@@ -121,3 +121,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestSubnet(t *testing.T) {
+	for _, c := range []struct {
+		data, addr   string
+		bits, mapped int
+	}{
+		{"\x00\x01\x18\x00\xc0\x00\x02", "192.0.2.0", 24, 0},
+		{"\x00\x01\x19\x00\xc0\x00\x02\x80", "192.0.2.128", 25, 0},
+		{"\x00\x01\x00\x00", "0.0.0.0", 0, 0},
+		{"\x00\x02\x20\x00\x20\x01\x0d\xb8", "2001:db8::", 32, 0},
+		{"\x00\x02\x00\x00", "::", 0, 0},
+		{"\x00\x02\x78\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\xc0\x00\x02", "192.0.2.0", 24, 96},
+		{"\x00\x02\x5f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xfe", "::fffe:0:0", 95, 0}, // not wholly mapped
+	} {
+		addr, bits, mapped := wire.Subnet([]byte(c.data))
+		if addr.String() != c.addr || bits != c.bits || mapped != c.mapped {
+			t.Errorf("% x: %s/%d, %d mapped", c.data, addr, bits, mapped)
+		}
+	}
+}
