@@ -22,6 +22,7 @@ import (
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
 	"jurymast/internal/nameserver"
+	"jurymast/internal/places"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
@@ -56,6 +57,7 @@ type App struct {
 	sched   *probe.Scheduler
 	probing *probing
 	prober  *probe.Prober
+	places  *places.Places
 	dns     *nameserver.Server
 	web     *proxy.Proxy
 	api     *api.Server
@@ -67,7 +69,7 @@ type App struct {
 	again   chan struct{}            // the documents in force are to be prepared anew
 	begun   chan struct{}            // a session with the store has begun
 
-	secrets  atomic.Pointer[secrets]
+	means    atomic.Pointer[probe.Node] // what probes may use
 	config   atomic.Pointer[api.ConfigStatus]
 	applied  atomic.Uint64 // generation of the documents with the file in them
 	alarms   alarms
@@ -154,8 +156,11 @@ func nameNode(n *profile.Node) {
 // build makes every part; nothing runs yet.
 func (a *App) build(metrics *prometheus.Registry) error {
 	n := &a.file.Node
-	a.library = &library{hub: a.hub, secrets: func() secrets { return *a.secrets.Load() }}
-	a.dns = nameserver.New(nameserver.Options{Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics})
+	a.library = &library{hub: a.hub, node: func() probe.Node { return *a.means.Load() }}
+	if err := a.openPlaces(); err != nil {
+		return err
+	}
+	a.dns = nameserver.New(nameserver.Options{Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics, Locator: a.places})
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 		return err
 	}
 	a.web, err = proxy.New(proxy.Options{
-		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted,
+		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted, Locator: a.places,
 		AccessLog: log, Sample: n.AccessLog.Sample, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
 	})
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
 )
 
 // alarms are what an operator must look at, by subject; an empty text ends one.
@@ -103,7 +104,7 @@ func (a *App) ready() (bool, []string) {
 			why = append(why, fmt.Sprintf("profile %s: verdicts that could change its answer are missing", p.Name))
 		case v.Stale:
 			why = append(why, fmt.Sprintf("profile %s: its state is the last good one, not confirmed yet", p.Name))
-		case v.Decision.Epoch == 0 && hasUsable(v):
+		case v.Profile.Routing == profile.Priority && v.Decision.Epoch == 0 && hasUsable(v):
 			why = append(why, fmt.Sprintf("profile %s: its first decision is not written yet", p.Name))
 		}
 	}
