@@ -21,6 +21,8 @@ var pageTemplate = template.Must(template.New("status").Funcs(template.FuncMap{
 	"utc":  func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"iso":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	"join": strings.Join,
+
+	"heading": MatchHeading,
 }).Parse(pageText))
 
 // tone is the colour class of a word.
@@ -30,7 +32,7 @@ func tone(word string) string {
 		return "good"
 	case health.Degraded.String(), "down", "all-down", "none", "not reachable", "blind":
 		return "bad"
-	case health.CheckingEndpoint.String(), "CheckingEndpoints", "checking", "not-ready", "not ready", "fallback", "stale", "draining":
+	case health.CheckingEndpoint.String(), "CheckingEndpoints", "checking", "not-ready", "not ready", "fallback", "partial", "stale", "draining":
 		return "wait"
 	}
 	return "off"
