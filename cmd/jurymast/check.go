@@ -12,17 +12,23 @@ import (
 	"github.com/spf13/cobra"
 
 	"jurymast/internal/nameserver"
+	"jurymast/internal/preflight"
 	"jurymast/internal/profile"
 )
 
 const checkHelp = `Judges a configuration without starting it: every mistake at once, one line each, as FILE:LINE:COLUMN: PATH: MESSAGE.
 Lines that are no errors say warning or info.
 
+With --live a file without errors is tried from this machine as well: every endpoint is resolved, connected to, probed and
+asked for every host name of its profile (SNI, Host, certificate), every name server is asked, and the failover time, the
+cost of probes and single points of failure are computed. Nothing is changed. With --api, or JURYMAST_API, a running node
+tells what all nodes see. docs/preflight.md explains every finding.
+
 Exit codes: 0 fine, 1 warnings, 2 errors.`
 
 func newCheck(c *cli) *cobra.Command {
 	var file string
-	var live bool
+	live := liveFlags{rate: preflight.DefaultRate}
 	cmd := &cobra.Command{
 		Use:   "check -c FILE",
 		Short: "Judge a configuration without starting it",
@@ -30,13 +36,15 @@ func newCheck(c *cli) *cobra.Command {
 		Args:  arguments(),
 	}
 	fileFlag(cmd, &file, "config", "c", "configuration file")
-	cmd.Flags().BoolVar(&live, "live", false, "also try every endpoint from here (not yet)")
+	cmd.Flags().BoolVar(&live.on, "live", false, "also judge what the settings promise, and try every endpoint and name server from here")
+	cmd.Flags().IntVar(&live.nodes, "nodes", 0, "`N`: with --live, how many nodes there are; a running node knows better (--api)")
+	cmd.Flags().Float64Var(&live.rate, "rate", preflight.DefaultRate, "`N`: with --live, requests per second and profile that the hold has to take")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if live {
-			return usagef("not yet: check --live; meanwhile: jurymast check -c FILE judges the file, and jurymast probe PROFILE ENDPOINT tries one endpoint from a running node")
-		}
 		if err := required(cmd, "config"); err != nil {
+			return err
+		}
+		if err := live.check(); err != nil {
 			return err
 		}
 		text, err := os.ReadFile(file)
@@ -44,6 +52,12 @@ func newCheck(c *cli) *cobra.Command {
 			return usagef("%w; give an existing configuration file with -c", err)
 		}
 		j := judge(file, text)
+		j.live = live.on
+		if live.on && j.OK {
+			if j.Preflight, err = c.preflight(cmd.Context(), j.file, &live); err != nil {
+				return err
+			}
+		}
 		if err := c.print(*output, j, j.write); err != nil {
 			return err
 		}
@@ -58,6 +72,11 @@ type judgement struct {
 	Profiles int       `json:"profiles"`
 	Zones    int       `json:"zones"`
 	Findings []finding `json:"findings"`
+
+	Preflight *preflight.Report `json:"preflight,omitempty"` // nil without --live, and when the file has errors
+
+	live bool          // --live was given
+	file *profile.File // nil when it does not decode
 }
 
 // finding is one problem in the words of the JSON output.
@@ -95,7 +114,7 @@ func judge(name string, text []byte) judgement {
 			j.add(name, problems)
 		}
 	}
-	j.OK = j.count("error") == 0
+	j.OK, j.file = j.count("error") == 0, f
 	return j
 }
 
@@ -170,6 +189,9 @@ func (j *judgement) write(p *printer) {
 		}
 		p.paint(red, "refused: "+text)
 		p.printf("\n")
+		if j.live {
+			p.printf("nothing was tried, because a node would refuse this file; correct it first\n")
+		}
 		return
 	}
 	text := fmt.Sprintf("ok: %s, %s", count(j.Profiles, "profile"), count(j.Zones, "zone"))
@@ -179,13 +201,20 @@ func (j *judgement) write(p *printer) {
 	}
 	p.paint(shade, text)
 	p.printf("\n")
+	if j.Preflight != nil {
+		writePreflight(p, j.Preflight)
+	}
 }
 
 func (j *judgement) exit() error {
+	worst := preflight.Info
+	if j.Preflight != nil {
+		worst = preflight.Worst(j.Preflight.Findings)
+	}
 	switch {
-	case !j.OK:
+	case !j.OK || worst == preflight.Error:
 		return silently(exitUsage)
-	case j.count("warning") > 0:
+	case j.count("warning") > 0 || worst == preflight.Warning:
 		return silently(exitFinding)
 	}
 	return nil

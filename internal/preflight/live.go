@@ -70,6 +70,7 @@ type Vote struct {
 // Report is the outcome of a live run.
 type Report struct {
 	At       time.Time `json:"at"`
+	Worst    Severity  `json:"worst"`
 	Findings []Finding `json:"findings"` // worst first
 }
 
@@ -98,7 +99,7 @@ func Run(ctx context.Context, in Input, tools Tools) Report {
 	r.compare(tried, &list)
 	r.votes(ctx, tried, &list)
 	Sort(list)
-	return Report{At: r.Now(), Findings: list}
+	return Report{At: r.Now(), Worst: Worst(list), Findings: list}
 }
 
 // runner is one live run.

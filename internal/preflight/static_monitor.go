@@ -58,7 +58,9 @@ func (s *static) load(place at, p *profile.Profile) {
 			mine += rate
 			if authenticated(c.Monitor) {
 				messages += rate * 24 * 60
-				confirm += (c.ToleratedFailures + 1) * voters
+				if p.Proxy != nil {
+					confirm += (c.ToleratedFailures + 1) * voters
+				}
 			}
 		}
 		if mine > 0 {
@@ -82,7 +84,10 @@ func (s *static) messages(place at, m *profile.Monitor, daily float64, confirm, 
 		return
 	}
 	forecast := fmt.Sprintf("probes with credentials execute about %s messages a day", figure(daily))
-	arithmetic := fmt.Sprintf("%s; every confirm run of the proxy's fast path adds up to %d, drills and probes by hand add theirs", plural(voters, "vantage point", "vantage points"), confirm)
+	arithmetic := plural(voters, "vantage point", "vantage points") + "; drills and probes by hand add theirs"
+	if confirm > 0 {
+		arithmetic += fmt.Sprintf(", every confirm run of the proxy's fast path up to %d", confirm)
+	}
 	if m.MessageQuota > 0 && daily > float64(m.MessageQuota) {
 		s.add(Warning, MessageQuota, place, fmt.Sprintf("%s, and message_quota is %d", forecast, m.MessageQuota),
 			"executed messages are counted or billed by the tenant; above the quota it may refuse real ones",

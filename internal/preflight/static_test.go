@@ -100,6 +100,9 @@ profiles:
 	sessions := func(fencing string) string {
 		return shared + indent(two+"fencing: "+fencing+"\nfailback: {mode: manual}\nproxy: {sessions: {keys: [{header: soapuser}], presence: needed}}\n")
 	}
+	signals := func(more string) string {
+		return "node: {secrets: {TOKEN: {env: TOKEN}}}\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n" + indent(two+"monitor: {external: {token: {secret: TOKEN}"+more+"}}\n")
+	}
 	weighted := func(more string) string { return two + "routing: weighted\n" + more }
 	geographic := func(codes, database string) string {
 		return "node: {geo: {database: \"" + database + "\"}}\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n    routing: geographic\n    endpoints:\n" +
@@ -136,7 +139,7 @@ profiles:
 			says: "integration flow",
 		},
 		{code: NeverProbed, severity: Info, bad: ends(plainA+", always_serve: true", plainB), good: two, says: "always_serve"},
-		{code: ExternalSilence, severity: Warning, bad: two + "monitor: {external: {token: x, on_silence: up}}\n", good: two + "monitor: {external: {token: x}}\n"},
+		{code: ExternalSilence, severity: Warning, bad: signals(", on_silence: up"), good: signals("")},
 		{code: NoEndpoint, severity: Warning, bad: ends(plainA+", enabled: false", plainB+", stopped: true"), good: two},
 		{code: SingleEndpoint, severity: Warning, bad: ends(plainA, plainB+", enabled: false"), good: two, says: "only a"},
 		{code: SingleNode, severity: Warning, bad: two, good: sharedTwo, input: Input{}, says: "this node's own"},

@@ -255,7 +255,7 @@ func (t *trial) targets(ctx context.Context, s site) {
 	}
 	t.add(severity, TargetDead, t.at, "nothing answers at the target "+strings.Join(left, ", "),
 		"DNS gives clients the target while probes and the proxy go to the origin: its death there is never noticed",
-		"correct target, or probe it: leave origin out").and("tried the ports %v from here", ports)
+		"correct target, or probe it: leave origin out").and("tried from here, ports %s", strings.Trim(fmt.Sprint(ports), "[]"))
 }
 
 // probe runs the monitor's own probe: what this vantage point would vote.
@@ -300,11 +300,11 @@ func (t *trial) probeResult(r ProbeResult, needed, i, n int) {
 		f.Evidence = r.Log
 		return
 	}
-	f := t.add(Info, ProbePassed, place, fmt.Sprintf("%s passes from here in %s: %s", label, span(r.Latency.Round(time.Millisecond)), r.Reason),
+	f := t.add(Info, ProbePassed, place, fmt.Sprintf("%s passes from here in %s: %s", label, span(r.Latency.Round(100*time.Microsecond)), r.Reason),
 		"this vantage point votes up", "")
 	f.Evidence = r.Log
 	if r.Latency*2 > m.Timeout {
-		t.add(Warning, ProbeSlow, place, fmt.Sprintf("%s takes %s of its timeout %s", label, span(r.Latency.Round(time.Millisecond)), span(m.Timeout)),
+		t.add(Warning, ProbeSlow, place, fmt.Sprintf("%s takes %s of its timeout %s", label, span(r.Latency.Round(100*time.Microsecond)), span(m.Timeout)),
 			"a little more load turns it into a failure, and a healthy endpoint is left", "raise monitor.timeout, or ask a cheaper path")
 	}
 }
@@ -332,7 +332,7 @@ func (t *trial) compareVotes(votes []Vote, now time.Time, list *findings) {
 			what = "this machine sees it differently than the nodes do"
 		}
 		f := list.add(Warning, VantageDisagrees, t.at, what,
-			"one of the ways to the endpoint is cut, or the running nodes have other settings", "look at the reasons; compare with jurymast probe from each place")
+			"one of the ways to the endpoint is cut, the running nodes have other settings, or something has just changed", "look at the reasons, try again after an interval, and compare with jurymast probe")
 		f.Evidence = evidence
 		return
 	}
