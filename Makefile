@@ -16,7 +16,7 @@ RACE := -race
 endif
 
 .PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
-  check-vulnerabilities fmt bench bench-failover bench-probing demo tools clean
+  check-vulnerabilities fmt bench bench-failover bench-probing bench-scale demo tools clean
 .NOTPARALLEL:
 
 help: ## print this list
@@ -66,6 +66,9 @@ bench: ## all Go benchmarks, no tests
 
 bench-failover: build ## what clients notice when the primary is killed: five runs against the goals
 	go run ./bench/failover
+
+bench-scale: build ## one node with 10,000 profiles of 10 endpoints against the goals; a few minutes
+	go run ./bench/scale
 
 bench-probing: ## what 20,000 TCP and 10,000 HTTP checks every 10 s cost: at most one core; about 100 s
 	go run ./bench/probing

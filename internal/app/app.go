@@ -69,6 +69,7 @@ type App struct {
 	again   chan struct{}            // the documents in force are to be prepared anew
 	begun   chan struct{}            // a session with the store has begun
 
+	vitals   *vitals
 	means    atomic.Pointer[probe.Node] // what probes may use
 	config   atomic.Pointer[api.ConfigStatus]
 	applied  atomic.Uint64 // generation of the documents with the file in them
@@ -166,6 +167,10 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	}
 	a.undo.add("proxy", 20*time.Second, a.web.Close)
 	a.journal = newFeed()
+	a.vitals = newVitals(a.hub)
+	if err := metrics.Register(a.vitals); err != nil {
+		return err
+	}
 	a.probing = newProbing(func(name string, ev engine.Event) { a.loop.Post(name, ev) })
 	var err error
 	a.prober = &probe.Prober{UserAgent: "jurymast-probe/" + a.o.Version}

@@ -17,7 +17,11 @@ type carrier struct{ a *App }
 // Carry implements engine.Carrier.
 func (c *carrier) Carry(name string, e engine.Effect) {
 	a := c.a
-	if n, ok := e.(engine.Note); ok && n.Entry.Kind == health.EntryAlarm {
+	n, note := e.(engine.Note)
+	if note {
+		a.vitals.count(&n.Entry)
+	}
+	if note && n.Entry.Kind == health.EntryAlarm {
 		a.log.Error("alarm", "profile", name, "reason", n.Entry.Reason, "epoch", n.Entry.Epoch, "to", n.Entry.To)
 	}
 	switch e := e.(type) {
@@ -104,6 +108,7 @@ func ownAddresses() []string {
 func (a *App) replace(ed *edition, recovered map[string]engine.Recovered) {
 	a.loop.Replace(engine.Replacement{Prepared: ed.prepared, Recovered: recovered, Commit: func() {
 		a.probing.replace(ed)
+		a.vitals.keep(ed.prepared.Docs)
 		a.good.documents(ed)
 	}})
 }
