@@ -39,6 +39,7 @@ const (
 	MinChildUnreachable Code = "min-child-unreachable"
 	MinChildEffective   Code = "min-child-raised"
 	MinUsable           Code = "min-usable-unmet"
+	SafetyUnmet         Code = "safety-unmet"
 	HoldTooSmall        Code = "hold-too-small"
 	HoldTooShort        Code = "hold-too-short"
 	HoldHungOrigin      Code = "hold-below-timeout"

@@ -93,7 +93,7 @@ func Run(ctx context.Context, in Input, tools Tools) Report {
 			jobs = append(jobs, t.run)
 		}
 	}
-	list := findings(Static(r.in))
+	list := append(findings{}, Static(r.in)...)
 	list = append(list, r.early...)
 	list = append(list, r.all(ctx, jobs)...)
 	r.compare(tried, &list)
@@ -168,19 +168,29 @@ func (r *runner) all(ctx context.Context, jobs []func(context.Context) findings)
 	return slices.Concat(results...)
 }
 
-// compare finds what only the resolved addresses of several endpoints show.
+// compare finds what only the resolved addresses of several endpoints show, save what the file itself shows already.
 func (r *runner) compare(tried []*trial, list *findings) {
+	known := map[string]bool{} // profile and address, profile and code
+	for i := range *list {
+		f := &(*list)[i]
+		if f.Code == SameAddress {
+			known[f.Profile+"\x00"+f.What[strings.LastIndex(f.What, " ")+1:]] = true
+		}
+		if f.Code == FamiliesDiffer {
+			known[f.Profile+"\x00"+string(FamiliesDiffer)] = true
+		}
+	}
 	for len(tried) > 0 {
 		p, n := tried[0].p, 1
 		for n < len(tried) && tried[n].p == p {
 			n++
 		}
-		r.compareProfile(at{profile: p.Name}, tried[:n], list)
+		compareProfile(at{profile: p.Name}, tried[:n], known, list)
 		tried = tried[n:]
 	}
 }
 
-func (r *runner) compareProfile(place at, tried []*trial, list *findings) {
+func compareProfile(place at, tried []*trial, known map[string]bool, list *findings) {
 	owners, order, families := map[string][]string{}, []string(nil), map[string][]string{}
 	for _, t := range tried {
 		if !t.e.Enabled || t.e.Stopped {
@@ -197,14 +207,11 @@ func (r *runner) compareProfile(place at, tried []*trial, list *findings) {
 		}
 	}
 	for _, a := range order {
-		written := slices.ContainsFunc(*list, func(f Finding) bool {
-			return f.Code == SameAddress && f.Profile == place.profile && strings.HasSuffix(f.What, " "+a)
-		})
-		if len(owners[a]) > 1 && !written {
+		if len(owners[a]) > 1 && !known[place.profile+"\x00"+a] {
 			list.sameAddress(place, a, owners[a], "their names resolve to it now")
 		}
 	}
-	if !slices.ContainsFunc(*list, func(f Finding) bool { return f.Code == FamiliesDiffer && f.Profile == place.profile }) {
+	if !known[place.profile+"\x00"+string(FamiliesDiffer)] {
 		list.familyGroups(place, families)
 	}
 }

@@ -105,6 +105,9 @@ func TestWrongCertificates(t *testing.T) {
 		if c.code != CertificateExpiring {
 			without(t, list, CertificateFine)
 		}
+		if c.code == CertificateName {
+			without(t, list, NameAccepted)
+		}
 	}
 }
 
@@ -217,7 +220,7 @@ func TestAddresses(t *testing.T) {
 	without(t, list, NotConnecting)
 
 	list = run(t, one(t, "p.dr.example", "target: 127.0.0.1, origin: \"http://"+freeAddr(t)+"\"", ""), tools)
-	want(t, list, NotConnecting, Error, "connection refused")
+	want(t, list, NotConnecting, Error, "no connection to 127.0.0.1:", "connection refused")
 	without(t, list, NameRefused, TargetDead)
 
 	list = run(t, one(t, "p.dr.example", "target: 127.0.0.3, origin: \"http://one.test:"+port+"\"", ""), tools)

@@ -52,6 +52,9 @@ func (t *trial) names(ctx context.Context, s site) {
 				"the endpoint answers this name in another way than its own, or in a way that proves nothing",
 				"open the name at this endpoint by hand, and let monitor.path point to something that exists")
 		case taken:
+			if n.uncovered() {
+				continue // served, but no client gets that far: the finding about the certificate says so
+			}
 			accepted = append(accepted, n.text()+": "+reason)
 		}
 	}
@@ -88,6 +91,11 @@ func (n *named) text() string {
 		return n.pattern + " (tried as " + n.host + ")"
 	}
 	return n.host
+}
+
+// uncovered reports that the certificate shown is not for the name.
+func (n *named) uncovered() bool {
+	return n.shaken && len(n.chain) > 0 && n.chain[0].VerifyHostname(n.host) != nil
 }
 
 // ownName is the name the endpoint surely knows: the monitor's, when it states one, else that of the origin or target.

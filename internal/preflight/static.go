@@ -40,6 +40,9 @@ func Static(in Input) []Finding {
 	for i := range in.File.Profiles {
 		s.profile(&in.File.Profiles[i])
 	}
+	for i := range in.File.Safety {
+		s.safety(&in.File.Safety[i])
+	}
 	Sort(s.findings)
 	return s.findings
 }
@@ -184,6 +187,34 @@ func (s *static) endpoints(place at, p *profile.Profile) {
 	}
 	s.addresses(place, list)
 	s.families(place, list)
+}
+
+// safety finds rules that fail before anybody has ordered anything.
+func (s *static) safety(rule *profile.Safety) {
+	if rule.Assert == nil {
+		return
+	}
+	of, err := profile.ParseSelector(rule.Assert.Of)
+	if err != nil {
+		return // validation says so
+	}
+	var chosen []string
+	for i := range s.in.File.Profiles {
+		p := &s.in.File.Profiles[i]
+		for _, e := range eligible(p) {
+			if of.Match(p, e) {
+				chosen = append(chosen, p.Name+"/"+e.Name)
+			}
+		}
+	}
+	if len(chosen) >= rule.Assert.AtLeast {
+		return
+	}
+	f := s.add(Warning, SafetyUnmet, at{}, fmt.Sprintf("safety rule %s wants %d usable of %s, and %s enabled", rule.Name, rule.Assert.AtLeast, of, plural(len(chosen), "endpoint is", "endpoints are")),
+		"it is broken from the start: every order that touches them will be refused", "enable or add endpoints, correct the selector, or lower at_least")
+	if len(chosen) > 0 {
+		f.and("%s", strings.Join(chosen, ", "))
+	}
 }
 
 // addresses finds endpoints that are one machine under two names.

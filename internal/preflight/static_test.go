@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,9 @@ profiles:
 	sessions := func(fencing string) string {
 		return shared + indent(two+"fencing: "+fencing+"\nfailback: {mode: manual}\nproxy: {sessions: {keys: [{header: soapuser}], presence: needed}}\n")
 	}
+	safety := func(n int) string {
+		return fmt.Sprintf("safety: [{name: two, assert: {of: profile=p, at_least: %d}}]\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n%s", n, indent(two))
+	}
 	signals := func(more string) string {
 		return "node: {secrets: {TOKEN: {env: TOKEN}}}\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n" + indent(two+"monitor: {external: {token: {secret: TOKEN}"+more+"}}\n")
 	}
@@ -171,6 +175,7 @@ profiles:
 		{code: MinChildUnreachable, severity: Error, bad: child("min_child_ipv6: 1", "60s"), good: child("min_child_ipv4: 1", "60s"), says: "min_child_ipv6"},
 		{code: MinChildEffective, severity: Info, bad: child("min_child: 1, min_child_ipv4: 2", "60s"), good: child("min_child: 2, min_child_ipv4: 2", "60s"), says: "write min_child: 2"},
 		{code: MinUsable, severity: Warning, bad: two + "min_usable: 3\n", good: two + "min_usable: 2\n"},
+		{code: SafetyUnmet, severity: Warning, bad: safety(3), good: safety(2), says: "p/a, p/b"},
 		{code: HoldTooSmall, severity: Warning, bad: proxied, good: proxied, input: Input{Rate: 500}, goodInput: &Input{}, says: "--rate"},
 		{code: HoldTooShort, severity: Warning, bad: two + "proxy: {hold: {max_wait: 2s}}\n", good: proxied, says: "lease 3s"},
 		{code: HoldHungOrigin, severity: Info, bad: proxied, good: proxied + "monitor: {interval: 5s, timeout: 2s}\n"},

@@ -171,7 +171,7 @@ func (t *trial) connectAll(ctx context.Context, addrs []string, port int) []stri
 	}
 	switch {
 	case len(open) == 0:
-		f := t.add(Error, NotConnecting, t.at, "no connection to "+strings.Join(t.hostText(addrs), ", "),
+		f := t.add(Error, NotConnecting, t.at, "no connection to "+t.hostText(addrs, port),
 			"the endpoint cannot serve now, and after a failover to it nothing would", "start it, open the firewall from here, or correct origin, target or port")
 		f.Evidence = dead
 	case len(dead) > 0:
@@ -182,14 +182,20 @@ func (t *trial) connectAll(ctx context.Context, addrs []string, port int) []stri
 	return open
 }
 
-func (t *trial) hostText(addrs []string) []string {
-	if u := originOf(t.e); u != nil && !slices.Contains(addrs, u.Hostname()) {
-		return []string{u.Host}
+// hostText is the place as the operator wrote it, with its port.
+func (t *trial) hostText(addrs []string, port int) string {
+	hosts := addrs
+	switch u := originOf(t.e); {
+	case u != nil:
+		hosts = []string{u.Hostname()}
+	case t.e.Target.Host != "":
+		hosts = []string{t.e.Target.Host}
 	}
-	if t.e.Target.Host != "" && originOf(t.e) == nil {
-		return []string{t.e.Target.Host}
+	words := make([]string, len(hosts))
+	for i, h := range hosts {
+		words[i] = net.JoinHostPort(h, strconv.Itoa(port))
 	}
-	return addrs
+	return strings.Join(words, ", ")
 }
 
 func dialAll(ctx context.Context, addrs []string, port int) []error {
