@@ -77,12 +77,16 @@ func newFakeNode() *fakeNode {
 			e.Profile, e.Serving, e.Proxy = "dark", "all-down", "held up to 5s, then 503: all endpoints are down"
 			e.Trail = []steer.Step{{Step: "choice", Rule: "all down", Result: "eu20"}}
 		}
+		if e.ECS = q.Get("ecs"); e.Name == "www.dr.example" {
+			fakeGeographic(&e)
+		}
 		answer(w, e)
 	})
 	n.HandleFunc("POST /api/v1/profiles/{name}/endpoints/{endpoint}/probe", known(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, fakeProbe(r.PathValue("endpoint")))
 	}))
 	n.HandleFunc("POST /api/v1/profiles/{name}/orders", known(takeOrder))
+	operatorRoutes(n)
 	n.HandleFunc("POST /api/v1/apply", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, api.ApplyResult{Generation: 8, Created: []string{"zones/dr.example"}, Changed: []string{"profiles/integration"}, Unchanged: []string{"profiles/other"}})
 	})
@@ -188,6 +192,10 @@ var moment = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 func fakeNodeStatus() api.NodeStatus {
 	return api.NodeStatus{
 		Name: "n1", Location: "eu-central", Version: "v1", Started: since, Ready: true, Leader: "n1", Leads: true,
+		Locations: []api.LocationFile{
+			{Path: "/var/lib/city.mmdb", Kind: "location database", Type: "GeoLite2-City", Built: moment, Records: 123},
+			{Path: "/etc/latency.csv", Kind: "latency table", Records: 9, Fault: "line 3: no number"},
+		},
 		Store: api.StoreStatus{Kind: "embedded", Reachable: true}, Generation: 7,
 		Config:  api.ConfigStatus{File: "jurymast.yaml", Applied: since, Error: "jurymast.yaml:3:5: profiles[0].tll: unknown key"},
 		Members: []api.NodeMember{{Name: "n1", Location: "eu-central"}, {Name: "n2", Location: "us-east", Blind: true}},
@@ -220,6 +228,9 @@ func fakeProfile() api.ProfileStatus {
 
 // fakeProfileNamed is fakeProfile in the state its name says: dark (all down), held, or delayed (failback).
 func fakeProfileNamed(name string) api.ProfileStatus {
+	if s, ok := fakeMethod(name); ok {
+		return s
+	}
 	s := fakeProfile()
 	s.Name = name
 	switch name {

@@ -34,6 +34,7 @@ func (c *cli) failure(err error) error {
 	var rule *client.RefusedError
 	var conflict *client.ConflictError
 	var failed *client.FailedError
+	var unknown *client.UnauthorizedError
 	code, hint := exitFinding, ""
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -47,7 +48,7 @@ func (c *cli) failure(err error) error {
 		if rule.Guard {
 			hint = " (--break-glass)"
 		}
-	case errors.As(err, &conflict):
+	case errors.As(err, &conflict), errors.As(err, &unknown):
 		code = exitRefused
 	case errors.As(err, &failed):
 		if failed.Problem.Code == api.CodeForbidden {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,15 +9,18 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/api/client"
+	"jurymast/internal/profile"
 )
 
 // orderFlags are what every order may carry.
 type orderFlags struct {
-	lasting    span
-	note       string
-	breakGlass bool
-	yes        bool
-	output     *format
+	lasting     span
+	selector    string
+	note        string
+	breakGlass  bool
+	keepProbing bool
+	yes         bool
+	output      *format
 }
 
 // orderVerb is one verb that places or ends an order.
@@ -26,7 +28,8 @@ type orderVerb struct {
 	act, use, short string
 	long            string                        // the whole help, when short is not enough
 	timed           bool                          // takes --for
-	risky           bool                          // takes --break-glass: it may leave nothing usable
+	probes          bool                          // takes --keep-probing
+	selects         string                        // act when --select takes the place of names; "": the same
 	asks            string                        // question on a terminal; %s is the profile
 	asksWhen        func(*api.ProfileStatus) bool // the question is needed in this state; nil: always
 	effect          string                        // printed after the order: what it does to clients and how to end it; %s is the profile
@@ -35,14 +38,16 @@ type orderVerb struct {
 func newEndpoint(c *cli) *cobra.Command {
 	force := newGroup("force", "Overrule the verdict on an endpoint",
 		c.endpointVerb(orderVerb{act: "force-up", use: "up", short: "Treat an endpoint as up, whatever its probes say", timed: true}),
-		c.endpointVerb(orderVerb{act: "force-down", use: "down", short: "Treat an endpoint as down, whatever its probes say", timed: true, risky: true}),
-		c.endpointVerb(orderVerb{act: "force-off", use: "off", short: "End a forced state: the verdict counts again", risky: true}),
+		c.endpointVerb(orderVerb{act: "force-down", use: "down", short: "Treat an endpoint as down, whatever its probes say", timed: true}),
+		c.endpointVerb(orderVerb{act: "force-off", use: "off", short: "End a forced state: the verdict counts again"}),
 	)
 	return newGroup("endpoint", "Order an endpoint in or out",
-		c.endpointVerb(orderVerb{act: "disable", use: "disable", short: "Take an endpoint out of service", timed: true, risky: true}),
+		c.endpointVerb(orderVerb{act: "disable", use: "disable", short: "Take an endpoint out of service", timed: true, probes: true}),
 		c.endpointVerb(orderVerb{act: "enable", use: "enable", short: "End disable"}),
-		c.endpointVerb(orderVerb{act: "drain", use: "drain", short: "Send nothing new to an endpoint", timed: true, risky: true}),
+		c.endpointVerb(orderVerb{act: "drain", use: "drain", short: "Send nothing new to an endpoint", timed: true}),
 		c.endpointVerb(orderVerb{act: "undrain", use: "undrain", short: "End drain"}),
+		c.endpointVerb(orderVerb{act: "pause", use: "pause", short: "Freeze the verdict: probes are shown, not counted", timed: true}),
+		c.endpointVerb(orderVerb{act: "unpause", use: "unpause", short: "End pause"}),
 		force,
 	)
 }
@@ -50,10 +55,10 @@ func newEndpoint(c *cli) *cobra.Command {
 func newProfile(c *cli) *cobra.Command {
 	return newGroup("profile", "Order a whole profile",
 		c.profileVerb(orderVerb{
-			act: "disable", use: "disable", short: "Stop serving a profile", timed: true,
+			act: "disable", selects: "disable-profile", use: "disable", short: "Stop serving a profile", timed: true,
 			asks: "Profile %s will not be answered any more. Disable it?",
 		}),
-		c.profileVerb(orderVerb{act: "enable", use: "enable", short: "Serve a profile again"}),
+		c.profileVerb(orderVerb{act: "enable", selects: "enable-profile", use: "enable", short: "Serve a profile again"}),
 		c.profileVerb(orderVerb{
 			act: "hold", use: "hold", short: "Let the requests of a profile wait at the proxy", long: holdHelp, timed: true,
 			asks:     "Requests for profile %s will wait at the proxy, and get 503 when they have waited too long. Hold them?",
@@ -88,15 +93,23 @@ func (c *cli) profileVerb(v orderVerb) *cobra.Command {
 func (c *cli) orderVerb(v orderVerb, complete cobra.CompletionFunc, names ...string) *cobra.Command {
 	var o orderFlags
 	use := strings.Join(append([]string{v.use}, names...), " ")
-	cmd := &cobra.Command{Use: use, Short: v.short, Long: v.long, Args: arguments(names...), ValidArgsFunction: complete}
+	cmd := &cobra.Command{Use: use, Short: v.short, Long: v.long, ValidArgsFunction: complete}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if cmd.Flags().Changed("select") {
+			return withoutNames(cmd, args, o.selector)
+		}
+		return arguments(names...)(cmd, args)
+	}
 	f := cmd.Flags()
 	if v.timed {
 		f.Var(&o.lasting, "for", "end the order by itself after this time, for example 30m (default: until it is ended)")
 	}
 	f.StringVar(&o.note, "note", "", "why; kept in the journal")
-	if v.risky {
-		f.BoolVar(&o.breakGlass, "break-glass", false, "do it although no usable endpoint would be left")
+	f.StringVar(&o.selector, "select", "", "in place of names: `SELECTOR` of profile=NAME, endpoint=NAME, label:KEY=VALUE, location=REGION, with commas between them")
+	if v.probes {
+		f.BoolVar(&o.keepProbing, "keep-probing", false, "go on probing, so that status shows what it would be")
 	}
+	f.BoolVar(&o.breakGlass, "break-glass", false, "overrule min_usable, min_between and safety rules; kept in the journal")
 	if v.asks != "" {
 		confirmFlag(cmd, &o.yes)
 	}
@@ -109,7 +122,7 @@ func (c *cli) orderVerb(v orderVerb, complete cobra.CompletionFunc, names ...str
 		if err != nil {
 			return err
 		}
-		if err := c.confirmOrder(cmd.Context(), node, &v, args[0], o.yes); err != nil {
+		if err := c.confirmOrder(cmd.Context(), node, &v, args, o); err != nil {
 			return err
 		}
 		return c.order(cmd.Context(), node, &v, args, o)
@@ -117,46 +130,118 @@ func (c *cli) orderVerb(v orderVerb, complete cobra.CompletionFunc, names ...str
 	return cmd
 }
 
+// withoutNames: a selector takes the place of names, not a place beside them.
+func withoutNames(cmd *cobra.Command, args []string, selector string) error {
+	if len(args) > 0 {
+		return usagef("%s: %q stands beside --select; write names, or a selector", cmd.CommandPath(), args[0])
+	}
+	if _, err := profile.ParseSelector(selector); err != nil {
+		return usagef("%s: --select: %w", cmd.CommandPath(), err)
+	}
+	return nil
+}
+
 // confirmOrder asks before an order that clients notice. The state that decides it is only read when somebody is there
 // to answer.
-func (c *cli) confirmOrder(ctx context.Context, node *client.Client, v *orderVerb, name string, yes bool) error {
-	if v.asks == "" || yes || !isTerminal(c.in) {
+func (c *cli) confirmOrder(ctx context.Context, node *client.Client, v *orderVerb, args []string, o orderFlags) error {
+	if v.asks == "" || o.yes || !isTerminal(c.in) {
 		return nil
 	}
+	if len(args) == 0 {
+		return c.confirm(o.yes, v.asks, "selected by "+o.selector)
+	}
 	if v.asksWhen != nil {
-		s, err := node.Status(ctx, name)
+		s, err := node.Status(ctx, args[0])
 		if err != nil {
-			return c.missing(ctx, node, err, name)
+			return c.missing(ctx, node, err, args[0])
 		}
 		if !v.asksWhen(s) {
 			return nil
 		}
 	}
-	return c.confirm(yes, v.asks, name)
+	return c.confirm(o.yes, v.asks, args[0])
 }
 
 func (c *cli) order(ctx context.Context, node *client.Client, v *orderVerb, args []string, o orderFlags) error {
-	request := api.OrderRequest{Act: v.act, Note: o.note, BreakGlass: o.breakGlass}
+	lasting := ""
+	if o.lasting > 0 {
+		lasting = o.lasting.String()
+	}
+	if len(args) == 0 {
+		result, err := node.Transact(ctx, api.TransactionRequest{
+			Act: firstOf(v.selects, v.act), Select: o.selector, For: lasting, Note: o.note, BreakGlass: o.breakGlass, KeepProbing: o.keepProbing,
+		})
+		if err != nil {
+			return c.failure(err)
+		}
+		return c.printOrder(*o.output, v, "--select "+quotedWhenNeeded(o.selector), result)
+	}
+	request := api.OrderRequest{Act: v.act, For: lasting, Note: o.note, BreakGlass: o.breakGlass, KeepProbing: o.keepProbing}
 	if len(args) == 2 {
 		request.Endpoint = args[1]
-	}
-	if o.lasting > 0 {
-		request.For = o.lasting.String()
 	}
 	result, err := node.Order(ctx, args[0], request)
 	if err != nil {
 		return c.missing(ctx, node, err, args...)
 	}
-	return c.print(*o.output, result, func(p *printer) {
-		p.printf("%s\n", firstOf(result.Message, fmt.Sprintf("%s: done", v.act)))
-		for i := range result.Ended {
-			p.printf("  ended: %s\n", order(p, &result.Ended[i]))
-		}
-		for i := range result.Placed {
-			p.printf("  in force: %s\n", order(p, &result.Placed[i]))
-		}
+	return c.printOrder(*o.output, v, args[0], result)
+}
+
+// quotedWhenNeeded is a word as a shell takes it.
+func quotedWhenNeeded(text string) string {
+	if strings.ContainsAny(text, " \t\"'$&;|<>()*?\\") {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
+}
+
+func (c *cli) printOrder(f format, v *orderVerb, name string, result *api.OrderResult) error {
+	return c.print(f, result, func(p *printer) {
+		writeOrders(p, firstOf(result.Message, v.act+": done"), result)
 		if v.effect != "" {
-			p.printf("  "+v.effect+"\n", args[0])
+			p.printf("  "+v.effect+"\n", name)
 		}
 	})
+}
+
+// maxTargets is how many targets of one answer are listed for people; -o json has all.
+const maxTargets = 50
+
+// writeOrders lists what a transaction did, target by target.
+func writeOrders(p *printer, message string, result *api.OrderResult) {
+	p.printf("%s\n", message)
+	for _, list := range []struct {
+		what   string
+		orders []api.OrderStatus
+	}{{"ended", result.Ended}, {"in force", result.Placed}} {
+		for i := range list.orders[:min(maxTargets, len(list.orders))] {
+			o := &list.orders[i]
+			text := order(p, &o.OverrideStatus)
+			if what := targetOf(o); what != "" && len(result.Ended)+len(result.Placed) > 1 {
+				text = what + ": " + text
+			}
+			p.printf("  %s: %s\n", list.what, text)
+		}
+		if more := len(list.orders) - maxTargets; more > 0 {
+			p.printf("  %s: %d more (-o json lists all)\n", list.what, more)
+		}
+	}
+	for i, why := range result.Skipped {
+		if i == maxTargets {
+			p.printf("  left out: %d more\n", len(result.Skipped)-maxTargets)
+			break
+		}
+		p.printf("  left out: %s\n", oneLine(why))
+	}
+}
+
+// targetOf is what an order names: a gate, a profile or an endpoint.
+func targetOf(o *api.OrderStatus) string {
+	switch {
+	case o.Gate != "":
+		return "gate " + o.Gate
+	case o.Endpoint != "":
+		return o.Profile + "/" + o.Endpoint
+	}
+	return o.Profile
 }

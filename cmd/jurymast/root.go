@@ -36,8 +36,8 @@ func newRoot(c *cli) *cobra.Command {
 		&cobra.Group{ID: groupTry, Title: "Try it out:"},
 	)
 	add(root, groupNode, newServe(c), newCheck(c), newApply(c), newGet(c), newDelete(c))
-	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newEvents(c), newAudit(c))
-	add(root, groupAct, newEndpoint(c), newProfile(c), newFailback(c))
+	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newEvents(c), newAudit(c))
+	add(root, groupAct, newEndpoint(c), newProfile(c), newOrder(c), newGate(c), newFailback(c), newSignal(c))
 	add(root, groupTry, newLab(c))
 	root.AddCommand(newVersion(c), newMan(root), newDemo(c))
 	root.InitDefaultCompletionCmd()

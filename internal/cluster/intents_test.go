@@ -46,8 +46,7 @@ func running(t *testing.T, st store.Store, name string) *member {
 	})
 	go func() { m.done <- m.Run(ctx) }()
 	t.Cleanup(func() {
-		cancel()
-		<-m.done
+		_ = m.leave()
 	})
 	waitFor(t, name+" in session", func() bool { r, _ := last[cluster.Reachable](m); return r.Reachable })
 	return m
