@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"jurymast/internal/cluster"
+	"jurymast/internal/engine"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 	"jurymast/internal/snapshot"
@@ -31,6 +33,7 @@ type decoded[T any] struct {
 type edition struct {
 	prepared *snapshot.Prepared
 	checks   []probe.Check
+	patient  map[string]bool // profiles that take nobody else's confirm run for evidence
 	records  []cluster.Record
 }
 
@@ -86,7 +89,13 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 		return nil, err
 	}
 	l.profiles, l.zones = profiles, zones
-	return &edition{prepared: prepared, checks: checks, records: set.Records}, nil
+	ed := &edition{prepared: prepared, checks: checks, patient: map[string]bool{}, records: set.Records}
+	for _, p := range docs.Profiles {
+		if engine.ConfirmSpan(p) >= time.Second {
+			ed.patient[p.Name] = true
+		}
+	}
+	return ed, nil
 }
 
 // fresh decodes a record, or takes the value it was decoded to before.

@@ -29,7 +29,8 @@ func targetOf(c *probe.Check) target { return target{c.Profile, c.Endpoint, c.Na
 // checked is one check with what the engine wants of it.
 type checked struct {
 	probe.Check
-	paused bool
+	paused  bool
+	patient bool // failures must last a while to count: state lives in the instance
 	every  time.Duration // 0: the check's own interval
 }
 
@@ -44,7 +45,7 @@ func (p *probing) replace(ed *edition) {
 	p.all, p.checks = ed.checks, make(map[target]*checked, len(ed.checks))
 	for i := range ed.checks {
 		t := targetOf(&ed.checks[i])
-		n := &checked{Check: ed.checks[i]}
+		n := &checked{Check: ed.checks[i], patient: ed.patient[t.profile]}
 		if was := old[t]; was != nil {
 			n.paused, n.every = was.paused, was.every
 		}
@@ -117,6 +118,9 @@ func (p *probing) report(r probe.Report) {
 	p.mu.Lock()
 	c := p.checks[target{r.Profile, r.Endpoint, r.Check}]
 	current := c != nil && !c.paused && c.Key() == r.Key
+	if current && c.patient && r.Confirm && !r.Asked {
+		current = false // somebody else's confirm run, shorter than what this profile asks for
+	}
 	p.mu.Unlock()
 	if current {
 		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Check: r.Check, Obs: r.Obs})

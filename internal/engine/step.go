@@ -183,13 +183,13 @@ func (p *Profile) suspect(e Suspected, now time.Time, out *effects) {
 	if !t.confirm.allow(now, cfg.Monitor.Interval) {
 		return
 	}
-	out.add(ProbeNow{Endpoint: e.Endpoint, Runs: cfg.Monitor.ToleratedFailures + 1, Span: p.confirmSpan(), Ask: !e.Asked && len(p.members) > 1})
+	out.add(ProbeNow{Endpoint: e.Endpoint, Runs: cfg.Monitor.ToleratedFailures + 1, Span: ConfirmSpan(p.doc), Ask: !e.Asked && len(p.members) > 1})
 }
 
-// confirmSpan is how long failures of a confirm run must last at least: a restart of 20 ms must not log everybody off
+// ConfirmSpan is how long failures of a confirm run must last at least: a restart of 20 ms must not log everybody off
 // where state lives in the instance.
-func (p *Profile) confirmSpan() time.Duration {
-	if p.doc.Fencing == profile.Strict || (p.doc.Proxy != nil && p.doc.Proxy.Sessions != nil) {
+func ConfirmSpan(p *profile.Profile) time.Duration {
+	if p.Fencing == profile.Strict || (p.Proxy != nil && p.Proxy.Sessions != nil) {
 		return time.Second
 	}
 	return 10 * time.Millisecond
