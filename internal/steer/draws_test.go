@@ -218,7 +218,7 @@ func TestPickAllocatesNothing(t *testing.T) {
 		"nested":              build(profile.Geographic, []ep{{state: 'u', geo: "US", child: child}, {state: 'u', geo: "WORLD"}}),
 	}
 	for name, v := range views {
-		p, dice, buf := steer.Compile(v), steer.Dice(seeded(3)), make([]int, 0, 16)
+		p, dice, buf := steer.Compile(v), seeded(3), make([]int, 0, 16)
 		var k steer.Pick
 		if n := testing.AllocsPerRun(200, func() { k = p.Pick(&here, dice, nil) }); n != 0 {
 			t.Errorf("%s: %v allocations per question", name, n)
@@ -242,7 +242,7 @@ func BenchmarkPick(b *testing.B) {
 			}
 			eps = append(eps, e)
 		}
-		p, dice := steer.Compile(build(r, eps)), steer.Dice(seeded(3))
+		p, dice := steer.Compile(build(r, eps)), seeded(3)
 		b.Run(string(r), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -269,6 +269,8 @@ func TestD11SubnetNoMapping(t *testing.T) {
 		{"the gap between two ranges", with(), from("192.0.3.77"), "-", steer.RuleNoMapping, steer.ServingNone, 30, 24},
 		{"close to a range's end", with(), from("192.0.4.10"), "-", steer.RuleNoMapping, steer.ServingNone, 30, 31},
 		{"inside the ragged range", with(), from("192.0.4.8"), "a", steer.RuleSubnet, steer.ServingPreferred, 20, 31},
+		{"the first address of a range", with(), from("192.0.4.0"), "a", steer.RuleSubnet, steer.ServingPreferred, 20, 29},
+		{"the last address of a range", with(), from("192.0.4.9"), "a", steer.RuleSubnet, steer.ServingPreferred, 20, 31},
 		{"inside, farther", with(), from("192.0.4.3"), "a", steer.RuleSubnet, steer.ServingPreferred, 20, 29},
 		{"IPv6", with(), from("2001:db8::1"), "a", steer.RuleSubnet, steer.ServingPreferred, 20, 48},
 		{"IPv6, outside", with(), from("2001:db9::1"), "-", steer.RuleNoMapping, steer.ServingNone, 30, 32},
