@@ -31,7 +31,7 @@ func remark(ctx context.Context, node *client.Client, s *api.ProfileStatus) (r r
 	}
 	if s.Serving == string(steer.ServingAllDown) && len(s.Hostnames) > 0 {
 		for _, qtype := range []string{"A", "AAAA"} {
-			e, err := node.Explain(ctx, s.Hostnames[0], qtype, "")
+			e, err := node.Explain(ctx, s.Hostnames[0], qtype, "", "")
 			if err != nil || e.Profile != s.Name || e.Serving != s.Serving {
 				break // it has changed meanwhile, or the name is answered elsewhere
 			}

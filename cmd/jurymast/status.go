@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,6 +11,7 @@ import (
 	"jurymast/internal/api"
 	"jurymast/internal/api/client"
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
 )
 
 func newStatus(c *cli) *cobra.Command {
@@ -113,6 +115,7 @@ func writeNode(p *printer, n *api.NodeStatus) {
 	if n.Config.File != "" {
 		p.printf("  file     %s, applied %s\n", n.Config.File, firstOf(p.ago(n.Config.Applied), "never"))
 	}
+	writeLocations(p, n)
 }
 
 // nodeState is the node in one word, worst first.
@@ -148,30 +151,57 @@ func indented(text string) string {
 }
 
 func writeProfile(p *printer, s *api.ProfileStatus, r remarks) {
-	heading := plain("PROFILE", "STATUS", "SERVING", "ACTIVE", "EPOCH", "SINCE", "TTL", "REASON")
+	p.table("", profileRows(p, s))
+	writePending(p, s, r)
+	writeKept(p, s)
+	writeAllDown(p, s, r)
+	if s.Held != nil {
+		p.printf("  held: %s\n", order(p, s.Held))
+	}
+	p.table("  ", endpointRows(p, s))
+	writeStandings(p, s)
+}
+
+// profileRows is the heading and the row of a profile. Only a priority profile has a decision.
+func profileRows(p *printer, s *api.ProfileStatus) [][]cell {
 	serving := s.Serving
 	if s.Stale {
 		serving += " (stale)"
+	}
+	if s.Decision == nil && s.Routing != string(profile.Priority) {
+		row := plain(s.Name, s.Routing, s.MonitorStatus, serving, s.TTL)
+		row[2].colour = statusColour(s.MonitorStatus)
+		return [][]cell{plain("PROFILE", "ROUTING", "STATUS", "SERVING", "TTL"), row}
 	}
 	row := plain(s.Name, s.MonitorStatus, serving, "", "", "", s.TTL, "")
 	row[1].colour = statusColour(s.MonitorStatus)
 	if d := s.Decision; d != nil {
 		row[3].text, row[4].text, row[5].text, row[7].text = d.Active, fmt.Sprint(d.Epoch), p.ago(d.Since), oneLine(d.Reason)
 	}
-	p.table("", [][]cell{heading, row})
-	writePending(p, s, r)
-	writeAllDown(p, s, r)
-	if s.Held != nil {
-		p.printf("  held: %s\n", order(p, s.Held))
+	return [][]cell{plain("PROFILE", "STATUS", "SERVING", "ACTIVE", "EPOCH", "SINCE", "TTL", "REASON"), row}
+}
+
+func endpointRows(p *printer, s *api.ProfileStatus) [][]cell {
+	heading := plain("ENDPOINT", "STATUS", "REAL", "OVERRIDE", "VOTES", "SINCE", "TTL", "REASON")
+	method := strings.ToUpper(api.MatchHeading(s.Routing))
+	if method != "" {
+		heading = slices.Insert(heading, 1, cell{text: method})
 	}
-	rows := [][]cell{plain("ENDPOINT", "STATUS", "REAL", "OVERRIDE", "VOTES", "SINCE", "TTL", "REASON")}
+	rows := [][]cell{heading}
 	for i := range s.Endpoints {
 		e := &s.Endpoints[i]
-		row := plain(e.Name, e.MonitorStatus, e.Real, order(p, e.Override), votes(e.Votes), p.ago(e.Since), e.TTL, oneLine(e.Reason))
+		name := e.Name
+		if e.Nested != nil {
+			name += " -> " + e.Nested.String()
+		}
+		row := plain(name, e.MonitorStatus, e.Real, order(p, e.Override), votes(e.Votes), p.ago(e.Since), e.TTL, oneLine(e.Reason))
 		row[1].colour = statusColour(e.MonitorStatus)
+		if method != "" {
+			row = slices.Insert(row, 1, cell{text: e.Matches(s.Routing)})
+		}
 		rows = append(rows, row)
 	}
-	p.table("  ", rows)
+	return rows
 }
 
 // order is an override in few words.

@@ -112,7 +112,7 @@ func TestServingOverAllClients(t *testing.T) {
 func TestMethodsPageGolden(t *testing.T) {
 	all := methodStatuses(t)
 	weighted := all["weighted"]
-	weighted.Endpoints[1].Weight, weighted.Endpoints[1].Held = 0.25, true
+	weighted.Endpoints[1].Weight, weighted.Endpoints[1].Paused = 0.25, true
 	weighted.Endpoints[0].Signal = &SignalStatus{State: "up", By: "ci", At: at.Add(-time.Minute), Until: at.Add(time.Minute), Reason: "deployed"}
 	kept := StatusOf(viewOf(decoded(t, integration), health.Decision{Active: "eu20", Epoch: 4, Keeps: "us21", Since: at}, nil, health.Online, health.Online))
 	n := node()

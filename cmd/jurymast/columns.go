@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"jurymast/internal/api"
+)
+
+// writeStandings says below the table what its columns have no room for.
+func writeStandings(p *printer, s *api.ProfileStatus) {
+	for i := range s.Endpoints {
+		e := &s.Endpoints[i]
+		if e.Paused {
+			p.printf("  %s: paused by order, its verdict is frozen\n", e.Name)
+		}
+		if e.Probing {
+			p.printf("  %s: disabled and still probed, it would be %s\n", e.Name, e.Real)
+		}
+		if e.Signal != nil {
+			writeSignal(p, e.Name, e.Signal)
+		}
+	}
+}
+
+func writeSignal(p *printer, name string, s *api.SignalStatus) {
+	p.printf("  %s: signal %s %s", name, s.State, p.ago(s.At))
+	if s.By != "" {
+		p.printf(" by %s", oneLine(s.By))
+	}
+	if s.Reason != "" {
+		p.printf(": %s", oneLine(s.Reason))
+	}
+	if left := s.Until.Sub(p.now); left >= time.Second {
+		p.printf("; it counts for another %s\n", human(left))
+	} else {
+		p.printf("; ")
+		p.paint(yellow, "silent since "+strings.TrimSuffix(p.ago(s.Until), " ago"))
+		p.printf(", on_silence counts\n")
+	}
+}
+
+// writeKept names the endpoint that finishes what it has after a failback for new sessions.
+func writeKept(p *printer, s *api.ProfileStatus) {
+	if d := s.Decision; d != nil && d.Keeps != "" {
+		p.printf("  %s keeps the requests and tunnels it has; new ones go to %s (failback new-sessions)\n", d.Keeps, d.Active)
+	}
+}
+
+// writeLocations shows this node's files about where clients are.
+func writeLocations(p *printer, n *api.NodeStatus) {
+	for _, f := range n.Locations {
+		unit := "prefix"
+		if f.Kind != "latency table" {
+			unit = "record"
+		}
+		p.printf("  %s %s", f.Kind, f.Path)
+		if f.Type != "" {
+			p.printf(", %s", oneLine(f.Type))
+		}
+		words := count(f.Records, unit)
+		if unit == "prefix" && f.Records != 1 {
+			words = fmt.Sprintf("%d prefixes", f.Records)
+		}
+		p.printf(", %s", words)
+		if !f.Built.IsZero() {
+			p.printf(", built %s", f.Built.UTC().Format(time.DateOnly))
+		}
+		if f.Fault != "" {
+			p.printf(", ")
+			p.paint(red, "THE FILE AS IT IS NOW IS NOT USED")
+		}
+		p.printf("\n")
+	}
+}
