@@ -170,11 +170,12 @@ func (r *runner) all(ctx context.Context, jobs []func(context.Context) findings)
 
 // compare finds what only the resolved addresses of several endpoints show, save what the file itself shows already.
 func (r *runner) compare(tried []*trial, list *findings) {
-	known := map[string]bool{} // profile and address, profile and code
+	known := map[string]bool{} // profile and endpoints that share something, profile and code
 	for i := range *list {
 		f := &(*list)[i]
 		if f.Code == SameAddress {
-			known[f.Profile+"\x00"+f.What[strings.LastIndex(f.What, " ")+1:]] = true
+			owners, _, _ := strings.Cut(f.What, sharing)
+			known[f.Profile+"\x00"+owners] = true
 		}
 		if f.Code == FamiliesDiffer {
 			known[f.Profile+"\x00"+string(FamiliesDiffer)] = true
@@ -207,7 +208,7 @@ func compareProfile(place at, tried []*trial, known map[string]bool, list *findi
 		}
 	}
 	for _, a := range order {
-		if len(owners[a]) > 1 && !known[place.profile+"\x00"+a] {
+		if len(owners[a]) > 1 && !known[place.profile+"\x00"+strings.Join(owners[a], ", ")] {
 			list.sameAddress(place, a, owners[a], "their names resolve to it now")
 		}
 	}

@@ -237,13 +237,16 @@ func (s *static) addresses(place at, list []*profile.Endpoint) {
 	}
 }
 
+// sharing stands between the endpoints and the place they share.
+const sharing = " are all at "
+
 // sameAddress reports a place that several endpoints share. On loopback it is a lab.
 func (l *findings) sameAddress(place at, addr string, owners []string, how string) {
 	severity, remedy := Warning, "put the endpoints on different machines in different places"
 	if isLoopback(addr) {
 		severity, remedy = Info, "fine for a lab on one machine; in earnest put them in different places"
 	}
-	l.add(severity, SameAddress, place, fmt.Sprintf("%s are all at %s", strings.Join(owners, ", "), addr),
+	l.add(severity, SameAddress, place, strings.Join(owners, ", ")+sharing+addr,
 		"what takes one of them down takes the others down as well: a failover between them helps against a dead process, not a dead machine",
 		remedy).and("%s", how)
 }

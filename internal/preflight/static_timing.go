@@ -24,8 +24,15 @@ func (s *static) timing(place at, p *profile.Profile) {
 			group[b] = append(group[b], e)
 		}
 	}
+	var longest time.Duration
 	for _, b := range order {
 		s.bracket(place, p, group[b], b, len(order) > 1)
+		longest = max(longest, b.DetectMax)
+	}
+	if len(order) > 0 && p.TTL > longest {
+		s.add(Info, TTLAboveDetection, place,
+			fmt.Sprintf("the TTL (%s) is longer than the detection (at most %s)", span(p.TTL), span(longest)),
+			ttlWhy(p), "lower ttl, or accept that old answers outlive the verdict; the proxy does not wait for caches")
 	}
 }
 
@@ -51,11 +58,6 @@ func (s *static) bracket(place at, p *profile.Profile, list []*profile.Endpoint,
 	}
 	if b.RecoverMax != Unbounded {
 		f.and("return: healthy again within %s of the mend, then failback %s, then the TTL", span(b.RecoverMax), p.Failback.Mode)
-	}
-	if p.TTL > b.DetectMax {
-		s.add(Info, TTLAboveDetection, place,
-			fmt.Sprintf("the TTL (%s) is longer than the detection (at most %s)", span(p.TTL), span(b.DetectMax)),
-			ttlWhy(p), "lower ttl, or accept that old answers outlive the verdict; the proxy does not wait for caches")
 	}
 }
 
