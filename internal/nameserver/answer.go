@@ -42,8 +42,9 @@ type response struct {
 	kind    zone.Kind
 	profile *compiled  // the first one
 	number  int        // of that profile, or zone.NoProfile
-	pick    steer.Pick // its choice
+	pick    steer.Pick // its choice, if there is a trail
 	trail   *steer.Trail
+	choice  choice // the last one that was not constant
 
 	asker   asker
 	windows [2]zone.RRset // of multivalue answers

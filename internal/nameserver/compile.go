@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/profile"
 	"jurymast/internal/steer"
@@ -27,9 +28,18 @@ type compiled struct {
 	nobody  leaf   // counts answers without anything in them
 
 	// always is the choice for every question, if no question can make a difference.
-	always   steer.Pick
+	always   choice
 	constant bool
 }
+
+// choice is what was picked for a question, with what follows from that alone.
+type choice struct {
+	steer.Pick
+	ttl uint32
+	why []wire.EDE
+}
+
+func (c *compiled) choice(p steer.Pick) choice { return choice{p, seconds(p.TTL), c.because(&p)} }
 
 // leaf is one target ready to be written: an alias, or addresses of one or both families.
 type leaf struct {
@@ -77,7 +87,7 @@ func compile(v *health.View) *compiled {
 		c.rings[i].v6.close()
 	}
 	if c.constant = c.needs == 0 && len(sets) == 0; c.constant {
-		c.always = p.Pick(&steer.Client{}, nil, nil)
+		c.always = c.choice(p.Pick(&steer.Client{}, nil, nil))
 	}
 	return c
 }

@@ -1,10 +1,12 @@
 // Package nameserver answers DNS questions with authority: static records of the zones, and the host names of
-// profiles as the snapshot's decision has them. It never resolves for others, never decides itself and never keeps
-// state between two questions.
+// profiles with what the compiled plan of their view picks. It never resolves for others, never decides itself and
+// never keeps state between two questions but its counters and the dice of each loop.
 //
-//	packet -> wire.Query -> hub.Load() once -> zone -> node -> static set | compiled part of a profile -> message
+//	packet -> wire.Query -> hub.Load() once -> zone -> node -> static set                          -> message
+//	                                                       \-> compiled part -> steer.Plan.Pick -> leaf, window /
 //
-// The same core (response.answer) serves UDP, TCP and Explain. What is fallible (zone text, names in each other's way)
-// happens in preparation (compiler.config); what a profile answers right now is put into wire form when its view is
-// published (compiler.part), so that a question only copies.
+// The same core (response.resolve) serves UDP, TCP and Explain. What is fallible (zone text, names in each other's way,
+// what nested profiles lead to) happens in preparation (build); everything a profile can answer is put into wire form
+// when its view is published (compile), so that a question only chooses and copies. A profile whose choice no question
+// can change has chosen by then. Where the client is (asker) is found out only as far as a plan needs it.
 package nameserver

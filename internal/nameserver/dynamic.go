@@ -33,14 +33,14 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 		if static {
 			return r.static(z, n, name, typ)
 		}
-		r.first(n, nil, steer.Pick{})
+		r.first(n, nil, nil)
 		r.fail(wire.ServFail, whyMissing...)
 		return nil
 	}
 	p := r.choose(c)
 	answers, before := p.Answers(), len(r.answer)
 	if answers {
-		next = r.chosen(c, &p, name, typ)
+		next = r.chosen(c, p, name, typ)
 	}
 	if static && len(r.answer) == before {
 		return r.static(z, n, name, typ)
@@ -48,13 +48,13 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 	r.first(n, c, p)
 	switch {
 	case p.Serving == steer.ServingNotReady:
-		r.fail(wire.ServFail, c.because(&p)...)
+		r.fail(wire.ServFail, p.why...)
 		return nil
 	case len(r.answer) == before:
-		r.nothing(z, n, c, &p)
+		r.nothing(z, n, c, p)
 	}
-	if why := c.because(&p); why != nil {
-		r.errors = why
+	if p.why != nil {
+		r.errors = p.why
 	}
 	return next
 }
@@ -68,8 +68,8 @@ func (r *response) beside(z *zone.Zone, n *zone.Node, c *compiled, name *wire.Na
 	if c.azure && z.Deniable(n) {
 		if p := r.choose(c); p.NX {
 			r.first(n, c, p)
-			r.nothing(z, n, c, &p)
-			r.errors = c.because(&p)
+			r.nothing(z, n, c, p)
+			r.errors = p.why
 			return nil
 		}
 	}
@@ -77,36 +77,39 @@ func (r *response) beside(z *zone.Zone, n *zone.Node, c *compiled, name *wire.Na
 	return nil
 }
 
-// choose asks the plan, unless it would always say the same.
-func (r *response) choose(c *compiled) (p steer.Pick) {
+// choose asks the plan, unless it would always say the same. The choice is valid until the next one.
+func (r *response) choose(c *compiled) *choice {
 	trail := r.trail
 	if r.number != zone.NoProfile {
 		trail = nil // explained is the profile that was asked for
 	}
 	if c.constant && trail == nil {
-		return c.always
+		return &c.always
 	}
 	needs := c.needs
 	if trail != nil {
 		needs = needClient // it tells what is known, asked for or not
 	}
-	p = c.plan.Pick(r.asker.facts(needs), r.asker.dice, trail)
-	r.scope = max(r.scope, r.asker.scope(p.Scope))
-	return p
+	r.choice = c.choice(c.plan.Pick(r.asker.facts(needs), r.asker.dice, trail))
+	r.scope = max(r.scope, r.asker.scope(r.choice.Scope))
+	return &r.choice
 }
 
-// first notes which profile answered the question, before any that the answer led to.
-func (r *response) first(n *zone.Node, c *compiled, p steer.Pick) {
-	if r.number == zone.NoProfile {
-		r.profile, r.number, r.pick = c, n.Profile, p
+// first notes which profile answered the question, before any that the answer led to. p is nil without an answer.
+func (r *response) first(n *zone.Node, c *compiled, p *choice) {
+	if r.number != zone.NoProfile {
+		return
+	}
+	r.profile, r.number = c, n.Profile
+	if r.trail != nil && p != nil {
+		r.pick = p.Pick
 	}
 }
 
 // chosen adds what the choice has of the type, and returns the name it points to, if it does.
-func (r *response) chosen(c *compiled, p *steer.Pick, name *wire.Name, typ uint16) (next []byte) {
-	ttl := seconds(p.TTL)
+func (r *response) chosen(c *compiled, p *choice, name *wire.Name, typ uint16) (next []byte) {
 	if p.Set >= 0 {
-		r.window(c, p, name, typ, ttl)
+		r.window(c, p, name, typ)
 		return nil
 	}
 	l := &c.leaves[p.Leaf]
@@ -114,9 +117,9 @@ func (r *response) chosen(c *compiled, p *steer.Pick, name *wire.Name, typ uint1
 	if set == nil {
 		return nil
 	}
-	r.put(name, set, ttl)
+	r.put(name, set, p.ttl)
 	if typ == dns.TypeANY && c.azure && set == l.v4 && l.v6 != nil {
-		r.put(name, l.v6, ttl)
+		r.put(name, l.v6, p.ttl)
 	}
 	r.given = append(r.given, given{l, p.Rule})
 	if set == l.alias && typ != dns.TypeCNAME && typ != dns.TypeANY {
@@ -126,21 +129,21 @@ func (r *response) chosen(c *compiled, p *steer.Pick, name *wire.Name, typ uint1
 }
 
 // window adds a window over the addresses of a set. ANY gets one of the two families, or with azure all there is.
-func (r *response) window(c *compiled, p *steer.Pick, name *wire.Name, typ uint16, ttl uint32) {
+func (r *response) window(c *compiled, p *choice, name *wire.Name, typ uint16) {
 	both := &c.rings[p.Set]
 	switch {
 	case typ == dns.TypeANY && c.azure:
-		r.slice(c, &both.v4, 0, len(both.v4.leaf), p, name, dns.TypeA, ttl)
-		r.slice(c, &both.v6, 0, len(both.v6.leaf), p, name, dns.TypeAAAA, ttl)
+		r.slice(c, &both.v4, 0, len(both.v4.leaf), p, name, dns.TypeA)
+		r.slice(c, &both.v6, 0, len(both.v6.leaf), p, name, dns.TypeAAAA)
 	case typ == dns.TypeA, typ == dns.TypeANY && len(both.v4.leaf) > 0:
-		r.slice(c, &both.v4, p.Start, both.max, p, name, dns.TypeA, ttl)
+		r.slice(c, &both.v4, p.Start, both.max, p, name, dns.TypeA)
 	case typ == dns.TypeAAAA, typ == dns.TypeANY:
-		r.slice(c, &both.v6, p.Start, both.max, p, name, dns.TypeAAAA, ttl)
+		r.slice(c, &both.v6, p.Start, both.max, p, name, dns.TypeAAAA)
 	}
 }
 
 // slice adds k addresses of a ring from start on.
-func (r *response) slice(c *compiled, in *ring, start uint64, k int, p *steer.Pick, name *wire.Name, typ uint16, ttl uint32) {
+func (r *response) slice(c *compiled, in *ring, start uint64, k int, p *choice, name *wire.Name, typ uint16) {
 	data, at := in.window(start, k)
 	if len(data) == 0 {
 		return
@@ -150,7 +153,7 @@ func (r *response) slice(c *compiled, in *ring, start uint64, k int, p *steer.Pi
 		set = &r.windows[1]
 	}
 	*set = zone.RRset{Type: typ, Data: data}
-	r.put(name, set, ttl)
+	r.put(name, set, p.ttl)
 	last := -1
 	for i := range data {
 		if number := in.leaf[(at+i)%len(in.leaf)]; number != last { // an endpoint's addresses stand together
@@ -161,11 +164,11 @@ func (r *response) slice(c *compiled, in *ring, start uint64, k int, p *steer.Pi
 
 // nothing says that the name has nothing of the type, or that it is not there. It may be kept no longer than the
 // answer would have been.
-func (r *response) nothing(z *zone.Zone, n *zone.Node, c *compiled, p *steer.Pick) {
+func (r *response) nothing(z *zone.Zone, n *zone.Node, c *compiled, p *choice) {
 	if p.NX && z.Deniable(n) {
 		r.rcode = wire.NXDomain
 	}
-	r.negative(z, min(z.NegativeTTL, c.ceiling, seconds(p.TTL)))
+	r.negative(z, min(z.NegativeTTL, c.ceiling, p.ttl))
 	if !p.Answers() {
 		r.given = append(r.given, given{&c.nobody, p.Rule})
 	}
