@@ -258,6 +258,10 @@ func fetch(c *http.Client, url string) string {
 		return err.Error()
 	}
 	req.Host = host
+	return roundTrip(c, req)
+}
+
+func roundTrip(c *http.Client, req *http.Request) string {
 	resp, err := c.Do(req)
 	if err != nil {
 		return err.Error()
