@@ -97,12 +97,10 @@ func (t *Tracker) Step(r Rule, o Observation) (publish bool) {
 		t.measure(o.Latency)
 	}
 	t.Reason = o.Reason
-	switch next := t.next(r); {
-	case next != t.Opinion:
-		t.Opinion, t.Since, t.Suspect = next, o.At, false
-	default:
-		t.Suspect = (t.Opinion == Up && t.Failures > 0) || (t.Opinion == Down && t.Successes > 0)
+	if next := t.next(r); next != t.Opinion {
+		t.Opinion, t.Since = next, o.At
 	}
+	t.Suspect = t.suspect(r)
 	if t.Opinion == Down && o.OK {
 		t.Reason = "not up yet: " + o.Reason
 	}
@@ -147,12 +145,28 @@ func (t *Tracker) next(r Rule) Opinion {
 	return t.Opinion
 }
 
-// nextInWindow is the k-of-n rule. Results that are not there yet count for neither side.
+// suspect: a result counts towards a flip. In a window that can be one from before the last flip, and the flip comes
+// the sooner for it.
+func (t *Tracker) suspect(r Rule) bool {
+	failures, successes := t.Failures, t.Successes
+	if r.Window.Size > 0 {
+		failures, successes = t.within(r.Window.Size)
+	}
+	return t.Opinion == Up && failures > 0 || t.Opinion == Down && successes > 0
+}
+
+// within counts the last size results. Those that are not there yet count for neither side.
+func (t *Tracker) within(size int) (failures, successes int) {
+	n := min(t.results, size)
+	successes = bits.OnesCount64(t.history & (1<<n - 1))
+	return n - successes, successes
+}
+
+// nextInWindow is the k-of-n rule.
 func (t *Tracker) nextInWindow(w profile.Window) Opinion {
-	n := min(t.results, w.Size)
-	successes := bits.OnesCount64(t.history & (1<<n - 1))
+	failures, successes := t.within(w.Size)
 	switch {
-	case n-successes > w.Size-w.Need:
+	case failures > w.Size-w.Need:
 		return Down
 	case t.Opinion == Checking && successes > 0, t.Opinion == Down && successes >= w.Need:
 		return Up
