@@ -72,8 +72,10 @@ func TestRefusedFiles(t *testing.T) {
 		reasons []string
 	}{
 		"not yet": {
-			func(s *site) string { return strings.Replace(s.text(), "routing: priority", "routing: weighted", 1) },
-			[]string{"not yet: routing weighted", "jurymast.yaml:"},
+			func(s *site) string {
+				return strings.Replace(s.text(), "routing: priority", "routing: priority\n    fencing: strict", 1)
+			},
+			[]string{"not yet: strict fencing", "jurymast.yaml:"},
 		},
 		"secret not set": {
 			func(s *site) string {
