@@ -70,13 +70,20 @@ func (a *asked) violations(p *orderPlan) []violation {
 	return append(out, a.assertions(before, after)...)
 }
 
-// parents are, by profile, those that nest it.
+// parents are, by profile, those that stand on it: they nest it, or calculate a verdict from its endpoints.
 func (w *world) parents() map[string][]string {
 	out := map[string][]string{}
 	for _, p := range w.docs.Profiles {
 		for i := range p.Endpoints {
 			if child := p.Endpoints[i].Target.Profile; child != "" {
 				out[child] = append(out[child], p.Name)
+			}
+			if c := p.Endpoints[i].Monitor.Calculated; c != nil {
+				for _, of := range c.Of {
+					if other, _, far := strings.Cut(of, "/"); far && other != p.Name {
+						out[other] = append(out[other], p.Name)
+					}
+				}
 			}
 		}
 	}
@@ -137,8 +144,52 @@ func (p *picture) view(name string) *health.View {
 		}
 		health.Resolve(v.Profile, e, next.Disabled, p.w.now)
 	}
+	p.calculate(&next)
 	p.done[name] = &next
 	return &next
+}
+
+// calculate takes the verdicts that follow from other endpoints anew. Those that follow from each other settle in as many
+// rounds as there are of them.
+func (p *picture) calculate(v *health.View) {
+	for range v.Endpoints {
+		changed := false
+		for i := range v.Endpoints {
+			e := &v.Endpoints[i]
+			if e.Config.Monitor.Calculated == nil || e.Layer.Paused {
+				continue
+			}
+			was := e.Verdict.Status
+			e.Verdict = health.CalculatedVerdict(e.Config.Monitor.Calculated, p.parts(v, e.Config.Monitor.Calculated.Of), e.Verdict, p.w.now)
+			health.Resolve(v.Profile, e, v.Disabled, p.w.now)
+			changed = changed || e.Verdict.Status != was
+		}
+		if !changed {
+			return
+		}
+	}
+}
+
+// parts are endpoints as ENDPOINT of the same profile or PROFILE/ENDPOINT.
+func (p *picture) parts(v *health.View, of []string) []health.Part {
+	out := make([]health.Part, len(of))
+	for i, text := range of {
+		out[i].Name = text
+		e := v.Endpoint(text)
+		if other, name, far := strings.Cut(text, "/"); e == nil && far {
+			from := v
+			if other != v.Profile.Name {
+				from = p.view(other)
+			}
+			if from != nil {
+				e = from.Endpoint(name)
+			}
+		}
+		if e != nil {
+			out[i].Known, out[i].Status = true, e.Status
+		}
+	}
+	return out
 }
 
 // standing counts the endpoints that are usable, and those that may be answered at all. An order over the whole profile

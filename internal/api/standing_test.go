@@ -224,6 +224,20 @@ func TestRulesDoNotTrustOldViews(t *testing.T) {
 	}
 }
 
+// An order is judged by what is calculated from its target, too.
+func TestCalculatedIsJudged(t *testing.T) {
+	front := decoded(t, `{"name":"front","hostnames":["front.dr.example"],"endpoints":[
+{"name":"pair","target":"127.0.0.31","monitor":{"calculated":{"of":["site-north/a","near"],"at_least":2}}},{"name":"near","target":"127.0.0.32","weight":0}],"min_usable":2}`)
+	views := append(shopViews(t, nil), viewOf(front, health.Decision{}, nil, up, up))
+	a := asked{world: worldOf(OrderBook{}, nil, views...), steps: []OrderStep{on("disable", "site-north/a")}, by: "me", id: "new"}
+	_, err := planOrder(a)
+	checkRefusal(t, err, "guard", `profile "front" would have 1 usable endpoint left (2 now, min_usable is 2), because it stands on`)
+	a.steps = []OrderStep{on("disable", "site-north/b")}
+	if _, err := planOrder(a); err != nil {
+		t.Error(err)
+	}
+}
+
 // What one step orders is one order; each failback is one by itself.
 func TestIDsOfAStep(t *testing.T) {
 	w := worldOf(OrderBook{}, nil, shopViews(t, nil)...)
