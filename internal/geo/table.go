@@ -25,15 +25,16 @@ const (
 
 // Table is an operator's latency table: client prefix x region -> latency. It is immutable; a nil Table is empty.
 type Table struct {
-	prefixes bart.Table[*Row]
-	regions  []string // canonical, in the order of their first line
-	index    map[string]uint16
-	rows     int
+	leaves  bart.Table[*Row] // disjoint, see split
+	regions []string         // canonical, in the order of their first line
+	index   map[string]uint16
+	rows    int
 }
 
-// Row is what a table says about the clients of one prefix.
+// Row is what a table says about some client. One that names no region says that nothing is known, and of how many others
+// that is true as well.
 type Row struct {
-	Bits  uint8 // length of the prefix: 0-32 for IPv4, 0-128 for IPv6
+	Bits  uint8 // length of the longest prefix around the client that this holds for: 0-32 for IPv4, 0-128 for IPv6
 	table *Table
 	cells []cell // by region
 }
@@ -48,7 +49,7 @@ type cell struct {
 // 60000. A prefix may have many regions, each once. The error has a line of its own for every mistake, 20 at most; which file
 // it is about is for the caller to say.
 func ParseTable(r io.Reader) (*Table, error) {
-	p := &tableParser{t: &Table{index: map[string]uint16{}}}
+	p := &tableParser{t: &Table{index: map[string]uint16{}}, rows: map[netip.Prefix]*Row{}}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, maxLine), maxLine)
 	n := 1
@@ -63,15 +64,66 @@ func ParseTable(r io.Reader) (*Table, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	for _, row := range p.t.prefixes.All() {
+	for _, row := range p.rows {
 		slices.SortFunc(row.cells, func(a, b cell) int { return int(a.region) - int(b.region) })
 		row.cells = slices.Clip(row.cells)
 	}
+	p.split()
 	return p.t, nil
+}
+
+// split makes the table of what it answers: disjoint prefixes, gaps included, each as long as what it says holds for all
+// of it. So a row's Bits may be told to a resolver that keeps the answer for the whole prefix [RFC 7871 7.2.1].
+func (p *tableParser) split() {
+	var v4, v6 []netip.Prefix
+	for prefix := range p.rows {
+		if prefix.Addr().Is4() {
+			v4 = append(v4, prefix)
+		} else {
+			v6 = append(v6, prefix)
+		}
+	}
+	p.cover(netip.PrefixFrom(netip.IPv4Unspecified(), 0), v4, nil)
+	p.cover(netip.PrefixFrom(netip.IPv6Unspecified(), 0), v6, nil)
+}
+
+// cover fills one prefix, in which the given ones lie, with leaves. outer is what a longer one inherits.
+func (p *tableParser) cover(prefix netip.Prefix, inside []netip.Prefix, outer []cell) {
+	if i := slices.Index(inside, prefix); i >= 0 {
+		outer = p.rows[prefix].cells
+		inside = slices.Delete(inside, i, i+1)
+	}
+	if len(inside) == 0 {
+		if prefix.Bits() > 0 || outer != nil { // a family nobody speaks of needs no leaf
+			p.t.leaves.Insert(prefix, &Row{Bits: uint8(prefix.Bits()), table: p.t, cells: outer}) //nolint:gosec // G115: at most 128
+		}
+		return
+	}
+	low, high := halves(prefix)
+	var left, right []netip.Prefix
+	for _, in := range inside {
+		if low.Contains(in.Addr()) {
+			left = append(left, in)
+		} else {
+			right = append(right, in)
+		}
+	}
+	p.cover(low, left, outer)
+	p.cover(high, right, outer)
+}
+
+// halves are the two prefixes one bit longer.
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	bits := p.Bits()
+	raw := p.Addr().AsSlice()
+	raw[bits/8] |= 0x80 >> (bits % 8)
+	upper, _ := netip.AddrFromSlice(raw)
+	return netip.PrefixFrom(p.Addr(), bits+1), netip.PrefixFrom(upper, bits+1)
 }
 
 type tableParser struct {
 	t        *Table
+	rows     map[netip.Prefix]*Row
 	began    bool // a line that is no comment has been seen
 	problems []string
 	more     int // problems beyond the list
@@ -172,10 +224,10 @@ func (p *tableParser) micros(n int, s string) (uint32, bool) {
 }
 
 func (p *tableParser) add(n int, prefix netip.Prefix, region uint16, micros uint32) {
-	row, ok := p.t.prefixes.Get(prefix)
+	row, ok := p.rows[prefix]
 	if !ok {
-		row = &Row{Bits: uint8(prefix.Bits()), table: p.t} //nolint:gosec // G115: at most 128
-		p.t.prefixes.Insert(prefix, row)
+		row = &Row{}
+		p.rows[prefix] = row
 		p.t.rows++
 	}
 	for _, c := range row.cells {
@@ -187,12 +239,13 @@ func (p *tableParser) add(n int, prefix netip.Prefix, region uint16, micros uint
 	row.cells = append(row.cells, cell{region: region, micros: micros})
 }
 
-// Find is the row of the longest prefix that contains a, nil when there is none. It does not allocate.
+// Find is what the longest prefix that contains a says; in a gap a row that names no region, nil when the table has no
+// prefix of a's family. It does not allocate.
 func (t *Table) Find(a netip.Addr) *Row {
 	if t == nil || !a.IsValid() {
 		return nil
 	}
-	row, _ := t.prefixes.Lookup(a.Unmap())
+	row, _ := t.leaves.Lookup(a.Unmap())
 	return row
 }
 

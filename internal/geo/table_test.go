@@ -35,14 +35,15 @@ func TestTableFindsTheLongestPrefix(t *testing.T) {
 		bits         uint8
 		want         time.Duration // -1: no statement
 	}{
-		{"192.0.2.1", "eu-central", 24, 10 * time.Millisecond},
-		{"::ffff:192.0.2.1", "US West", 24, 150250 * time.Microsecond},
+		{"192.0.2.1", "eu-central", 25, 10 * time.Millisecond},
+		{"::ffff:192.0.2.1", "US West", 25, 150250 * time.Microsecond},
 		{"192.0.2.200", "eu-central", 25, 12500 * time.Microsecond},
 		{"192.0.2.200", "us-west", 25, -1},
 		{"2001:db8::1", "northeurope", 32, 30 * time.Millisecond},
-		{"198.51.100.1", "us-west-1", 0, time.Minute},
-		{"198.51.100.1", "us-west1", 0, 0},
-		{"198.51.100.1", "nowhere", 0, -1},
+		{"198.51.100.1", "us-west-1", 6, time.Minute}, // 196.0.0.0/6: the longest without 192.0.2.0/24
+		{"198.51.100.1", "us-west1", 6, 0},
+		{"198.51.100.1", "nowhere", 6, -1},
+		{"2001:db9::", "northeurope", 32, -1}, // a gap, just as long as it is one
 	} {
 		row := tab.Find(netip.MustParseAddr(c.addr))
 		if row == nil || row.Bits != c.bits {
@@ -53,8 +54,8 @@ func TestTableFindsTheLongestPrefix(t *testing.T) {
 			t.Errorf("%s to %s: %v %v, want %v", c.addr, c.region, got, ok, c.want)
 		}
 	}
-	if tab.Find(netip.MustParseAddr("2001:db9::")) != nil || tab.Find(netip.Addr{}) != nil {
-		t.Error("a row was found where none is")
+	if tab.Find(netip.Addr{}) != nil {
+		t.Error("a row was found for no address")
 	}
 }
 
@@ -126,17 +127,40 @@ func TestFindAgreesWithAScan(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 5000 {
-		a := netip.AddrFrom4([4]byte{10, byte(dice.IntN(4)), byte(dice.IntN(256)), byte(dice.IntN(256))})
-		want := -1
+	longest := func(a netip.Addr) (best netip.Prefix) {
 		for _, p := range prefixes {
-			if p.Contains(a) {
-				want = max(want, p.Bits())
+			if p.Contains(a) && (!best.IsValid() || p.Bits() > best.Bits()) {
+				best = p
 			}
 		}
-		row := tab.Find(a)
-		if (row == nil) != (want < 0) || (row != nil && int(row.Bits) != want) {
-			t.Fatalf("%s: %v, want /%d", a, row, want)
+		return best
+	}
+	// holds: everybody in the block gets the same row, so no prefix lies inside, but the one that decides may be all of it.
+	holds := func(block netip.Prefix) bool {
+		for _, p := range prefixes {
+			if p.Bits() > block.Bits() && block.Contains(p.Addr()) {
+				return false
+			}
+		}
+		return true
+	}
+	for range 5000 {
+		a := netip.AddrFrom4([4]byte{10, byte(dice.IntN(5)), byte(dice.IntN(256)), byte(dice.IntN(256))})
+		row, want := tab.Find(a), longest(a)
+		if row == nil || (row.Len() > 0) != want.IsValid() {
+			t.Fatalf("%s: %v, want %v", a, row, want)
+		}
+		if want.IsValid() {
+			if ms, ok := row.To("r"); !ok || !strings.Contains(text.String(), fmt.Sprintf("%s,r,%d\n", want, ms.Milliseconds())) {
+				t.Fatalf("%s: %v, want what %v says", a, ms, want)
+			}
+		}
+		block, _ := a.Prefix(int(row.Bits))
+		if !holds(block) {
+			t.Fatalf("%s: /%d is too wide, a longer prefix lies inside", a, row.Bits)
+		}
+		if wider, err := a.Prefix(int(row.Bits) - 1); err == nil && holds(wider) && (!want.IsValid() || want.Bits() < int(row.Bits)) {
+			t.Fatalf("%s: /%d is narrower than it has to be", a, row.Bits)
 		}
 	}
 }

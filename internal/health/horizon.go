@@ -23,7 +23,7 @@ const Unlimited = time.Duration(1<<63 - 1)
 //	up but not answered    no recovery left, only what the failback policy adds
 func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, recovery time.Duration) {
 	m := &e.Config.Monitor
-	switch fixed := e.Config.AlwaysServe || e.Layer.Forced != Checking || !e.Config.Enabled || m.Assume != profile.AssumeNothing || e.Layer.Paused; {
+	switch fixed := e.Config.AlwaysServe || e.Config.Stopped || e.Layer.Forced != Checking || !e.Config.Enabled || m.Assume != profile.AssumeNothing || e.Layer.Paused; {
 	case fixed:
 		horizon, recovery = Unlimited, Unlimited
 	case e.Nested():

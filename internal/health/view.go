@@ -134,7 +134,7 @@ func tierOf(p *profile.Profile, e *EndpointView) Tier {
 func ramped(p *profile.Profile, e *EndpointView, now time.Time) uint32 {
 	full := uint32(max(0, e.Config.Weight)) * 1000
 	gone := now.Sub(e.Verdict.Since)
-	if p.RestoreRamp <= 0 || gone < 0 || gone >= p.RestoreRamp || !e.Verdict.Recovered || e.Status != Online {
+	if full == 0 || p.RestoreRamp <= 0 || gone < 0 || gone >= p.RestoreRamp || !e.Verdict.Recovered || e.Status != Online {
 		return full
 	}
 	return max(1, uint32(float64(full)*float64(gone)/float64(p.RestoreRamp)))
