@@ -3,6 +3,7 @@ package archtest
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -45,7 +46,7 @@ func TestEveryRoomExistsInThePlan(t *testing.T) {
 			}
 			for _, name := range words[2:] {
 				drawn[name] = true
-				if r, ok := rooms[name]; !ok || words[1] != string(rune('0'+r.row)) {
+				if r, ok := rooms[name]; !ok || words[1] != strconv.Itoa(r.row) {
 					t.Errorf("the picture has %s in row %s, the table says %+v (exists: %t)", name, words[1], r, ok)
 				}
 			}

@@ -12,5 +12,5 @@
 //	row 2  steer  drill
 //	row 1  health
 //	row 0  profile  session  store
-//	ground geo
+//	row -1 geo
 package archtest
