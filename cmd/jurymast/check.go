@@ -54,7 +54,7 @@ func newCheck(c *cli) *cobra.Command {
 		j := judge(file, text)
 		j.live = live.on
 		if live.on && j.OK {
-			if j.Preflight, err = c.preflight(cmd.Context(), j.file, &live); err != nil {
+			if j.Preflight, err = c.preflight(cmd.Context(), file, j.file, &live); err != nil {
 				return err
 			}
 		}

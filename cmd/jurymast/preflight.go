@@ -35,8 +35,8 @@ func (l *liveFlags) check() error {
 }
 
 // preflight tries what a valid file describes. A running node is asked only when the caller names one.
-func (c *cli) preflight(ctx context.Context, f *profile.File, l *liveFlags) (*preflight.Report, error) {
-	o := app.PreflightOptions{File: f, Version: version, Nodes: l.nodes, Rate: l.rate}
+func (c *cli) preflight(ctx context.Context, name string, f *profile.File, l *liveFlags) (*preflight.Report, error) {
+	o := app.PreflightOptions{File: f, Name: name, Version: version, Nodes: l.nodes, Rate: l.rate}
 	if firstOf(c.api, c.getenv("JURYMAST_API")) != "" {
 		node, err := c.node()
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 func (a *App) openPlaces() error {
 	g := a.file.Node.Geo
 	var err error
-	a.places, err = places.Open(places.Options{Database: a.beside(g.Database), Latency: a.beside(g.Latency), Logger: a.log})
+	a.places, err = places.Open(places.Options{Database: besideFile(a.o.File, g.Database), Latency: besideFile(a.o.File, g.Latency), Logger: a.log})
 	if err != nil {
 		return fmt.Errorf("%s: node.geo: %w", a.o.File, err)
 	}
@@ -26,12 +26,12 @@ func (a *App) openPlaces() error {
 	return nil
 }
 
-// beside makes a relative name one beside the configuration file.
-func (a *App) beside(name string) string {
+// besideFile makes a relative name one beside the configuration file.
+func besideFile(file, name string) string {
 	if name == "" || filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(filepath.Dir(a.o.File), name)
+	return filepath.Join(filepath.Dir(file), name)
 }
 
 // locationFiles are the files about where clients are, as status shows them, and what is wrong with them.

@@ -19,6 +19,7 @@ import (
 // PreflightOptions say what a preflight knows beside the file.
 type PreflightOptions struct {
 	File     *profile.File
+	Name     string // of the file: relative names in it are beside it
 	Version  string
 	Nodes    int               // how many nodes there are; 0: not stated
 	Rate     float64           // requests per second and profile; 0: preflight.DefaultRate
@@ -31,8 +32,8 @@ type PreflightOptions struct {
 func Preflight(ctx context.Context, o PreflightOptions) preflight.Report {
 	n := &o.File.Node
 	in := preflight.Input{File: o.File, Voters: o.Nodes, Rate: o.Rate}
-	in.GeoError = databaseFault(n.Geo.Database)
-	in.Latency, in.LatencyError = latencyTable(n.Geo.Latency)
+	in.GeoError = databaseFault(besideFile(o.Name, n.Geo.Database))
+	in.Latency, in.LatencyError = latencyTable(besideFile(o.Name, n.Geo.Latency))
 	return preflight.Run(ctx, in, preflight.Tools{
 		Prober: &preflightProber{
 			prober: probe.Prober{UserAgent: "jurymast-probe/" + o.Version},
