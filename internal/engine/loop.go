@@ -384,6 +384,7 @@ func (l *Loop) publish(prepared *snapshot.Prepared) {
 func (p *Profile) Unconfigure() {
 	p.doc, p.view, p.ready, p.stale = nil, nil, false, false
 	p.local, p.verdicts = map[string]*track{}, map[string]health.Verdict{}
+	p.links = map[string]*health.View{} // they grow old while nobody tells
 }
 
 func (l *Loop) schedule(m *machine, due time.Time) {
