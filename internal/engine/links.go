@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
+	"jurymast/internal/steer"
 )
 
 // What one profile tells another travels as views: a nested endpoint stands for a whole profile, a calculated check
@@ -29,6 +31,12 @@ func linksOf(doc *profile.Profile) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// dropLinks forgets the views of profiles the document is not built on any more: nobody tells of them, and when it is
+// built on them again they would be old.
+func (p *Profile) dropLinks(keep []string) {
+	maps.DeleteFunc(p.links, func(name string, _ *health.View) bool { return !slices.Contains(keep, name) })
 }
 
 // inOrder lists the endpoints so that a calculated one comes after those of its own profile that it looks at. A loop,
@@ -84,8 +92,10 @@ func (p *Profile) parts(v *health.View, cfg *profile.Endpoint) []health.Part {
 		} else if other, name, far := strings.Cut(of, "/"); far && p.links[other] != nil {
 			e = p.links[other].Endpoint(name)
 		}
+		out[i].Coming = e == nil
 		if e != nil {
 			out[i].Known, out[i].Status, out[i].Change = true, e.Status, min(e.Horizon, e.Recovery)
+			out[i].Coming = steer.Undecided(e)
 			if e.Tier == health.TierUsable {
 				out[i].Change = e.Horizon
 			}
@@ -96,13 +106,14 @@ func (p *Profile) parts(v *health.View, cfg *profile.Endpoint) []health.Part {
 
 // network knows which profile is built on which.
 type network struct {
+	links map[string][]string // profile -> those it is built on
 	users map[string][]string // profile -> those built on it
 	level map[string]int      // 0: built on nothing; else one more than the highest below
 }
 
 func networkOf(docs []*profile.Profile) network {
-	n := network{users: map[string][]string{}, level: map[string]int{}}
-	below := make(map[string][]string, len(docs))
+	below := map[string][]string{}
+	n := network{links: below, users: map[string][]string{}, level: map[string]int{}}
 	for _, d := range docs {
 		if links := linksOf(d); len(links) > 0 {
 			below[d.Name] = links

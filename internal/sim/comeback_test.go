@@ -42,3 +42,35 @@ func TestComebackActsOnNothingOld(t *testing.T) {
 		}
 	})
 }
+
+// The same for a reference: an endpoint that comes back does not bring the child's old view with it.
+func TestReferenceComesBackActsOnNothingOld(t *testing.T) {
+	const without = `
+  - name: below
+    hostnames: [below.example]
+    routing: weighted
+    endpoints: [{name: b, target: 192.0.2.1}]
+  - name: above
+    hostnames: [above.example]
+    routing: priority
+    failback: {mode: auto}
+    endpoints:
+      - {name: s, target: 192.0.2.2, always_serve: true, priority: 2}
+`
+	const with = without + `
+      - {name: n, target: {profile: below}, priority: 1}
+`
+	synctest.Test(t, func(t *testing.T) {
+		w := newTale(t)
+		defer w.end()
+		w.do([]string{"config"}, with)
+		w.do([]string{"probe", "below/b", "ok"}, "") // n is active, epoch 1
+		w.do([]string{"config"}, without)            // s, epoch 2
+		w.do([]string{"probe", "below/b", "bad", "bad", "bad", "bad"}, "")
+		w.do([]string{"config"}, with)
+		v := w.view("above")
+		if v.Endpoint("n").Status != health.Degraded || v.Decision.Active != "s" || v.Decision.Epoch != 2 {
+			t.Errorf("n is %v, active %s, epoch %d, %s: it went by an old view", v.Endpoint("n").Status, v.Decision.Active, v.Decision.Epoch, v.Decision.Evidence)
+		}
+	})
+}
