@@ -67,6 +67,8 @@ type (
 	}
 	// Tick is the time that Due asked for.
 	Tick struct{}
+	// Together are several events that came at once: all are taken in before anything follows from them.
+	Together struct{ Events []Event }
 )
 
 func (Configured) event()     {}
@@ -85,6 +87,7 @@ func (DecisionGone) event()   {}
 func (StoreFailed) event()    {}
 func (Recovered) event()      {}
 func (Tick) event()           {}
+func (Together) event()       {}
 
 // Member is one live node.
 type Member struct {

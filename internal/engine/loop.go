@@ -4,7 +4,9 @@ import (
 	"container/heap"
 	"context"
 	"log/slog"
+	"math"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,6 +58,7 @@ type Loop struct {
 
 	network network
 	told    map[string]map[string]*health.View // what is still to be told: user -> profile -> its new view
+	later   map[string][]Event                 // events of profiles built on others, until those are up to date
 }
 
 type message struct {
@@ -81,7 +84,7 @@ type machine struct {
 
 // New makes a loop; Run starts it.
 func New(o Options) *Loop {
-	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}, told: map[string]map[string]*health.View{}}
+	l := &Loop{o: o, wake: make(chan struct{}, 1), node: NewNode(), byName: map[string]*machine{}, changed: map[string]PublishView{}, told: map[string]map[string]*health.View{}, later: map[string][]Event{}}
 	l.status.Store(&Status{Members: []Member{o.Start.Self}})
 	return l
 }
@@ -158,7 +161,9 @@ func (l *Loop) burst() {
 		l.fence("an event", func() { l.handle(&inbox[i]) })
 	}
 	for now := time.Now(); len(l.dues) > 0 && !l.dues[0].due.After(now); {
-		l.step(l.dues[0], Tick{}, now)
+		m := l.dues[0]
+		l.schedule(m, time.Time{}) // its step says when it is due again
+		l.deliver(m, Tick{}, now)
 	}
 	l.tell(time.Now())
 	l.fence("publishing", func() { l.publish(nil) })
@@ -182,16 +187,25 @@ func (l *Loop) handle(m *message) {
 		l.replace(m.replace, now)
 	case m.profile != "":
 		p := l.machine(m.profile)
-		l.step(p, m.ev, now)
+		l.deliver(p, m.ev, now)
 		if o, ok := m.ev.(Observed); ok {
 			l.look(p, o)
 		}
 	default:
 		l.noteStatus(m.ev)
 		for _, p := range l.byName {
-			l.step(p, m.ev, now)
+			l.deliver(p, m.ev, now)
 		}
 	}
+}
+
+// deliver gives a machine an event: at once, or, to a profile that is built on others, when those have taken all theirs.
+func (l *Loop) deliver(m *machine, ev Event, now time.Time) {
+	if l.network.level[m.name] > 0 {
+		l.later[m.name] = append(l.later[m.name], ev)
+		return
+	}
+	l.step(m, ev, now)
 }
 
 // look feeds the node machine.
@@ -204,7 +218,7 @@ func (l *Loop) look(p *machine, o Observed) {
 		return
 	}
 	k := t.look(o.Check)
-	if k == nil || !l.node.Observe(p.name, o.Endpoint, o.Check, o.Obs, k.monitor.Interval) {
+	if k == nil || !l.node.Observe(p.name, o.Endpoint, o.Check, sight(k, o.Obs), k.monitor.Interval) {
 		return
 	}
 	s := l.Status()
@@ -212,6 +226,12 @@ func (l *Loop) look(p *machine, o Observed) {
 	l.status.Store(&s)
 	l.o.Logger.Warn("own sight changed", "blind", s.Blind)
 	l.o.Carrier.Blind(s.Blind)
+}
+
+// sight is what a result says about this node's eyes: an inverted check is glad of what it does not see.
+func sight(l *look, o health.Observation) health.Observation {
+	o.OK = o.OK != l.monitor.Invert
+	return o
 }
 
 func (l *Loop) noteStatus(ev Event) {
@@ -250,6 +270,7 @@ func (l *Loop) machine(name string) *machine {
 
 // replace swaps the documents. From here nothing can fail: everything fallible was prepared.
 func (l *Loop) replace(r *Replacement, now time.Time) {
+	l.tell(now)
 	l.publish(nil) // what belongs to the old documents
 	if r.Commit != nil {
 		r.Commit()
@@ -259,14 +280,18 @@ func (l *Loop) replace(r *Replacement, now time.Time) {
 	for _, doc := range r.Prepared.Docs.Profiles {
 		named[doc.Name] = true
 		m := l.machine(doc.Name)
+		var came []Event
 		if m.doc != doc {
-			l.step(m, Configured{doc}, now)
+			came = append(came, Configured{doc})
 		}
 		if last, ok := r.Recovered[doc.Name]; ok {
-			l.step(m, last, now)
+			came = append(came, last)
 		}
-		l.mark(doc.Name, m.View())
+		if came != nil {
+			l.deliver(m, Together{came}, now)
+		}
 	}
+	l.markMissing()
 	l.tell(now)
 	for _, doc := range r.Prepared.Docs.Profiles {
 		l.changed[doc.Name] = PublishView{View: l.byName[doc.Name].View(), Material: true}
@@ -326,29 +351,70 @@ func (l *Loop) mark(name string, v *health.View) {
 		return
 	}
 	for _, user := range l.network.users[name] {
-		if l.told[user] == nil {
-			l.told[user] = map[string]*health.View{}
-		}
-		l.told[user][name] = v
+		l.note(user, name, v)
 	}
 }
 
-// tell carries new views upwards, the lowest level first, so that every profile hears of all changes below it at once
-// and nothing in between is ever acted upon.
-func (l *Loop) tell(now time.Time) {
-	for len(l.told) > 0 {
-		next := ""
-		for user := range l.told {
-			if a, b := l.network.level[user], l.network.level[next]; next == "" || a < b || a == b && user < next {
-				next = user
+func (l *Loop) note(user, name string, v *health.View) {
+	if l.told[user] == nil {
+		l.told[user] = map[string]*health.View{}
+	}
+	l.told[user][name] = v
+}
+
+// markMissing notes the views that profiles with new links have not been told.
+func (l *Loop) markMissing() {
+	for user, links := range l.network.links {
+		m := l.byName[user]
+		for _, name := range links {
+			if below := l.byName[name]; m != nil && below != nil && below.view != nil && m.links[name] != below.view {
+				l.note(user, name, below.view)
 			}
 		}
-		views := l.told[next]
-		delete(l.told, next)
-		if m := l.byName[next]; m != nil {
-			l.step(m, LinkedSeen{views}, now)
+	}
+}
+
+// tell carries new views upwards, the lowest level first. A profile hears of all changes below it together with its own
+// events, so that nothing in between is ever acted upon.
+func (l *Loop) tell(now time.Time) {
+	for len(l.told)+len(l.later) > 0 {
+		for _, name := range l.lowest() {
+			var came []Event
+			if views := l.told[name]; views != nil {
+				came = append(came, LinkedSeen{views})
+			}
+			came = append(came, l.later[name]...)
+			delete(l.told, name)
+			delete(l.later, name)
+			if m := l.byName[name]; m != nil {
+				l.step(m, Together{came}, now)
+			}
 		}
 	}
+}
+
+// lowest lists, in name order, who is to be told something on the lowest level there is.
+func (l *Loop) lowest() []string {
+	var out []string
+	least := math.MaxInt
+	add := func(name string) {
+		switch level := l.network.level[name]; {
+		case level < least:
+			least, out = level, []string{name}
+		case level == least:
+			out = append(out, name)
+		}
+	}
+	for name := range l.told {
+		add(name)
+	}
+	for name := range l.later {
+		if l.told[name] == nil {
+			add(name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // logTransition writes one line per change of the active endpoint.

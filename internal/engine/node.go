@@ -15,20 +15,20 @@ import (
 // host never goes blind: local loss of everything is evidence about the prober, not about the targets. Endpoints that
 // never had an address count as well when all of them are so: then it is the resolver.
 type Node struct {
-	seen  map[sightKey]sight
+	seen  map[sightKey]glance
 	good  int // how many of seen are fine
 	blind bool
 }
 
 type sightKey struct{ profile, endpoint, check string }
 
-type sight struct {
+type glance struct {
 	addr    string
 	failing time.Time // since when in a row; zero: fine
 }
 
 // NewNode returns a node that sees.
-func NewNode() *Node { return &Node{seen: map[sightKey]sight{}} }
+func NewNode() *Node { return &Node{seen: map[sightKey]glance{}} }
 
 // Blind reports what the node thinks of its own eyes.
 func (n *Node) Blind() bool { return n.blind }
@@ -37,7 +37,7 @@ func (n *Node) Blind() bool { return n.blind }
 func (n *Node) Observe(profile, endpoint, check string, o health.Observation, interval time.Duration) bool {
 	k := sightKey{profile, endpoint, check}
 	was, known := n.seen[k]
-	is := sight{addr: o.Addr}
+	is := glance{addr: o.Addr}
 	if is.addr == "" {
 		is.addr = was.addr
 	}
@@ -53,7 +53,7 @@ func (n *Node) Observe(profile, endpoint, check string, o health.Observation, in
 		is.failing = o.At
 	}
 	n.seen[k] = is
-	return n.judge(interval)
+	return n.judge(interval, o.At)
 }
 
 // Forget drops the checks keep does not name: they are gone.
@@ -75,30 +75,30 @@ func (n *Node) ForgetOne(profile, endpoint, check string) {
 }
 
 // judge looks at everything only when nothing is fine.
-func (n *Node) judge(interval time.Duration) (changed bool) {
+func (n *Node) judge(interval time.Duration, now time.Time) (changed bool) {
 	was := n.blind
 	switch {
 	case n.good > 0:
 		n.blind = false
 	case !n.blind:
-		n.blind = n.allFailedAtOnce(interval)
+		n.blind = n.allFailedAtOnce(interval, now)
 	}
 	return n.blind != was
 }
 
-func (n *Node) allFailedAtOnce(interval time.Duration) bool {
+// allFailedAtOnce looks at what began to fail within one interval before now: at least two endpoints, on at least two
+// addresses. What has been down for longer says nothing about this moment.
+func (n *Node) allFailedAtOnce(interval time.Duration, now time.Time) bool {
 	addrs := map[string]bool{}
-	var first, last time.Time
-	for _, s := range n.seen {
+	endpoints := map[[2]string]bool{}
+	for k, s := range n.seen {
+		if now.Sub(s.failing) > interval {
+			continue
+		}
+		endpoints[[2]string{k.profile, k.endpoint}] = true
 		if s.addr != "" {
 			addrs[s.addr] = true
 		}
-		if first.IsZero() || s.failing.Before(first) {
-			first = s.failing
-		}
-		if s.failing.After(last) {
-			last = s.failing
-		}
 	}
-	return len(n.seen) >= 2 && (len(addrs) >= 2 || len(addrs) == 0) && last.Sub(first) <= interval
+	return len(endpoints) >= 2 && (len(addrs) >= 2 || len(addrs) == 0)
 }

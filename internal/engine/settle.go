@@ -25,7 +25,7 @@ func (p *Profile) settle(now time.Time, out *effects) {
 // pace says how often each check runs, and not at all while its endpoint is switched off. Switched on again it is
 // looked at from the beginning.
 func (p *Profile) pace(now time.Time, out *effects) {
-	off := p.disabled(now)
+	off, again := p.disabled(now), false
 	for i := range p.doc.Endpoints {
 		e := &p.doc.Endpoints[i]
 		t := p.local[e.Name]
@@ -34,7 +34,7 @@ func (p *Profile) pace(now time.Time, out *effects) {
 		if t.paused && !pause {
 			t.reset(now, "enabled: checking again")
 			delete(p.verdicts, e.Name)
-			out.add(PublishVotes{p.ownVotes()})
+			again = true
 		}
 		t.paused = pause
 		for _, l := range t.looks {
@@ -47,6 +47,9 @@ func (p *Profile) pace(now time.Time, out *effects) {
 				out.add(SetPace{Endpoint: e.Name, Check: l.name, Every: max(0, every)})
 			}
 		}
+	}
+	if again {
+		out.add(PublishVotes{p.ownVotes()})
 	}
 }
 
@@ -63,12 +66,13 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	v := &health.View{
 		Profile: p.doc, Decision: p.decision, Disabled: p.disabled(now),
 		Held: health.ProfileOrder(p.orders, health.HoldProfile, now), Endpoints: make([]health.EndpointView, len(p.doc.Endpoints)),
-		Orders: live(p.orders, now), Floor: p.floor,
+		Orders: live(p.orders, now), Floor: p.floor, Reopens: p.reopens(now),
 	}
 	for i := range p.doc.Endpoints {
 		cfg := &p.doc.Endpoints[i]
 		ev := &v.Endpoints[i]
 		*ev = health.EndpointView{Config: cfg, Votes: p.ballots(cfg), Layer: health.LayerOf(p.orders, cfg.Name, now)}
+		ev.Unseen = len(ev.Votes) == 0
 		if cfg.Target.Profile != "" {
 			ev.Child = p.links[cfg.Target.Profile]
 		}
@@ -85,6 +89,15 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	p.freshen(v)
 	v.Ready, v.Stale = p.ready, p.stale
 	return v
+}
+
+// reopens is when a profile that an order has switched off goes on by itself.
+func (p *Profile) reopens(now time.Time) time.Duration {
+	o := health.ProfileOrder(p.orders, health.DisableProfile, now)
+	if o == nil || o.Until.IsZero() || !p.doc.Enabled {
+		return 0
+	}
+	return o.Until.Sub(now)
 }
 
 // live keeps the orders that still hold; nil for none.
@@ -106,12 +119,13 @@ func (p *Profile) verdict(ev *health.EndpointView, now time.Time, out *effects) 
 	case p.frozen():
 		prev.Stale = true
 		return prev
-	case ev.Layer.Paused:
-		return prev
+	case ev.Layer.Paused && prev.Status != health.CheckingEndpoint:
+		return prev // without a verdict there is nothing to freeze
 	}
 	next := p.judge(ev, prev, now)
 	p.verdicts[endpoint] = next
-	if next.Status != prev.Status && (p.leader || p.solo) {
+	news := p.ready || prev.Status != health.CheckingEndpoint || next.Status != health.Online
+	if news && next.Status != prev.Status && (p.leader || p.solo) {
 		out.add(Note{health.Entry{
 			At: now, Node: p.self.Name, Kind: health.EntryVerdict, Profile: p.doc.Name, Endpoint: endpoint,
 			From: prev.Status.String(), To: next.Status.String(), Reason: next.Reason,
@@ -131,6 +145,9 @@ func (p *Profile) judge(ev *health.EndpointView, prev health.Verdict, now time.T
 		next = health.Assumed(m.Assume, prev, now)
 	case m.Calculated != nil:
 		next = health.CalculatedVerdict(m.Calculated, ev.Parts, prev, now)
+	case m.External != nil && ev.Signal == nil && !p.connected && !prev.Since.IsZero():
+		prev.Stale = true // of an earlier life; the signals are not told yet
+		return prev
 	case m.External != nil:
 		next = health.SignalVerdict(m.External, ev.Signal, prev, now)
 	default:
@@ -206,7 +223,7 @@ func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
 	order := health.ProfileOrder(p.orders, health.FailbackNow, now)
 	next, changed := steer.Elect(v, order, now)
 	if !changed {
-		if order != nil && !p.writing {
+		if order != nil && !p.writing && steer.Settled(v) {
 			out.add(EndOrder{order.ID}) // done, or nothing to return to
 		}
 		p.catchUp(now, out)

@@ -24,11 +24,24 @@ const (
 // p and changes it in place; nobody else holds it.
 func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	var out effects
+	if p.take(ev, now, &out) && p.doc != nil {
+		p.settle(now, &out)
+	}
+	return out
+}
+
+// take takes one event in. It reports whether anything can follow from it.
+func (p *Profile) take(ev Event, now time.Time, out *effects) (follows bool) {
 	switch e := ev.(type) {
+	case Together:
+		for _, one := range e.Events {
+			follows = p.take(one, now, out) || follows
+		}
+		return follows
 	case Configured:
-		p.configure(e.Doc, now, &out)
+		p.configure(e.Doc, now, out)
 	case Observed:
-		p.observe(e, now, &out)
+		p.observe(e, now, out)
 	case VotesSeen:
 		if e.Votes == nil {
 			delete(p.votes, e.Node)
@@ -50,10 +63,10 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	case RoleSeen:
 		p.leader = e.Leader
 	case StoreSeen:
-		p.storeSeen(e.Reachable, &out)
+		p.storeSeen(e.Reachable, out)
 	case Suspected:
-		p.suspect(e, now, &out)
-		return out
+		p.suspect(e, now, out)
+		return false
 	case DecisionGone:
 		p.stored, p.storedRev, p.writing = 0, 0, false
 		p.floor, p.ahead = max(p.floor, p.decision.Epoch), p.decision.Epoch > 0 // written again under its own epoch
@@ -63,10 +76,7 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 		p.recover(e)
 	case Tick:
 	}
-	if p.doc != nil {
-		p.settle(now, &out)
-	}
-	return out
+	return true
 }
 
 type effects []Effect
@@ -95,6 +105,8 @@ func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 		kept[e.Name] = t
 	}
 	maps.DeleteFunc(p.verdicts, func(name string, _ health.Verdict) bool { return kept[name] == nil })
+	links := linksOf(doc)
+	maps.DeleteFunc(p.links, func(name string, _ *health.View) bool { return !slices.Contains(links, name) })
 	p.local = kept
 	out.add(PublishVotes{p.ownVotes()})
 }
@@ -151,7 +163,9 @@ func (p *Profile) observe(e Observed, now time.Time, out *effects) {
 		if t.Opinion == health.Down {
 			t.confirm.reset()
 		}
-		if !health.LayerOf(p.orders, e.Endpoint, now).Paused {
+		// That a newcomer is up is no news: after a start it would be as many entries as there are endpoints.
+		news := before.Opinion != health.Checking || t.Opinion != health.Up
+		if news && !health.LayerOf(p.orders, e.Endpoint, now).Paused {
 			out.add(Note{health.Entry{
 				At: now, Node: p.self.Name, Kind: health.EntryVote, Profile: p.doc.Name, Endpoint: e.Endpoint,
 				From: before.Opinion.String(), To: t.Opinion.String(), Reason: t.Reason,
@@ -184,7 +198,7 @@ func (p *Profile) suspect(e Suspected, now time.Time, out *effects) {
 	if !t.confirm.allow(now, cfg.Monitor.Interval) {
 		return
 	}
-	out.add(ProbeNow{Endpoint: e.Endpoint, Runs: cfg.Monitor.ToleratedFailures + 1, Span: ConfirmSpan(p.doc), Ask: !e.Asked && len(p.members) > 1})
+	out.add(ProbeNow{Endpoint: e.Endpoint, Runs: t.runs(), Span: ConfirmSpan(p.doc), Ask: !e.Asked && len(p.members) > 1})
 }
 
 // ConfirmSpan is how long failures of a confirm run must last at least: a restart of 20 ms must not log everybody off

@@ -40,6 +40,7 @@ func (t *track) equip(p *profile.Profile, e *profile.Endpoint, location string, 
 	old := t.looks
 	t.looks = nil
 	if !probedFrom(e, location) {
+		t.Vote = health.Vote{Since: now, Reason: "not probed from here"}
 		return
 	}
 	for _, c := range checksOf(e) {
@@ -116,6 +117,15 @@ func (t *track) recount() {
 	for _, l := range t.looks {
 		l.Recount()
 	}
+}
+
+// runs is how many failures in a row take the endpoint down: as many as the check that tolerates most.
+func (t *track) runs() int {
+	n := 0
+	for _, l := range t.looks {
+		n = max(n, l.rule.Tolerated+1)
+	}
+	return n
 }
 
 // looked: every check has been run at least once in this life.

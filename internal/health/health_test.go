@@ -212,8 +212,8 @@ func TestHorizonsFollowPublishedVotes(t *testing.T) {
 			}
 			p := &profile.Profile{Routing: profile.Priority, Failback: c.failback}
 			health.Resolve(p, &e, false, t0.Add(20*time.Second))
-			if e.Horizon != c.horizon || e.Recovery != c.recovery {
-				t.Fatalf("got %v/%v, want %v/%v", e.Horizon, e.Recovery, c.horizon, c.recovery)
+			if e.Horizon != c.horizon || e.Return != c.recovery {
+				t.Fatalf("got %v/%v, want %v/%v", e.Horizon, e.Return, c.horizon, c.recovery)
 			}
 		})
 	}

@@ -20,10 +20,10 @@ const Unlimited = time.Duration(1<<63 - 1)
 //	held down              the rest of hold_down
 //	nested, calculated     what follows from the endpoints behind it
 //	external               the life of the signal
-//	up but not answered    no recovery left, only what the failback policy adds
-func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, recovery time.Duration) {
+//	up but not answered    no recovery left
+func horizons(e *EndpointView, now time.Time) (horizon, recovery time.Duration) {
 	m := &e.Config.Monitor
-	switch fixed := e.Config.AlwaysServe || e.Config.Stopped || e.Layer.Forced != Checking || !e.Config.Enabled || m.Assume != profile.AssumeNothing || e.Layer.Paused; {
+	switch fixed := e.Config.AlwaysServe || e.Config.Stopped || e.Layer.Forced != Checking || !e.Config.Enabled || m.Assume != profile.AssumeNothing || frozen(e); {
 	case fixed:
 		horizon, recovery = Unlimited, Unlimited
 	case e.Nested():
@@ -38,7 +38,7 @@ func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, reco
 	default:
 		horizon, recovery = probedHorizons(e)
 	}
-	if e.Verdict.Held {
+	if e.Verdict.Held && !e.Layer.Paused {
 		recovery = max(0, e.Verdict.Since.Add(m.HoldDown).Sub(now))
 	}
 	if e.Tier == TierUsable {
@@ -51,7 +51,7 @@ func horizons(p *profile.Profile, e *EndpointView, now time.Time) (horizon, reco
 		left := max(0, e.Layer.Ends.Sub(now))
 		horizon, recovery = min(horizon, left), min(recovery, left)
 	}
-	return horizon, withFailback(p, e, recovery, now)
+	return horizon, recovery
 }
 
 // probedHorizons follow from how often the endpoint is probed. Of several checks the fastest counts.
@@ -76,7 +76,7 @@ func probedHorizons(e *EndpointView) (horizon, recovery time.Duration) {
 		case Degraded:
 			r = step + time.Duration(rule.Recovery-1)*fast
 			h = r
-		default:
+		case CheckingEndpoint, Disabled, Inactive, Stopped, Unmonitored: // of these a verdict knows the first alone
 		}
 		if suspect(e.Votes) {
 			h, r = min(h, fast), min(r, fast)

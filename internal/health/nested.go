@@ -143,7 +143,7 @@ func usableShare(v *View) float64 {
 // nestedHorizons says how soon a nested endpoint's standing can flip. It falls when so many of the child's endpoints
 // have fallen that fewer than needed are left: with k to fall, at the k-th smallest horizon. It recovers likewise.
 func nestedHorizons(e *EndpointView) (horizon, recovery time.Duration) {
-	horizon, recovery = Unlimited, Unlimited
+	horizon = Unlimited
 	c := e.Child
 	if c == nil {
 		return time.Second, time.Second
@@ -198,20 +198,39 @@ func soonest(v *View) time.Duration {
 	return out
 }
 
+// tally says how far the child is from what is asked of it: of the first test it fails, or of the total.
+func tally(e *EndpointView) string {
+	words := [...]string{anyFamily: "endpoints", ipv4: "endpoints with IPv4", ipv6: "endpoints with IPv6"}
+	tests := thresholds(e.Config)
+	shown := tests[0]
+	for _, t := range tests {
+		if enough(take(e.Child, t.family), t.need) != Online {
+			shown = t
+			break
+		}
+	}
+	n := take(e.Child, shown.family)
+	text := fmt.Sprintf("%d of %d %s Online, %d needed", n.online, n.size, words[shown.family], shown.need)
+	switch g := e.Child.Profile.GroupThreshold; {
+	case !e.Child.Ready:
+		text += ", first verdicts are missing"
+	case g > 0 && usableShare(e.Child) < g:
+		text += fmt.Sprintf(", %.0f%% of the weight usable, %.0f%% needed", 100*usableShare(e.Child), 100*g)
+	}
+	return text
+}
+
 // NestedVerdict tells what a nested endpoint's status rests on, in the words of a verdict.
 func NestedVerdict(e *EndpointView, prev Verdict, now time.Time) Verdict {
 	next := Verdict{Status: nestedStatus(e)}
 	if next.Status == Stopped {
 		next.Status = Degraded // of the three a verdict knows; the status shown says Stopped
 	}
-	switch c := e.Child; {
-	case c == nil:
+	if c := e.Child; c == nil {
 		next.Reason = "profile " + e.Config.Target.Profile + " is not known yet"
-	default:
-		n := take(c, anyFamily)
+	} else {
 		next.Stale = c.Stale
-		next.Reason = fmt.Sprintf("profile %s is %s: %d of %d endpoints Online, %d needed",
-			c.Profile.Name, c.ProfileStatus(), n.online, n.size, thresholds(e.Config)[0].need)
+		next.Reason = fmt.Sprintf("profile %s is %s: %s", c.Profile.Name, c.ProfileStatus(), tally(e))
 	}
 	return next.since(prev, now)
 }

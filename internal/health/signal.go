@@ -77,6 +77,7 @@ type Part struct {
 	Name   string // ENDPOINT or PROFILE/ENDPOINT, as configured
 	Status Status
 	Known  bool          // its profile has a view
+	Coming bool          // its first verdict is on its way
 	Change time.Duration // how soon its status can change
 }
 

@@ -35,6 +35,7 @@ type View struct {
 	Stale     bool           // taken from the last-good log, or the store is out of reach
 	Orders    []Override     // live ones that name the profile
 	Floor     uint64         // the next epoch is above it, whatever the store says; 0 on nodes that never decide unwritten
+	Reopens   time.Duration  // when an order that disables the profile ends by itself; 0: not
 	Revision  uint64         // grows with every change of this profile on this node
 }
 
@@ -48,7 +49,9 @@ type EndpointView struct {
 	Tier     Tier     // standing in the choice
 	Horizon  time.Duration
 	Recovery time.Duration // soonest time a Degraded or excluded endpoint could be a candidate again; Unlimited: not by itself
+	Return   time.Duration // priority: soonest time the decision could come back to it, failback policy included
 
+	Unseen bool    // probed, but not by any live node: nobody's verdict is to be waited for
 	Child  *View   // nested endpoint: the profile it stands for; nil otherwise, and while that has no view yet
 	Parts  []Part  // calculated check: what it is calculated from
 	Signal *Signal // external check: the last signal; nil: none ever
@@ -76,7 +79,8 @@ func Resolve(p *profile.Profile, e *EndpointView, profileDisabled bool, now time
 	e.Status = statusOf(e, profileDisabled)
 	e.Tier = tierOf(p, e)
 	e.Weight = ramped(p, e, now)
-	e.Horizon, e.Recovery = horizons(p, e, now)
+	e.Horizon, e.Recovery = horizons(e, now)
+	e.Return = withFailback(p, e, e.Recovery, now)
 }
 
 // statusOf is the endpoint's monitor status, first match wins:
@@ -99,7 +103,10 @@ func statusOf(e *EndpointView, profileDisabled bool) Status {
 	case e.Layer.Forced == Up:
 		return Online
 	case e.Nested():
-		return nestedStatus(e)
+		if status := nestedStatus(e); status == Stopped || !frozen(e) {
+			return status
+		}
+		return e.Verdict.Status
 	case e.Config.AlwaysServe, e.Config.Monitor.Assume == profile.AssumeUp:
 		return Unmonitored
 	case e.Config.Stopped:
@@ -107,6 +114,9 @@ func statusOf(e *EndpointView, profileDisabled bool) Status {
 	}
 	return e.Verdict.Status
 }
+
+// frozen: an order pauses the endpoint, and there is a verdict to hold on to.
+func frozen(e *EndpointView) bool { return e.Layer.Paused && e.Verdict.Status != CheckingEndpoint }
 
 func tierOf(p *profile.Profile, e *EndpointView) Tier {
 	if e.Layer.Drained {
@@ -130,9 +140,12 @@ func tierOf(p *profile.Profile, e *EndpointView) Tier {
 	return TierExcluded
 }
 
+// maxWeight is the largest weight there is; validation refuses more.
+const maxWeight = 1000
+
 // ramped is the weight that counts now, in thousandths: with restore_ramp it grows linearly from the recovery on.
 func ramped(p *profile.Profile, e *EndpointView, now time.Time) uint32 {
-	full := uint32(max(0, e.Config.Weight)) * 1000
+	full := uint32(min(max(0, e.Config.Weight), maxWeight)) * 1000 //nolint:gosec // G115: bounded
 	gone := now.Sub(e.Verdict.Since)
 	if full == 0 || p.RestoreRamp <= 0 || gone < 0 || gone >= p.RestoreRamp || !e.Verdict.Recovered || e.Status != Online {
 		return full

@@ -349,7 +349,7 @@ func (w *tale) ask(args []string) string {
 
 // said words an answer: what, for how long, why.
 func said(plan *steer.Plan, p steer.Pick) string {
-	what := "nothing"
+	var what string
 	switch {
 	case p.Leaf >= 0:
 		l := &plan.Leaves()[p.Leaf]

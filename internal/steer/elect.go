@@ -66,6 +66,20 @@ func Elect(v *health.View, failback *health.Override, now time.Time) (next healt
 	return goBack(v, best, failback, now)
 }
 
+// Settled reports that nothing is open on which a return could depend: an order to return that changes nothing now has
+// nothing to return to.
+func Settled(v *health.View) bool {
+	if !v.Ready {
+		return false
+	}
+	for i := range v.Endpoints {
+		if e := &v.Endpoints[i]; e.Tier == health.TierUsable && unconfirmed(e) {
+			return false
+		}
+	}
+	return true
+}
+
 // goBack applies the failback policy: a better endpoint is usable, the active one lives.
 func goBack(v *health.View, best int, order *health.Override, now time.Time) (health.Decision, bool) {
 	d := v.Decision

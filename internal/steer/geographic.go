@@ -47,7 +47,7 @@ func (n *node) mapped(c geo.Code) int {
 // before all of them.
 func (n *node) geoPath(c *Client) (path, uint8) {
 	hit, scope := n.locate(c.Addr)
-	p := path{n: n, hit: hit}
+	p := path{n: n, hit: hit, soon: health.Unlimited}
 	if n.codes != nil {
 		scope = max(scope, c.Place.Bits)
 		if c.Place.Known {
@@ -67,6 +67,7 @@ func (n *node) geographic(q *question) choice {
 	levels, bestLevel := 0, 0
 	for {
 		i, code, ranged := p.step()
+		w.seen = min(w.seen, p.soon)
 		if i < 0 {
 			break
 		}

@@ -205,13 +205,23 @@ type path struct {
 	next int // 0: the hit; then 1 + place in n.without
 	code geo.Code
 	end  bool
+	soon time.Duration // when one that was passed over, because it takes no part now, could take part again
+}
+
+// absent passes an endpoint over that takes no part, and keeps in mind when it could again.
+func (p *path) absent(i int) bool {
+	if !p.n.absent(i) {
+		return false
+	}
+	p.soon = min(p.soon, returns(&p.n.view.Endpoints[i]))
+	return true
 }
 
 // step is the next endpoint, or -1 at the end: ranged when the client is in a range of it, else mapped to code.
 func (p *path) step() (endpoint int, code geo.Code, ranged bool) {
 	if p.next == 0 {
 		p.next++
-		if p.hit >= 0 && !p.n.absent(p.hit) {
+		if p.hit >= 0 && !p.absent(p.hit) {
 			p.end = !p.n.view.Profile.Climb
 			return p.hit, 0, true
 		}
@@ -226,7 +236,7 @@ func (p *path) step() (endpoint int, code geo.Code, ranged bool) {
 func (p *path) stepWithout() int {
 	for !p.end && p.next-1 < len(p.n.without) {
 		p.next++
-		if i := p.n.without[p.next-2]; !p.n.absent(i) {
+		if i := p.n.without[p.next-2]; !p.absent(i) {
 			return i
 		}
 	}
@@ -238,7 +248,7 @@ func (p *path) stepCode() (int, geo.Code) {
 		at := p.code
 		up, ok := at.Parent()
 		p.code, p.end = up, !ok
-		if i := p.n.mapped(at); i >= 0 && !p.n.absent(i) {
+		if i := p.n.mapped(at); i >= 0 && !p.absent(i) {
 			p.end = p.end || !p.n.view.Profile.Climb
 			return i, at
 		}

@@ -51,7 +51,7 @@ func (n *node) priority(q *question) choice {
 		if i == n.fixed || n.down() {
 			break
 		}
-		r := returns(&v.Endpoints[i])
+		r := v.Endpoints[i].Return
 		q.trail.horizon(n.name(i), "a better endpoint can return", r)
 		ch.soon = min(ch.soon, r)
 	}
@@ -77,10 +77,10 @@ func (n *node) rankPriority(buf []int) []int {
 // All other methods: every endpoint that is probed has a verdict.
 func Ready(v *health.View) bool {
 	if !isPriority(v) {
-		return !slices.ContainsFunc(v.Endpoints, func(e health.EndpointView) bool { return undecided(&e) })
+		return !slices.ContainsFunc(v.Endpoints, func(e health.EndpointView) bool { return Undecided(&e) })
 	}
 	if active := v.Endpoint(v.Decision.Active); active != nil && active.Tier != health.TierExcluded {
-		if undecided(active) {
+		if Undecided(active) {
 			return false
 		}
 		if active.Tier == health.TierUsable {
@@ -90,7 +90,7 @@ func Ready(v *health.View) bool {
 	for _, i := range ranked(v) {
 		e := &v.Endpoints[i]
 		switch {
-		case undecided(e):
+		case Undecided(e):
 			return false
 		case e.Tier == health.TierUsable:
 			return true
@@ -99,13 +99,17 @@ func Ready(v *health.View) bool {
 	return true
 }
 
-// undecided reports that a verdict is missing that will come. A nested profile that is ready has all of its own.
-func undecided(e *health.EndpointView) bool {
+// Undecided reports that a verdict is missing that will come. A nested profile that is ready has all of its own; what
+// no node probes has nothing to wait for.
+func Undecided(e *health.EndpointView) bool {
 	if e.Status != health.CheckingEndpoint || e.Layer.Drained {
 		return false
 	}
 	if e.Nested() {
 		return e.Child == nil || !e.Child.Ready
 	}
-	return e.Config.Monitor.Probed()
+	if e.Config.Monitor.Calculated != nil {
+		return slices.ContainsFunc(e.Parts, func(p health.Part) bool { return p.Coming })
+	}
+	return e.Config.Monitor.Probed() && !e.Unseen
 }

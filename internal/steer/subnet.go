@@ -66,7 +66,7 @@ func apart(a, b netip.Addr) uint8 {
 
 func (n *node) subnetPath(c *Client) (path, uint8) {
 	hit, scope := n.locate(c.Addr)
-	return path{n: n, hit: hit}, scope
+	return path{n: n, hit: hit, soon: health.Unlimited}, scope
 }
 
 // subnet answers the endpoint whose range contains the client, else one without ranges.
@@ -80,6 +80,7 @@ func (n *node) subnet(q *question) choice {
 	mapped := p.hit >= 0 && !n.absent(p.hit)
 	w := startWalk()
 	for i, _, ranged := p.step(); i >= 0; i, _, ranged = p.step() {
+		w.seen = min(w.seen, p.soon)
 		w.visit(n, i)
 		if q.trail != nil {
 			n.explainRange(q, i, ranged)
@@ -88,6 +89,7 @@ func (n *node) subnet(q *question) choice {
 			break
 		}
 	}
+	w.seen = min(w.seen, p.soon)
 	ch := n.walked(&w, RuleSubnetAnyway)
 	ch.scope = scope
 	byRange := mapped && ch.endpoint == p.hit

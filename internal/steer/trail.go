@@ -83,7 +83,7 @@ func (t *Trail) client(n *node, c *Client) {
 		t.add("client", "location database", fmt.Sprintf("/%d", c.Place.Bits), place)
 	}
 	if n.needs&NeedRow != 0 {
-		if c.Row == nil {
+		if c.Row.Len() == 0 {
 			t.add("client", "latency table", "", "no row")
 			return
 		}

@@ -49,6 +49,9 @@ func clampTTL(v *health.View, horizon time.Duration) time.Duration {
 // ordersEnd is when the first order that keeps an endpoint out ends.
 func (n *node) ordersEnd() time.Duration {
 	soon := health.Unlimited
+	if n.view.Disabled && n.view.Reopens > 0 {
+		return n.view.Reopens
+	}
 	for i := range n.view.Endpoints {
 		if e := &n.view.Endpoints[i]; !e.Layer.Ends.IsZero() {
 			soon = min(soon, e.Recovery)
