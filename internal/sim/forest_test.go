@@ -72,9 +72,7 @@ func (f *forest) consider(now time.Time) {
 	next := map[string]health.Status{}
 	for _, p := range f.docs {
 		for i := range p.Endpoints {
-			if e := &p.Endpoints[i]; e.Target.Profile == "" {
-				next[leaf(p, e)] = f.verdict(p, e, now)
-			}
+			next[leaf(p, &p.Endpoints[i])] = f.verdict(p, &p.Endpoints[i], now)
 		}
 	}
 	f.last = next
@@ -127,12 +125,27 @@ func enoughOf(up, open, need int) health.Status {
 	return health.Degraded
 }
 
+// frozen: paused, and there is a verdict to hold on to.
+func (f *forest) frozen(p *profile.Profile, e *profile.Endpoint, now time.Time) bool {
+	return f.ordered(p, e, health.Pause, now) && f.last[leaf(p, e)] != health.CheckingEndpoint
+}
+
+func (f *forest) nested(e *profile.Endpoint, now time.Time) health.Status {
+	child := f.docs[slices.IndexFunc(f.docs, func(q *profile.Profile) bool { return q.Name == e.Target.Profile })]
+	return nestedFrom(e, f.facts(child, now))
+}
+
 func (f *forest) verdict(p *profile.Profile, e *profile.Endpoint, now time.Time) health.Status {
 	m, at := &e.Monitor, leaf(p, e)
-	if f.ordered(p, e, health.Pause, now) {
+	if f.frozen(p, e, now) {
 		return f.last[at]
 	}
 	switch {
+	case e.Target.Profile != "":
+		if s := f.nested(e, now); s != health.Stopped {
+			return s
+		}
+		return health.Degraded
 	case m.Assume != profile.AssumeNothing:
 		return enoughOf(1, 0, map[profile.Assume]int{profile.AssumeUp: 1, profile.AssumeDown: 2}[m.Assume])
 	case m.Calculated != nil:
@@ -207,8 +220,10 @@ func (f *forest) status(p *profile.Profile, e *profile.Endpoint, now time.Time) 
 	case force != nil:
 		return health.Online
 	case e.Target.Profile != "":
-		child := f.docs[slices.IndexFunc(f.docs, func(q *profile.Profile) bool { return q.Name == e.Target.Profile })]
-		return nestedFrom(e, f.facts(child, now))
+		if s := f.nested(e, now); s == health.Stopped || !f.frozen(p, e, now) {
+			return s
+		}
+		return f.last[leaf(p, e)]
 	case e.AlwaysServe || e.Monitor.Assume == profile.AssumeUp:
 		return health.Unmonitored
 	case e.Stopped:
