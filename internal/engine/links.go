@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -31,12 +30,6 @@ func linksOf(doc *profile.Profile) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
-}
-
-// dropLinks forgets the views of profiles the document is not built on any more: nobody tells of them, and when it is
-// built on them again they would be old.
-func (p *Profile) dropLinks(keep []string) {
-	maps.DeleteFunc(p.links, func(name string, _ *health.View) bool { return !slices.Contains(keep, name) })
 }
 
 // inOrder lists the endpoints so that a calculated one comes after those of its own profile that it looks at. A loop,

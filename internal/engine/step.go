@@ -88,7 +88,6 @@ func (x *effects) add(e Effect) { *x = append(*x, e) }
 func (p *Profile) configure(doc *profile.Profile, now time.Time, out *effects) {
 	old := p.doc
 	p.doc = doc
-	p.dropLinks(linksOf(doc))
 	kept := make(map[string]*track, len(doc.Endpoints))
 	for i := range doc.Endpoints {
 		e := &doc.Endpoints[i]

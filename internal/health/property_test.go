@@ -30,7 +30,8 @@ func anyMonitor(t *rapid.T) profile.Monitor {
 
 // anyResults are good, bad and, rarely, a change of the monitor (c) or of the target (x).
 func anyResults(t *rapid.T) string {
-	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(strings.Split("ggggggbbbbbbcx", "")), 1, 90).Draw(t, "results"), "")
+	n := rapid.SampledFrom([]int{3, 10, 50, 150}).Draw(t, "how many") // a drawn length would be short
+	return strings.Join(rapid.SliceOfN(rapid.SampledFrom(strings.Split("ggggggggggbbbbbbbbbbcx", "")), n, n).Draw(t, "results"), "")
 }
 
 // slow is a Tracker that keeps all results and counts them anew each time.
@@ -199,7 +200,7 @@ func TestHoldDownSpacesFalls(t *testing.T) {
 		var v health.Verdict
 		var fell time.Time
 		now := t0
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+		for range rapid.SampledFrom([]int{3, 10, 60}).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "wait")) * time.Second)
 			word := anyWord.Draw(t, "votes")
 			votes := dumb(rule, word, v.Status)

@@ -173,6 +173,13 @@ func (c *colony) anything() []func(p *profile.Profile) {
 			d := health.Decision{Active: endpoint(p).Name, Epoch: uint64(rapid.IntRange(1, 9).Draw(t, "epoch")), Since: c.now}
 			c.step(p.Name, engine.DecisionSeen{Decision: d, Rev: c.byID[p.Name].rev + int64(rapid.IntRange(-1, 2).Draw(t, "rev"))})
 		},
+		func(p *profile.Profile) {
+			c.step(p.Name, engine.Together{Events: []engine.Event{
+				engine.OrdersSeen{Orders: c.orders(p, endpoint, life)},
+				engine.RoleSeen{Leader: rapid.Bool().Draw(t, "leads")},
+				engine.Observed{Endpoint: endpoint(p).Name, Obs: health.Observation{At: c.now, OK: rapid.Bool().Draw(t, "ok"), Reason: "seen"}},
+			}})
+		},
 		c.edit,
 		func(p *profile.Profile) {
 			r := c.byID[p.Name]
