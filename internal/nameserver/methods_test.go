@@ -141,7 +141,7 @@ func TestTypesOfQuestions(t *testing.T) {
 			"A": "NODATA", "AAAA": six, "CNAME": "NODATA", "ANY": six, "TXT": "NODATA",
 		}},
 		{"leaf of both", `endpoints: [{name: a, target: ["2001:db8::1", 192.0.2.1]}]`, map[string]string{
-			"A": four, "AAAA": six, "CNAME": "NODATA", "ANY": four, "azure ANY": four + " " + six, "TXT": "NODATA",
+			"A": four, "AAAA": six, "CNAME": "NODATA", "ANY": four, "TXT": "NODATA",
 		}},
 		{"multivalue", `routing: multivalue, max_return: 1, endpoints: [{name: a, target: 192.0.2.1}, {name: b, target: "2001:db8::1"}]`, map[string]string{
 			"A": four, "AAAA": six, "CNAME": "NODATA", "ANY": four, "azure ANY": four + " " + six, "TXT": "NODATA",
@@ -151,6 +151,9 @@ func TestTypesOfQuestions(t *testing.T) {
 		}},
 	} {
 		for _, mode := range []string{"none", "azure"} {
+			if mode == "azure" && c.name == "leaf of both" {
+				continue // refused there
+			}
 			p := one(t, mode, c.endpoints)
 			f := asked(t, profiles(p), view(p, strings.Repeat("u", len(p.Endpoints)), nil))
 			for _, qtype := range []string{"A", "AAAA", "CNAME", "ANY", "TXT"} {
@@ -250,17 +253,6 @@ func lowest(m *dns.Msg) uint32 {
 		}
 	}
 	return low
-}
-
-// A choice comes before the type: the other endpoint's AAAA is the wrong answer.
-func TestTypeIsComparedAfterTheChoice(t *testing.T) {
-	for _, mode := range []string{"none", "azure"} {
-		p := one(t, mode, `endpoints: [{name: a, target: 192.0.2.1}, {name: b, target: "2001:db8::2"}]`)
-		f := asked(t, profiles(p), view(p, "uu", nil))
-		if got := told(f.put(t, "p.dr.example", "AAAA", t0Addr, netip.Prefix{})); got != "NODATA" {
-			t.Errorf("compat %s: %s", mode, got)
-		}
-	}
 }
 
 // A name with something else at it or below it, and an apex, are never denied; all types are, where one is.

@@ -98,7 +98,7 @@ func TestTCPSendAndExpect(t *testing.T) {
 	}
 }
 
-func TestTCPCloseReset(t *testing.T) {
+func TestD3TCPCloseReset(t *testing.T) {
 	ended := make(chan error, 1)
 	s := specFor(talker(t, func(c net.Conn) {
 		_, err := io.Copy(io.Discard, c)

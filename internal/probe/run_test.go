@@ -239,8 +239,8 @@ func TestRunConnect(t *testing.T) {
 	}
 }
 
-// TestTCPEndsWithFIN also shows that a peer that talks first is not reset.
-func TestTCPEndsWithFIN(t *testing.T) {
+// TestD3TCPEndsWithFIN also shows that a peer that talks first is not reset.
+func TestD3TCPEndsWithFIN(t *testing.T) {
 	l := listen(t)
 	ended := make(chan error, 1)
 	go func() {

@@ -20,7 +20,7 @@ profiles:
     monitor: {path: /health, headers: {Authorization: {secret: TOKEN}}, checks: [{name: web, path: /web}, {name: api, host: api.example}]}
     endpoints:
       - {name: eu, target: 192.0.2.1, weight: 5}
-      - {name: us, target: [192.0.2.2, "2001:db8::2"], monitor: {timeout: 2s, tls: {verify: true}, headers: {Host: us.example}}}
+      - {name: us, target: [192.0.2.2, 192.0.2.3], monitor: {timeout: 2s, tls: {verify: true}, headers: {Host: us.example}}}
 `
 
 // TestEffective: every value says which level it came from.
@@ -62,7 +62,7 @@ func TestEffective(t *testing.T) {
 		"endpoints[eu].monitor.path":     "/health from profile",
 		"endpoints[eu].monitor.interval": "5s from defaults",
 		"endpoints[eu].monitor.tolerated_failures":          "3 from compat azure",
-		"endpoints[us].target":                              "[192.0.2.2, 2001:db8::2] from endpoint",
+		"endpoints[us].target":                              "[192.0.2.2, 192.0.2.3] from endpoint",
 		"endpoints[us].monitor.timeout":                     "2s from endpoint",
 		"endpoints[us].monitor.tls.verify":                  "true from endpoint",
 		"endpoints[us].monitor.host":                        "us.example from endpoint",

@@ -9,7 +9,7 @@ import (
 // maxNesting is how many nested profiles may hang below each other.
 const maxNesting = 10
 
-// CheckTogether checks what no profile can know alone: a host name belongs to one profile, nested profiles and the
+// CheckTogether checks what no profile can know alone: names differ in more than case, a host name belongs to one profile, nested profiles and the
 // parts of calculated verdicts exist, nothing is built on itself, and nesting is at most 10 levels deep. The profiles
 // are all there are. Problems name the document, profiles/NAME, in place of a file.
 func CheckTogether(profiles []*Profile) Problems {
@@ -17,6 +17,7 @@ func CheckTogether(profiles []*Profile) Problems {
 		return &report{file: string(KindProfile) + "/" + profiles[i].Name}, &at{line: 1, column: 1}
 	})
 	t.whole = true
+	t.sameNames()
 	t.hostnames()
 	t.references()
 	t.loops()
@@ -96,6 +97,19 @@ func (t *together) problem(i int, steps []any, format string, args ...any) {
 	}
 	r.errorf(a, format, args...)
 	t.found = append(t.found, r.list...)
+}
+
+// sameNames: profiles of one name are compared without case everywhere, so two that differ in nothing else are refused
+// (D28 of docs/azure.md). Within one file this is found earlier, with its line.
+func (t *together) sameNames() {
+	owner := map[string]string{}
+	for i, p := range t.profiles {
+		fold := strings.ToLower(p.Name)
+		if other, taken := owner[fold]; taken && other != p.Name {
+			t.problem(i, []any{"name"}, "there is a profile %q already, and names are compared without case; choose another name", other)
+		}
+		owner[fold] = p.Name
+	}
 }
 
 func (t *together) hostnames() {

@@ -13,6 +13,9 @@ import (
 func validateRouting(r *report, a *at, p *Profile) {
 	list := a.child("endpoints")
 	validateKinds(r, list, p)
+	if p.Compat == CompatAzure && p.Routing != Multivalue {
+		validateOneFamily(r, list, p)
+	}
 	switch p.Routing {
 	case Performance:
 		validateLocations(r, list, p)
@@ -52,6 +55,30 @@ func validateKinds(r *report, a *at, p *Profile) {
 		later, first, kinds = addr, name, "an address, and the target in line %d is a host name"
 	}
 	r.errorf(later, "is "+kinds+": a name that is sometimes CNAME and sometimes A poisons caches; write host names only or addresses only", first.line)
+}
+
+// validateOneFamily refuses what the service refuses: IPv4 and IPv6 in one profile, except under multivalue (D36 of
+// docs/azure.md).
+func validateOneFamily(r *report, a *at, p *Profile) {
+	var first *at
+	var kind string
+	for i := range p.Endpoints {
+		v4, v6 := familiesOf(p.Endpoints[i].Target)
+		if !v4 && !v6 {
+			continue
+		}
+		place, own := a.element(i).child("target"), familyWords(v4, v6)
+		switch {
+		case v4 && v6:
+			r.errorf(place, "has %s, and with compat: azure all targets are of one kind; write addresses of one family, or take compat: azure away", own)
+			return
+		case first == nil:
+			first, kind = place, own
+		case own != kind:
+			r.errorf(place, "is %s and the target in line %d is %s: with compat: azure all targets are of one kind; write addresses of one family, or take compat: azure away", own, first.line, kind)
+			return
+		}
+	}
 }
 
 func after(a, b *at) bool { return a.line > b.line || a.line == b.line && a.column > b.column }
