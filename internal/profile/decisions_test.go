@@ -197,3 +197,33 @@ func TestD36AddressLists(t *testing.T) {
 		refusedFor(t, compat, beside, "host name", "poisons caches")
 	})
 }
+
+// A threshold that the families exceed, or that the nested profile cannot reach, is told and not refused.
+func TestD17OddThresholdsAreReported(t *testing.T) {
+	t.Parallel()
+	both(t, func(t *testing.T, compat string) {
+		f, err := DecodeFile("f", []byte(`profiles:
+  - {name: child, hostnames: [c.example], routing: multivalue, endpoints: [{name: a, target: 192.0.2.1}, {name: b, target: "2001:db8::1"}]}
+  - name: p
+    hostnames: [p.example]
+    compat: `+compat+`
+    endpoints:
+      - {name: low, target: {profile: child}, min_child: 1, min_child_ipv4: 1, min_child_ipv6: 1}
+      - {name: high, target: {profile: child}, min_child: 3}
+      - {name: four, target: {profile: child}, min_child_ipv4: 2}
+      - {name: fine, target: {profile: child}, min_child: 2}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, w := range Warnings(f) {
+			if strings.Contains(w.Path, "min_child") {
+				got = append(got, w.Path[strings.Index(w.Path, "endpoints"):])
+			}
+		}
+		if want := "endpoints[0].min_child endpoints[1].min_child endpoints[2].min_child endpoints[2].min_child_ipv4"; strings.Join(got, " ") != want {
+			t.Errorf("told about %q, want %s", got, want)
+		}
+	})
+}
