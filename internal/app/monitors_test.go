@@ -145,6 +145,10 @@ profiles:
   - {<<: *p, name: told, hostnames: [told.example], endpoints: [{name: a, target: ADDR, monitor: {external: {token: {secret: SIGNAL}, ttl: 1m, on_silence: down}}}]}
   - {<<: *p, name: held, hostnames: [held.example], endpoints: [{name: a, target: ADDR, monitor: {path: /held, hold_down: 2s}}]}
   - {<<: *p, name: seen, hostnames: [seen.example], endpoints: [{name: near, target: ADDR, monitor: {path: /near, vantage: [test]}}, {name: far, target: ADDR, monitor: {path: /far, vantage: [elsewhere]}}]}
+  - {<<: *p, name: left, hostnames: [left.example], endpoints: [
+      {name: disabled, target: ADDR, enabled: false, monitor: {path: /disabled}}, {name: stopped, target: ADDR, stopped: true, monitor: {path: /stopped}},
+      {name: always, target: ADDR, always_serve: true, monitor: {path: /always}}, {name: assumed, target: ADDR, monitor: {path: /assumed, assume: up}}]}
+  - {<<: *p, name: inactive, hostnames: [inactive.example], enabled: false, endpoints: [{name: a, target: ADDR, monitor: {path: /inactive}}]}
   - {<<: *p, name: rules, hostnames: [rules.example], endpoints: [
       {name: json, target: ADDR, monitor: {path: /json, expect: {json: {path: "parts[0].state", equals: up}}}},
       {name: slow, target: ADDR, monitor: {path: /slow, interval: 1s, timeout: 900ms, max_latency: 200ms}},
@@ -215,11 +219,8 @@ func TestEverySourceOfAVerdict(t *testing.T) {
 	s.signal("told", "wrong", "up", http.StatusUnauthorized)
 	s.signal("told", "open sesame", "up", http.StatusOK)
 	s.awaitReal("up", "told/a")
-	if far := s.endpoint("seen", "far"); far.Real != "checking" || len(far.Votes) != 0 || on.count("far") != 0 {
-		t.Errorf("probed from nowhere near: %+v, %d probes", far, on.count("far"))
-	}
-	if n := on.count("idle"); n != 1 {
-		t.Errorf("an endpoint with an interval of its own, 1h, was probed %d times", n)
+	if far := s.endpoint("seen", "far"); far.Real != "checking" || len(far.Votes) != 0 {
+		t.Errorf("voted on from nowhere near: %+v", far)
 	}
 
 	on.set(true, "page", "names", "held", "json", "slow", "window", "own")
@@ -263,6 +264,15 @@ func TestEverySourceOfAVerdict(t *testing.T) {
 	must(t, os.WriteFile(file, nil, 0o600))
 	s.signal("told", "open sesame", "up", http.StatusOK)
 	s.awaitReal("up", append(up, "told/a")...)
+
+	for _, page := range []string{"far", "disabled", "stopped", "always", "assumed", "inactive"} {
+		if n := on.count(page); n != 0 {
+			t.Errorf("%s was probed %d times", page, n)
+		}
+	}
+	if n := on.count("idle"); n != 1 {
+		t.Errorf("an endpoint with an interval of its own, 1h, was probed %d times", n)
+	}
 
 	// Both endpoints of checks have the same two probes: each runs once, and is counted for both.
 	for check, page := range map[string]string{"page": "page", "talk": "talk"} {
