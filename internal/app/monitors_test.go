@@ -209,7 +209,8 @@ func TestEverySourceOfAVerdict(t *testing.T) {
 	s.env = []string{"SIGNAL=open sesame"}
 	s.head = fmt.Sprintf("  secrets: {SIGNAL: {env: SIGNAL}}\n  exec: {witness: [/bin/sh, -c, '%s', %s]}\n", `test -e "$0" || { echo the file is gone; exit 3; }`, file)
 	on.set(true, "inverted")
-	s.write(s.nodeText() + strings.NewReplacer("ADDR", ip, "WEB", strconv.Itoa(on.web), "TALK", strconv.Itoa(on.talk), "NAMES", strconv.Itoa(on.names)).Replace(monitors))
+	text := s.nodeText() + strings.NewReplacer("ADDR", ip, "WEB", strconv.Itoa(on.web), "TALK", strconv.Itoa(on.talk), "NAMES", strconv.Itoa(on.names)).Replace(monitors)
+	s.write(text)
 	s.startNode()
 
 	up := []string{"checks/all", "checks/any", "names/a", "program/a", "sum/one", "sum/every", "held/a", "seen/near", "rules/json", "rules/slow", "rules/inverted", "rules/window", "paced/own", "paced/idle"}
@@ -284,6 +285,22 @@ func TestEverySourceOfAVerdict(t *testing.T) {
 	if runs, seen := s.metric("jurymast_probe_runs_total"), s.metric("jurymast_probe_observations_total"); runs >= seen || runs == 0 {
 		t.Errorf("%g probes gave %g results", runs, seen)
 	}
+
+	// Another path is probed at once, long before the interval is over, and one failure is enough there; the verdict
+	// stays until then. Another interval holds from now on.
+	on.set(true, "later")
+	text = strings.Replace(text, "path: /idle", "path: /later", 1)
+	s.write(text)
+	s.hangup()
+	s.awaitReal("down", "paced/idle")
+	if n := on.count("later"); n != 1 {
+		t.Errorf("the new path was probed %d times", n)
+	}
+	on.set(false, "later")
+	s.write(strings.Replace(text, "interval: 1h", "interval: 600ms", 1))
+	s.hangup()
+	s.awaitReal("up", "paced/idle")
+	eventually(t, 10*time.Second, "the new interval holds", func() bool { return on.count("later") >= 4 })
 }
 
 // signal says over the API how an endpoint is, and demands a code.

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
@@ -239,7 +240,7 @@ func TestRunConnect(t *testing.T) {
 	}
 }
 
-// TestD3TCPEndsWithFIN also shows that a peer that talks first is not reset.
+// TestD3TCPEndsWithFIN also shows that a peer that talks first is not reset, and that nothing is said to it.
 func TestD3TCPEndsWithFIN(t *testing.T) {
 	l := listen(t)
 	ended := make(chan error, 1)
@@ -250,7 +251,10 @@ func TestD3TCPEndsWithFIN(t *testing.T) {
 		}
 		defer c.Close()
 		_, _ = io.WriteString(c, "220 banner\r\n")
-		_, err = io.Copy(io.Discard, c)
+		n, err := io.Copy(io.Discard, c)
+		if n > 0 {
+			err = fmt.Errorf("%d bytes came", n)
+		}
 		ended <- err
 	}()
 	s := specFor(netip.MustParseAddrPort(l.Addr().String()))
