@@ -196,6 +196,8 @@ func TestD36AddressLists(t *testing.T) {
 		mustWrite(t, compat, "endpoints: [{name: a, target: a.example}, {name: b, target: b.example}]")
 		refusedFor(t, compat, beside, "host name", "poisons caches")
 	})
+	mustWrite(t, "none", "answer: flatten, "+beside) // then a name's addresses are answered, never a CNAME
+	refusedFor(t, "azure", "answer: flatten, "+beside, "host name", "compat: azure")
 }
 
 // A threshold that the families exceed, or that the nested profile cannot reach, is told and not refused.

@@ -31,9 +31,9 @@ func validateRouting(r *report, a *at, p *Profile) {
 }
 
 // validateKinds refuses host names beside addresses: a name that is sometimes a CNAME and sometimes an address poisons
-// caches (D36 of the specification).
+// caches (D36 of docs/azure.md).
 func validateKinds(r *report, a *at, p *Profile) {
-	if p.Answer == AnswerFlatten {
+	if p.Answer == AnswerFlatten && p.Compat != CompatAzure {
 		return
 	}
 	var name *at
@@ -54,7 +54,11 @@ func validateKinds(r *report, a *at, p *Profile) {
 	if after(addr, name) {
 		later, first, kinds = addr, name, "an address, and the target in line %d is a host name"
 	}
-	r.errorf(later, "is "+kinds+": a name that is sometimes CNAME and sometimes A poisons caches; write host names only or addresses only", first.line)
+	why := "a name that is sometimes CNAME and sometimes A poisons caches"
+	if p.Answer == AnswerFlatten {
+		why = "with compat: azure all targets are of one kind"
+	}
+	r.errorf(later, "is "+kinds+": "+why+"; write host names only or addresses only", first.line)
 }
 
 // validateOneFamily refuses what the service refuses: IPv4 and IPv6 in one profile, except under multivalue (D36 of
