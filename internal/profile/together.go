@@ -9,9 +9,9 @@ import (
 // maxNesting is how many nested profiles may hang below each other.
 const maxNesting = 10
 
-// CheckTogether checks what no profile can know alone: names differ in more than case, a host name belongs to one profile, nested profiles and the
-// parts of calculated verdicts exist, nothing is built on itself, and nesting is at most 10 levels deep. The profiles
-// are all there are. Problems name the document, profiles/NAME, in place of a file.
+// CheckTogether checks what no profile can know alone: names differ in more than case, a host name belongs to one
+// profile, nested profiles and the parts of calculated verdicts exist, nothing is built on itself, and nesting is at most
+// 10 levels deep. The profiles are all there are. Problems name the document, profiles/NAME, in place of a file.
 func CheckTogether(profiles []*Profile) Problems {
 	t := newTogether(profiles, func(i int) (*report, *at) {
 		return &report{file: string(KindProfile) + "/" + profiles[i].Name}, &at{line: 1, column: 1}
