@@ -266,8 +266,9 @@ func TestEverySourceOfAVerdict(t *testing.T) {
 	s.signal("told", "open sesame", "up", http.StatusOK)
 	s.awaitReal("up", append(up, "told/a")...)
 
-	for _, page := range []string{"far", "disabled", "stopped", "always", "assumed", "inactive"} {
-		if n := on.count(page); n != 0 {
+	// One probe of what is switched off may begin before the node has taken its first document to heart.
+	for page, most := range map[string]int{"far": 0, "always": 0, "assumed": 0, "disabled": 1, "stopped": 1, "inactive": 1} {
+		if n := on.count(page); n > most {
 			t.Errorf("%s was probed %d times", page, n)
 		}
 	}
