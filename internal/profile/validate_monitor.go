@@ -18,6 +18,12 @@ func validateSharedMonitor(r *report, a *at, p *Profile) monitorFaults {
 	own := &report{file: r.file}
 	validateMonitor(own, a, p, &p.Monitor)
 	faults := faultsOf(own.list, a)
+	if len(own.list) > 0 {
+		// What is written beside a wrong value can hide it here and nowhere below: look at the values alone too.
+		bare := &report{file: r.file}
+		validateMonitor(bare, &at{up: a.up, key: a.key, line: a.line, column: a.column}, p, &p.Monitor)
+		maps.Copy(faults, faultsOf(bare.list, a))
+	}
 	for _, problem := range own.list {
 		r.adopt(problem)
 	}
@@ -28,9 +34,17 @@ func validateSharedMonitor(r *report, a *at, p *Profile) monitorFaults {
 func faultsOf(list Problems, a *at) monitorFaults {
 	faults := monitorFaults{}
 	for _, problem := range list {
-		faults[[2]string{strings.TrimPrefix(problem.Path, a.path()), problem.Message}] = true
+		faults[[2]string{below(problem.Path, a), problem.Message}] = true
 	}
 	return faults
+}
+
+// below is a path as seen from the monitor at a, also when the value was written under the file's defaults.
+func below(path string, a *at) string {
+	if rest, ok := strings.CutPrefix(path, a.path()); ok {
+		return rest
+	}
+	return strings.TrimPrefix(path, "defaults.monitor")
 }
 
 // validateOwnMonitor checks an endpoint's monitor. What it inherited has been reported where it is written.
@@ -46,7 +60,7 @@ func validateOwnMonitor(r *report, a *at, p *Profile, m *Monitor, shared monitor
 // adoptOwn takes over what a level adds to the mistakes of the level it inherits from.
 func (r *report) adoptOwn(list Problems, a *at, shared monitorFaults) {
 	for _, problem := range list {
-		if !shared[[2]string{strings.TrimPrefix(problem.Path, a.path()), problem.Message}] {
+		if !shared[[2]string{below(problem.Path, a), problem.Message}] {
 			r.adopt(problem)
 		}
 	}

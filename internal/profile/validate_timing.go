@@ -35,9 +35,10 @@ func validateTiming(r *report, a *at, m *Monitor) {
 
 func validateWindow(r *report, a *at, w Window) {
 	place := a.child("window")
-	switch {
-	case place.given() && a.has("tolerated_failures"):
+	if place.given() && a.has("tolerated_failures") {
 		r.errorf(a.child("tolerated_failures"), "has no effect beside window in line %d, which wins; remove one of them", place.line)
+	}
+	switch {
 	case w.Size == 0 && w.Need == 0 && !place.has("size"):
 	case w.Size < 1 || w.Size > 64:
 		r.errorf(place.child("size"), "%d is out of range; allowed: 1 to 64 results", w.Size)
