@@ -50,7 +50,11 @@ func (u unique) add(r *report, a *at, what, name string) {
 	}
 	fold := strings.ToLower(name)
 	if first, twice := u[fold]; twice {
-		r.errorf(a, "%s %q is already used in line %d (%s); names are compared without case; choose another", what, name, first.line, first.path())
+		why := "; names are compared without case; choose another"
+		if what == "the code" {
+			why = "; a code is written once, for one endpoint; take one of them out"
+		}
+		r.errorf(a, "%s %q is already used in line %d (%s)%s", what, name, first.line, first.path(), why)
 		return
 	}
 	u[fold] = a

@@ -22,7 +22,11 @@ func (w *advisor) routing(a *at, f *File, p *Profile) {
 		if known.Database == "" && known.Latency == "" {
 			w.warn(a.child("routing"), "knows the place of no client without node.geo.database or node.geo.latency, so every client gets the endpoint with the lowest priority number; name a file there")
 		}
-	case Priority, Weighted, Multivalue, Subnet:
+	case Subnet:
+		if len(p.Endpoints) > 0 && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return len(e.Subnets) == 0 }) {
+			w.warn(list, "every endpoint has subnets, so clients outside all of them get no answer; leave subnets out at one endpoint")
+		}
+	case Priority, Weighted, Multivalue:
 	}
 	if p.Routing != Multivalue {
 		w.families(list, p)
@@ -85,14 +89,14 @@ func (w *advisor) references(a *at, f *File, p *Profile) {
 			if child := w.profiles[name]; child != nil {
 				w.thresholds(place, e, child)
 			} else {
-				w.warn(place.child("target"), "no profile of this file is called %q; it must be in the store when this one gets there", name)
+				w.warn(place.child("target"), "no profile of this file is called %q; it must be in the store when this one gets there: serve with an empty store refuses the file", name)
 			}
 			continue
 		}
 		for j, of := range calculatedOf(e) {
 			owner, _, foreign := strings.Cut(of, "/")
 			if own := place.child("monitor").child("calculated").child("of").element(j); foreign && own.given() && w.profiles[owner] == nil {
-				w.warn(own, "no profile of this file is called %q; it must be in the store when this one gets there", owner)
+				w.warn(own, "no profile of this file is called %q; it must be in the store when this one gets there: serve with an empty store refuses the file", owner)
 			}
 		}
 		w.programs(place.child("monitor"), f, &e.Monitor)
