@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,7 +18,8 @@ import (
 )
 
 const checkHelp = `Judges a configuration without starting it: every mistake at once, one line each, as FILE:LINE:COLUMN: PATH: MESSAGE.
-Lines that are no errors say warning or info.
+Lines that are no errors say warning or info; what may only follow from an error waits until that is mended. Files and
+variables of the node section that this machine does not have are warnings: serve would refuse the file here.
 
 With --live a file without errors is tried from this machine as well: every endpoint is resolved, connected to, probed and
 asked for every host name of its profile (SNI, Host, certificate), every name server is asked, and the failover time, the
@@ -35,7 +37,7 @@ func newCheck(c *cli) *cobra.Command {
 		Long:  checkHelp,
 		Args:  arguments(),
 	}
-	fileFlag(cmd, &file, "config", "c", "configuration file")
+	fileFlag(cmd, &file, "config", "c", "configuration file; - is standard input")
 	cmd.Flags().BoolVar(&live.on, "live", false, "also judge what the settings promise, and try every endpoint and name server from here")
 	cmd.Flags().IntVar(&live.nodes, "nodes", 0, "`N`: with --live, how many nodes there are; a running node knows better (--api)")
 	cmd.Flags().Float64Var(&live.rate, "rate", preflight.DefaultRate, "`N`: with --live, requests per second and profile that the hold has to take")
@@ -47,14 +49,14 @@ func newCheck(c *cli) *cobra.Command {
 		if err := live.check(); err != nil {
 			return err
 		}
-		text, err := os.ReadFile(file)
+		name, text, err := c.readNamed(file)
 		if err != nil {
-			return usagef("%w; give an existing configuration file with -c", err)
+			return usagef("%w; give an existing configuration file with -c, or - for standard input", err)
 		}
-		j := judge(file, text)
+		j := judge(name, text)
 		j.live = live.on
 		if live.on && j.OK {
-			if j.Preflight, err = c.preflight(cmd.Context(), file, j.file, &live); err != nil {
+			if j.Preflight, err = c.preflight(cmd.Context(), name, j.file, &live); err != nil {
 				return err
 			}
 		}
@@ -105,21 +107,66 @@ func judge(name string, text []byte) judgement {
 	}
 	found := nameserver.Problems(f)
 	if len(j.Findings) > 0 {
-		j.records(f, found)
+		j.beside(f, found)
 		return j
 	}
 	j.Profiles, j.Zones = len(f.Profiles), len(f.Zones)
-	for _, problems := range []profile.Problems{profile.NotYet(f), found, profile.Warnings(f)} {
+	for _, problems := range []profile.Problems{profile.NotYet(f), found, profile.Warnings(f), onThisMachine(name, f)} {
 		if len(problems) > 0 {
 			j.add(name, problems)
 		}
 	}
+	j.sort()
 	j.OK, j.file = j.count("error") == 0, f
 	return j
 }
 
-// records adds what the nameserver says about single records of a file that is refused for other reasons; the rest of
-// what it says may only follow from those.
+// beside adds what else is true of a file that is refused. What is not carried out yet is, wherever it stands. The rest
+// may only follow from a mistake: it is told of profiles without one, and not when the mistake is in what all of them
+// lean on.
+func (j *judgement) beside(f *profile.File, found profile.Problems) {
+	wrong, shared := map[string]bool{}, false
+	for _, known := range j.Findings {
+		section, _, _ := strings.Cut(known.Path, ".")
+		wrong[section], wrong[known.Path] = true, true
+		shared = shared || !strings.HasPrefix(section, "profiles[") && !strings.HasPrefix(section, "safety[")
+	}
+	for i := range f.Profiles {
+		shared = shared || f.Profiles[i].Name == "" // others may mean this one
+	}
+	j.records(f, found)
+	for _, p := range profile.NotYet(f) {
+		if !wrong[p.Path] {
+			j.add(p.File, profile.Problems{p})
+		}
+	}
+	if !shared {
+		for _, p := range slices.Concat(found, profile.Warnings(f)) {
+			section, _, _ := strings.Cut(p.Path, ".")
+			if p.Severity != profile.SeverityInfo && !wrong[section] && !j.says(p) {
+				j.add(p.File, profile.Problems{p})
+			}
+		}
+	}
+	j.sort()
+}
+
+// sort puts the findings in the order of the text.
+func (j *judgement) sort() {
+	slices.SortStableFunc(j.Findings, func(a, b finding) int {
+		if a.File != b.File {
+			return 0
+		}
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+}
+
+// says reports that a problem is among the findings.
+func (j *judgement) says(p profile.Problem) bool {
+	return slices.ContainsFunc(j.Findings, func(f finding) bool { return f.line == p.String() })
+}
+
+// records adds what the nameserver says about single records of a file that is refused for other reasons.
 func (j *judgement) records(f *profile.File, found profile.Problems) {
 	named := map[string]bool{}
 	for _, known := range j.Findings {
@@ -137,22 +184,29 @@ func (j *judgement) records(f *profile.File, found profile.Problems) {
 			}
 		}
 	}
-	slices.SortStableFunc(j.Findings, func(a, b finding) int {
-		if a.File != b.File {
-			return 0
-		}
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
-	})
 }
 
 // beside reads zone files; relative names are relative to the configuration file.
 func beside(name string) func(string) ([]byte, error) {
-	return func(path string) ([]byte, error) {
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(name), path)
-		}
-		return os.ReadFile(path)
+	return func(path string) ([]byte, error) { return os.ReadFile(besideName(name, path)) }
+}
+
+// besideName makes a relative name one beside the configuration file.
+func besideName(name, path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
 	}
+	return filepath.Join(filepath.Dir(name), path)
+}
+
+// readNamed reads a file, or standard input for -, and says what it is called in messages.
+func (c *cli) readNamed(file string) (name string, text []byte, err error) {
+	if file == "-" {
+		text, err = io.ReadAll(c.in)
+		return "stdin", text, err
+	}
+	text, err = os.ReadFile(file)
+	return file, text, err
 }
 
 func (j *judgement) add(name string, err error) {

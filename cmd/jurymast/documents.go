@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,11 +69,7 @@ change. What the file does not name stays as it is. A node section is left out: 
 
 // readDocuments judges the file here, where its lines are known; the node judges it again.
 func (c *cli) readDocuments(cmd *cobra.Command, file string) ([]profile.Document, error) {
-	name, read := file, os.ReadFile
-	if file == "-" {
-		name, read = "stdin", func(string) ([]byte, error) { return io.ReadAll(c.in) }
-	}
-	text, err := read(file)
+	name, text, err := c.readNamed(file)
 	if err != nil {
 		return nil, usagef("%w; give an existing file with -f, or - for standard input", err)
 	}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"jurymast/internal/places"
+	"jurymast/internal/profile"
+	"jurymast/internal/proxy"
+)
+
+// onThisMachine is what serve would refuse here and now although the text is right: files and variables of the node
+// section that are missing. They are warnings, because the file may be meant for another machine. name is the file's:
+// location files are relative to it, everything else to where the command runs, as for serve.
+func onThisMachine(name string, f *profile.File) (list profile.Problems) {
+	n := &f.Node
+	warn := func(message string, steps ...any) {
+		list = append(list, f.Problem(profile.SeverityWarning, message, steps...))
+	}
+	for _, o := range []struct {
+		key     string
+		written string
+		options places.Options
+	}{
+		{"database", n.Geo.Database, places.Options{Database: besideName(name, n.Geo.Database)}},
+		{"latency", n.Geo.Latency, places.Options{Latency: besideName(name, n.Geo.Latency)}},
+	} {
+		if o.written == "" {
+			continue
+		}
+		p, err := places.Open(o.options)
+		if err != nil {
+			warn("serve on this machine refuses the file: "+firstLine(err), "node", "geo", o.key)
+			continue
+		}
+		p.Close()
+	}
+	for i := range n.Proxy.TLS.Certificates {
+		if _, err := proxy.LoadCertificates(n.Proxy.TLS.Certificates[i : i+1]); err != nil {
+			warn("serve on this machine refuses the file: "+firstLine(err), "node", "proxy", "tls", "certificates", i)
+		}
+	}
+	used := usedSecrets(f)
+	for _, secret := range slices.Sorted(maps.Keys(n.Secrets)) {
+		source := n.Secrets[secret]
+		missing, key := secretFault(source)
+		if missing == "" {
+			continue
+		}
+		consequence := "a profile that uses the secret is refused on this machine"
+		if slices.Contains(used, secret) || source.Env != "" && slices.Contains(used, "$"+source.Env) {
+			consequence = "serve on this machine refuses the file, because a profile uses the secret"
+		}
+		warn(missing+": "+consequence, "node", "secrets", secret, key)
+	}
+	return list
+}
+
+// usedSecrets are the names of secrets that profiles of the file use, and of environment variables behind a $.
+func usedSecrets(f *profile.File) (names []string) {
+	for i := range f.Profiles {
+		names = append(names, f.Profiles[i].SecretNames()...)
+		for _, env := range f.Profiles[i].EnvNames() {
+			names = append(names, "$"+env)
+		}
+	}
+	return names
+}
+
+// secretFault says what keeps a secret from being read here, and at which key; it never tells a content.
+func secretFault(s profile.SecretSource) (fault, key string) {
+	if s.Env != "" {
+		if _, ok := os.LookupEnv(s.Env); !ok {
+			return fmt.Sprintf("the environment variable %s is not set here", s.Env), "env"
+		}
+		return "", ""
+	}
+	if s.File == "" {
+		return "", ""
+	}
+	if _, err := os.ReadFile(s.File); err != nil {
+		return fmt.Sprintf("cannot be read here: %v", err), "file"
+	}
+	return "", ""
+}
+
+// firstLine keeps a finding on one line; a table with many wrong lines tells one of them.
+func firstLine(err error) string {
+	first, rest, more := strings.Cut(err.Error(), "\n")
+	if more {
+		first += fmt.Sprintf(" (and %s more)", count(1+strings.Count(rest, "\n"), "line"))
+	}
+	return first
+}
