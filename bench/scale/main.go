@@ -202,7 +202,10 @@ func (b *bed) start(binary string) error {
 	if err := b.node.Start(); err != nil {
 		return err
 	}
-	if err := await(3*time.Minute, func() bool { return b.get("/readyz", nil) == nil }); err != nil {
+	if err := await(3*time.Minute, func() bool {
+		time.Sleep(50 * time.Millisecond)
+		return b.get("/readyz", nil) == nil
+	}); err != nil {
 		stop(b.node)
 		return fmt.Errorf("the node is not ready: %w", err)
 	}

@@ -115,7 +115,8 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	a.undo.log = o.Log
 	a.config.Store(&api.ConfigStatus{File: o.File})
 	a.useSecrets(file)
-	if err = a.checkSecrets(file); err != nil {
+	checks, err := a.checkSecrets(file)
+	if err != nil {
 		return nil, err
 	}
 	if a.data, err = openData(file.Node.Data); err != nil {
@@ -133,6 +134,7 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	if err = a.build(metrics); err != nil {
 		return nil, err
 	}
+	a.library.know(file, checks)
 	if _, err = a.library.prepare(cluster.DocumentSet{Records: a.recordsOf(file)}); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.File, err)
 	}
@@ -336,6 +338,11 @@ func (a *App) announceReady(ctx context.Context) {
 			return
 		case <-snap.Replaced():
 		case <-time.After(200 * time.Millisecond):
+		}
+		select { // a start publishes often
+		case <-ctx.Done():
+			return
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	took := time.Since(a.started).Round(time.Millisecond)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,7 @@ type library struct {
 	node func() probe.Node
 
 	mu       sync.Mutex
+	checks   map[*profile.Profile][]probe.Check // of documents that name no secret: they cost more to make than to keep
 	profiles map[string]decoded[*profile.Profile]
 	zones    map[string]decoded[*profile.Zone]
 }
@@ -35,6 +37,33 @@ type edition struct {
 	checks   []probe.Check
 	patient  map[string]bool // profiles that take nobody else's confirm run for evidence
 	records  []cluster.Record
+}
+
+// know takes over what reading a file has found out already: its documents say the same.
+func (l *library) know(f *profile.File, checks map[*profile.Profile][]probe.Check) {
+	l.mu.Lock()
+	l.checks = checks
+	defer l.mu.Unlock()
+	byName := make(map[string]*profile.Profile, len(f.Profiles))
+	for i := range f.Profiles {
+		byName[f.Profiles[i].Name] = &f.Profiles[i]
+	}
+	known := make(map[string]decoded[*profile.Profile], len(f.Profiles))
+	maps.Copy(known, l.profiles)
+	for i := range f.Documents {
+		d := &f.Documents[i]
+		if p := byName[d.Name]; d.Kind == profile.KindProfile && p != nil && known[d.Name].source != string(d.Source) {
+			known[d.Name] = decoded[*profile.Profile]{string(d.Source), p}
+		}
+	}
+	l.profiles = known
+}
+
+// renew forgets what was resolved with what this node had before.
+func (l *library) renew() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.checks = nil
 }
 
 // prepare decodes, checks and builds a set of documents. Nothing of it is visible yet; the error lists every mistake.
@@ -84,11 +113,11 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 	if err != nil {
 		return nil, err
 	}
-	checks, err := checksOf(docs, node)
+	checks, kept, err := checksOf(docs.Profiles, node, l.checks)
 	if err != nil {
 		return nil, err
 	}
-	l.profiles, l.zones = profiles, zones
+	l.profiles, l.zones, l.checks = profiles, zones, kept
 	ed := &edition{prepared: prepared, checks: checks, patient: map[string]bool{}, records: set.Records}
 	for _, p := range docs.Profiles {
 		if engine.ConfirmSpan(p) >= time.Second {
@@ -117,26 +146,46 @@ func asProblems(where string, err error) profile.Problems {
 	return profile.Problems{{File: where, Line: 1, Column: 1, Message: err.Error()}}
 }
 
-// checksOf resolves what this node has to probe.
-func checksOf(docs *snapshot.Documents, node probe.Node) ([]probe.Check, error) {
-	var out []probe.Check
+// checksOf resolves what this node has to probe. What is known of a profile that asks this node for nothing is taken as it
+// is; kept is all that can be taken so the next time.
+func checksOf(profiles []*profile.Profile, node probe.Node, known map[*profile.Profile][]probe.Check) (all []probe.Check, kept map[*profile.Profile][]probe.Check, err error) {
+	asked := false
+	secret, program := node.Secrets, node.Programs
+	node.Secrets = func(v profile.Value) (string, error) { asked = true; return secret(v) }
+	node.Programs = func(name string) ([]string, bool) { asked = true; return program(name) }
+	kept = make(map[*profile.Profile][]probe.Check, len(profiles))
 	var bad []string
-	for _, p := range docs.Profiles {
-		for i := range p.Endpoints {
-			e := &p.Endpoints[i]
-			if !e.Enabled {
-				continue
-			}
-			checks, err := probe.ChecksOf(p, e, node)
-			if err != nil {
-				bad = append(bad, "profiles/"+p.Name+": "+err.Error())
-				continue
-			}
-			out = append(out, checks...)
+	for _, p := range profiles {
+		checks, there := known[p]
+		if !there {
+			asked = false
+			checks, bad = checksOfProfile(p, node, bad)
+			there = !asked
 		}
+		if there {
+			kept[p] = checks
+		}
+		all = append(all, checks...)
 	}
 	if len(bad) > 0 {
-		return nil, errors.New(strings.Join(bad, "\n"))
+		return nil, nil, errors.New(strings.Join(bad, "\n"))
 	}
-	return out, nil
+	return all, kept, nil
+}
+
+func checksOfProfile(p *profile.Profile, node probe.Node, bad []string) ([]probe.Check, []string) {
+	var out []probe.Check
+	for i := range p.Endpoints {
+		e := &p.Endpoints[i]
+		if !e.Enabled {
+			continue
+		}
+		checks, err := probe.ChecksOf(p, e, node)
+		if err != nil {
+			bad = append(bad, "profiles/"+p.Name+": "+err.Error())
+			continue
+		}
+		out = append(out, checks...)
+	}
+	return out, bad
 }

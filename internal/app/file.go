@@ -18,9 +18,9 @@ import (
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
 	"jurymast/internal/nameserver"
+	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
-	"jurymast/internal/snapshot"
 )
 
 // readFile reads and checks a configuration file, zone files included. Nothing else happens.
@@ -55,24 +55,29 @@ func readFile(path string) (*profile.File, error) {
 	if len(refused) > 0 {
 		return nil, refused
 	}
+	f.Release()
 	return f, nil
 }
 
 // checkSecrets reads every secret the file's profiles name, as the probes will, and finds their programs.
-func (a *App) checkSecrets(f *profile.File) error {
-	docs := &snapshot.Documents{}
+func (a *App) checkSecrets(f *profile.File) (map[*profile.Profile][]probe.Check, error) {
+	all := make([]*profile.Profile, len(f.Profiles))
 	for i := range f.Profiles {
-		docs.Profiles = append(docs.Profiles, &f.Profiles[i])
+		all[i] = &f.Profiles[i]
 	}
-	if _, err := checksOf(docs, proberOf(&f.Node)); err != nil {
-		return fmt.Errorf("%s: %w", a.o.File, err)
+	_, kept, err := checksOf(all, proberOf(&f.Node), nil)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", a.o.File, err)
 	}
-	return nil
+	return kept, nil
 }
 
 func (a *App) useSecrets(f *profile.File) {
 	p := proberOf(&f.Node)
 	a.means.Store(&p)
+	if a.library != nil {
+		a.library.renew()
+	}
 }
 
 // owner is the file's name as its documents carry it.
@@ -131,11 +136,14 @@ func (a *App) recover(last map[string]json.RawMessage) {
 			set.Records = append(set.Records, r)
 		}
 	}
-	ed, err := a.library.prepare(set)
-	if err != nil || len(set.Records) == 0 {
-		if err != nil {
+	var ed *edition
+	var err error
+	if len(set.Records) > 0 {
+		if ed, err = a.library.prepare(set); err != nil {
 			a.log.Warn("the last good documents are not usable any more; starting from the file", "error", err)
 		}
+	}
+	if ed == nil {
 		set.Records = a.recordsOf(a.file)
 		if ed, err = a.library.prepare(set); err != nil {
 			a.log.Error("the file's documents cannot be prepared", "error", err)

@@ -7,6 +7,7 @@ import (
 
 	"jurymast/internal/engine"
 	"jurymast/internal/probe"
+	"jurymast/internal/profile"
 )
 
 // probing keeps the set of checks in step with the documents and with what is switched off, and knows the key of each
@@ -17,7 +18,7 @@ type probing struct {
 	post  func(profile string, ev engine.Event)
 	wake  chan struct{}
 
-	mu     sync.Mutex
+	mu     sync.Mutex // also orders what the scheduler is told of paces: a newer one is never undone
 	all    []probe.Check
 	checks map[target]*checked
 }
@@ -28,10 +29,11 @@ func targetOf(c *probe.Check) target { return target{c.Profile, c.Endpoint, c.Na
 
 // checked is one check with what the engine wants of it.
 type checked struct {
-	probe.Check
+	*probe.Check // in all
 	paused  bool
-	patient bool // failures must last a while to count: state lives in the instance
-	every  time.Duration // 0: the check's own interval
+	begun   bool          // a result of it was passed on since it last began
+	patient bool          // failures must last a while to count: state lives in the instance
+	every   time.Duration // 0: the check's own interval
 }
 
 func newProbing(post func(string, engine.Event)) *probing {
@@ -40,14 +42,18 @@ func newProbing(post func(string, engine.Event)) *probing {
 
 // replace takes the checks of a new edition. What was paused stays so until the engine says otherwise.
 func (p *probing) replace(ed *edition) {
+	docs := make(map[string]*profile.Profile, len(ed.prepared.Docs.Profiles))
+	for _, doc := range ed.prepared.Docs.Profiles {
+		docs[doc.Name] = doc
+	}
 	p.mu.Lock()
 	old := p.checks
 	p.all, p.checks = ed.checks, make(map[target]*checked, len(ed.checks))
 	for i := range ed.checks {
 		t := targetOf(&ed.checks[i])
-		n := &checked{Check: ed.checks[i], patient: ed.patient[t.profile]}
+		n := &checked{Check: &ed.checks[i], paused: idle(docs[t.profile], t.endpoint), patient: ed.patient[t.profile]}
 		if was := old[t]; was != nil {
-			n.paused, n.every = was.paused, was.every
+			n.paused, n.every, n.begun = was.paused, was.every, was.begun && was.Key() == n.Key()
 		}
 		p.checks[t] = n
 	}
@@ -55,21 +61,29 @@ func (p *probing) replace(ed *edition) {
 	p.nudge()
 }
 
+// idle: its document says that the endpoint is not to be probed.
+func idle(p *profile.Profile, endpoint string) bool {
+	e, _ := p.Endpoint(endpoint)
+	return e == nil || !p.Enabled || !e.Enabled || e.Stopped
+}
+
 // pace changes the interval of one check; 0 pauses it. What this node does not probe is ignored.
-func (p *probing) pace(profile, endpoint, check string, every time.Duration) {
+func (p *probing) pace(name, endpoint, check string, every time.Duration) {
 	p.mu.Lock()
-	c := p.checks[target{profile, endpoint, check}]
+	c := p.checks[target{name, endpoint, check}]
 	if c == nil {
 		p.mu.Unlock()
 		return
 	}
 	turned := c.paused != (every == 0)
+	c.begun = c.begun && every != 0
 	c.paused, c.every = every == 0, every
+	if !turned {
+		p.sched.SetPace(name, endpoint, check, every)
+	}
 	p.mu.Unlock()
 	if turned {
 		p.nudge()
-	} else {
-		p.sched.SetPace(profile, endpoint, check, every)
 	}
 }
 
@@ -95,21 +109,19 @@ func (p *probing) run(ctx context.Context) {
 func (p *probing) apply() {
 	p.mu.Lock()
 	set := make([]probe.Check, 0, len(p.all))
-	paces := map[target]time.Duration{}
 	for i := range p.all {
-		c := p.all[i]
-		t := targetOf(&c)
-		if now := p.checks[t]; !now.paused {
-			set = append(set, c)
-			if now.every != 0 {
-				paces[t] = now.every
-			}
+		if !p.checks[targetOf(&p.all[i])].paused {
+			set = append(set, p.all[i])
 		}
 	}
 	p.mu.Unlock()
 	p.sched.Apply(set)
-	for t, every := range paces {
-		p.sched.SetPace(t.profile, t.endpoint, t.check, every)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t, c := range p.checks {
+		if !c.paused && c.every != 0 {
+			p.sched.SetPace(t.profile, t.endpoint, t.check, c.every)
+		}
 	}
 }
 
@@ -121,6 +133,14 @@ func (p *probing) report(r probe.Report) {
 	if current && c.patient && r.Confirm && !r.Asked {
 		current = false // somebody else's confirm run, shorter than what this profile asks for
 	}
+	if current && !c.begun && r.Obs.OK && c.every > 0 {
+		// A first success is a verdict: the pace until then ends without waiting for the engine to say so.
+		c.every = 0
+		p.sched.SetPace(r.Profile, r.Endpoint, r.Check, 0)
+	}
+	if current {
+		c.begun = true
+	}
 	p.mu.Unlock()
 	if current {
 		p.post(r.Profile, engine.Observed{Endpoint: r.Endpoint, Check: r.Check, Obs: r.Obs})
@@ -128,12 +148,12 @@ func (p *probing) report(r probe.Report) {
 }
 
 // find returns the checks of an endpoint, switched off or not, in the order of the document.
-func (p *probing) find(profile, endpoint string) []probe.Check {
+func (p *probing) find(name, endpoint string) []probe.Check {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var out []probe.Check
 	for i := range p.all {
-		if p.all[i].Profile == profile && p.all[i].Endpoint == endpoint {
+		if p.all[i].Profile == name && p.all[i].Endpoint == endpoint {
 			out = append(out, p.all[i])
 		}
 	}

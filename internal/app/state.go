@@ -82,6 +82,9 @@ func (f *feed) subscribe(ctx context.Context) <-chan health.Entry {
 	return c
 }
 
+// maxWaiting is how many reasons are named: a node may have 10,000 profiles.
+const maxWaiting = 20
+
 // ready: every profile answers from fresh state, and the node is not leaving. The reasons say what is awaited.
 func (a *App) ready() (bool, []string) {
 	var why []string
@@ -98,8 +101,16 @@ func (a *App) ready() (bool, []string) {
 	if gen := a.applied.Load(); snap.Documents().Generation < gen {
 		why = append(why, fmt.Sprintf("generation %d of the documents is not in use yet", gen))
 	}
-	for _, p := range snap.Documents().Profiles {
-		switch v := snap.View(p.Name); {
+	for i, p := range snap.Documents().Profiles {
+		if len(why) >= maxWaiting {
+			why = append(why, "and more")
+			break
+		}
+		var v *health.View
+		if part := snap.Part(i); part != nil {
+			v = part.View
+		}
+		switch {
 		case v == nil || !v.Ready:
 			why = append(why, fmt.Sprintf("profile %s: verdicts that could change its answer are missing", p.Name))
 		case v.Stale:

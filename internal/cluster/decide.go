@@ -11,8 +11,12 @@ import (
 	"jurymast/internal/store"
 )
 
-// decisionWriters is how many decisions are written side by side.
-const decisionWriters = 4
+// decisionWriters is how many commits of decisions are under way side by side, decisionBatch how many decisions one of
+// them carries at most: after a start or the loss of a site thousands wait.
+const (
+	decisionWriters = 4
+	decisionBatch   = 32
+)
 
 // lossEvery is how often a decision that is lost again and again is logged.
 const lossEvery = time.Minute
@@ -49,18 +53,22 @@ func (o *outbox) more() {
 	}
 }
 
-func (o *outbox) nextDecision() (decisionWrite, bool) {
+// nextDecisions takes what waits, up to a batch, each profile once.
+func (o *outbox) nextDecisions() []decisionWrite {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.backlog) == 0 {
-		return decisionWrite{}, false
+	taken := map[string]bool{}
+	n := 0
+	for n < len(o.backlog) && n < decisionBatch && !taken[o.backlog[n].profile] {
+		taken[o.backlog[n].profile] = true
+		n++
 	}
-	w := o.backlog[0]
-	o.backlog = o.backlog[1:]
+	batch := o.backlog[:n:n]
+	o.backlog = o.backlog[n:]
 	if len(o.backlog) > 0 {
 		o.more()
 	}
-	return w, true
+	return batch
 }
 
 func (o *outbox) allDecisions() []decisionWrite {
@@ -79,30 +87,39 @@ func (c *Cluster) writeDecisions(ctx context.Context) {
 			return
 		case <-c.out.waiting:
 		}
-		for w, ok := c.out.nextDecision(); ok && ctx.Err() == nil; w, ok = c.out.nextDecision() {
-			c.writeDecision(ctx, w)
+		for batch := c.out.nextDecisions(); len(batch) > 0 && ctx.Err() == nil; batch = c.out.nextDecisions() {
+			c.writeBatch(ctx, batch)
 		}
 	}
 }
 
-func (c *Cluster) writeDecision(ctx context.Context, w decisionWrite) {
-	rev, ok, err := c.commitDecision(ctx, w)
+// writeBatch writes decisions in one commit. When one of them is lost or refused, each is tried by itself.
+func (c *Cluster) writeBatch(ctx context.Context, batch []decisionWrite) {
+	rev, ok, err := c.commitDecisions(ctx, batch)
 	switch {
+	case len(batch) > 1 && (refused(err) || err == nil && !ok):
+		for i := range batch {
+			c.writeBatch(ctx, batch[i:i+1])
+		}
 	case err != nil:
-		failed := []decisionWrite{w}
+		failed := batch
 		if !refused(err) && !errors.Is(err, errNotLeading) {
 			// What waits would only wait for a timeout of its own. Whoever wants it tries again.
 			failed = append(failed, c.out.allDecisions()...)
 		}
 		c.failDecisions(failed, err)
 	case !ok:
-		c.loseDecision(w)
+		c.loseDecision(batch[0])
 	default:
-		c.noteWrite(w.profile, nil)
+		for _, w := range batch {
+			c.noteWrite(w.profile, nil)
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.lost, w.profile)
-		c.emit(Decision{Profile: w.profile, Decision: w.next, Rev: rev})
+		for _, w := range batch {
+			delete(c.lost, w.profile)
+			c.emit(Decision{Profile: w.profile, Decision: w.next, Rev: rev})
+		}
 	}
 }
 
@@ -140,26 +157,32 @@ func refused(err error) bool {
 	return errors.Is(err, store.ErrTooLarge) || errors.Is(err, store.ErrInvalid)
 }
 
-// commitDecision writes decision and journal entry in one commit, under the condition that this node still leads.
-func (c *Cluster) commitDecision(ctx context.Context, w decisionWrite) (int64, bool, error) {
+// commitDecisions writes decisions and their journal entries in one commit, under the condition that this node still leads.
+func (c *Cluster) commitDecisions(ctx context.Context, batch []decisionWrite) (int64, bool, error) {
 	fence, leads := c.fence()
 	if !leads {
 		return 0, false, fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
 	}
-	val, err := json.Marshal(w.next)
-	if err != nil {
-		return 0, false, err
-	}
-	ops := []store.Op{store.Put(keyDecision(w.profile), val)}
-	if c.switches(w) {
-		ops = append(ops, c.entryOp(health.Entry{
-			At: w.next.Since, Node: c.o.Node.Name, Kind: health.EntryDecision, Profile: w.profile,
-			From: w.next.Previous, To: w.next.Active, Epoch: w.next.Epoch, Reason: w.next.Reason, Note: w.next.Evidence,
-		}))
+	conds := []store.Cond{fence}
+	var ops []store.Op
+	for i := range batch {
+		w := &batch[i]
+		val, err := json.Marshal(w.next)
+		if err != nil {
+			return 0, false, err
+		}
+		conds = append(conds, store.Cond{Key: keyDecision(w.profile), Rev: w.prev})
+		ops = append(ops, store.Put(keyDecision(w.profile), val))
+		if c.switches(*w) {
+			ops = append(ops, c.entryOp(health.Entry{
+				At: w.next.Since, Node: c.o.Node.Name, Kind: health.EntryDecision, Profile: w.profile,
+				From: w.next.Previous, To: w.next.Active, Epoch: w.next.Epoch, Reason: w.next.Reason, Note: w.next.Evidence,
+			}))
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.WriteTimeout)
 	defer cancel()
-	return c.o.Store.Commit(ctx, []store.Cond{fence, {Key: keyDecision(w.profile), Rev: w.prev}}, ops)
+	return c.o.Store.Commit(ctx, conds, ops)
 }
 
 // switches: the write names another active endpoint, it is not only a note that failback is pending.

@@ -113,23 +113,23 @@ func (c *Cluster) Note(e health.Entry) {
 func (c *Cluster) writeRest(ctx context.Context) {
 	trim := time.NewTicker(time.Minute)
 	defer trim.Stop()
-	flushed := make(chan bool, 1)
+	flushed := make(chan flushResult, 1)
 	busy := false
 	var again <-chan time.Time // runs while the last flush has failed
 	for {
 		if !busy && again == nil && c.inSession() {
 			if q := c.out.take(); !q.empty() {
 				busy = true
-				go func() { flushed <- c.flush(ctx, q) }()
+				go func() { flushed <- flushResult{c.flush(ctx, q), len(q.votes)} }()
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.out.wake:
-		case ok := <-flushed:
+		case r := <-flushed:
 			busy = false
-			if !ok {
+			if !r.ok || r.votes > manyVotes {
 				again = time.After(retryFlush)
 			}
 		case <-again:
@@ -141,6 +141,15 @@ func (c *Cluster) writeRest(ctx context.Context) {
 }
 
 const retryFlush = 200 * time.Millisecond
+
+// manyVotes in one flush mean that everything is being looked at, as after a start: then votes gather for a moment, and
+// what changes again meanwhile is written once.
+const manyVotes = 200
+
+type flushResult struct {
+	ok    bool
+	votes int
+}
 
 func (c *Cluster) inSession() bool {
 	c.mu.Lock()

@@ -56,6 +56,8 @@ type Loop struct {
 	changed map[string]PublishView
 	failed  bool // the store has failed since it was last reachable
 
+	busy    []*machine // those for which something has come in this burst
+
 	network network
 	told    map[string]map[string]*health.View // what is still to be told: user -> profile -> its new view
 	later   map[string][]Event                 // events of profiles built on others, until those are up to date
@@ -80,6 +82,7 @@ type machine struct {
 	name string
 	due  time.Time
 	pos  int // in the heap, -1: not in it
+	came []Event
 }
 
 // New makes a loop; Run starts it.
@@ -160,6 +163,7 @@ func (l *Loop) burst() {
 	for i := range inbox {
 		l.fence("an event", func() { l.handle(&inbox[i]) })
 	}
+	l.fence("events", l.flush)
 	for now := time.Now(); len(l.dues) > 0 && !l.dues[0].due.After(now); {
 		m := l.dues[0]
 		l.schedule(m, time.Time{}) // its step says when it is due again
@@ -184,19 +188,38 @@ func (l *Loop) handle(m *message) {
 	now := time.Now()
 	switch {
 	case m.replace != nil:
+		l.flush()
 		l.replace(m.replace, now)
 	case m.profile != "":
 		p := l.machine(m.profile)
-		l.deliver(p, m.ev, now)
 		if o, ok := m.ev.(Observed); ok {
 			l.look(p, o)
 		}
+		if len(p.came) == 0 {
+			l.busy = append(l.busy, p)
+		}
+		p.came = append(p.came, m.ev)
 	default:
+		l.flush()
 		l.noteStatus(m.ev)
 		for _, p := range l.byName {
 			l.deliver(p, m.ev, now)
 		}
 	}
+}
+
+// flush gives every machine what has come for it in this burst, all at once.
+func (l *Loop) flush() {
+	now := time.Now()
+	for i, m := range l.busy {
+		ev := m.came[0]
+		if len(m.came) > 1 {
+			ev = Together{m.came}
+		}
+		m.came, l.busy[i] = nil, nil
+		l.deliver(m, ev, now)
+	}
+	l.busy = l.busy[:0]
 }
 
 // deliver gives a machine an event: at once, or, to a profile that is built on others, when those have taken all theirs.

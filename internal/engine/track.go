@@ -43,28 +43,22 @@ func (t *track) equip(p *profile.Profile, e *profile.Endpoint, location string, 
 		t.Vote = health.Vote{Since: now, Reason: "not probed from here"}
 		return
 	}
-	for _, c := range checksOf(e) {
-		l := &look{name: c.Name}
+	add := func(name string, m *profile.Monitor) {
+		l := &look{name: name}
 		l.Reset(now, "not probed yet")
-		if i := slices.IndexFunc(old, func(o *look) bool { return o.name == c.Name }); i >= 0 {
+		if i := slices.IndexFunc(old, func(o *look) bool { return o.name == name }); i >= 0 {
 			l = old[i]
 		}
-		l.monitor, l.rule, l.pace = &c.Monitor, health.RuleOf(&c.Monitor), 0
+		l.monitor, l.rule, l.pace = m, health.RuleOf(m), 0
 		l.rule.Measure = p.Routing == profile.Performance
 		t.looks = append(t.looks, l)
 	}
-}
-
-// checksOf lists the checks of an endpoint; its monitor is the only one unless it names several.
-func checksOf(e *profile.Endpoint) []*profile.Check {
 	if len(e.Monitor.Checks) == 0 {
-		return []*profile.Check{{Monitor: e.Monitor}}
+		add("", &e.Monitor)
 	}
-	out := make([]*profile.Check, len(e.Monitor.Checks))
 	for i := range e.Monitor.Checks {
-		out[i] = &e.Monitor.Checks[i]
+		add(e.Monitor.Checks[i].Name, &e.Monitor.Checks[i].Monitor)
 	}
-	return out
 }
 
 // probedFrom reports that a node at that location runs probes for the endpoint.

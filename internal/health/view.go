@@ -145,7 +145,7 @@ const maxWeight = 1000
 
 // ramped is the weight that counts now, in thousandths: with restore_ramp it grows linearly from the recovery on.
 func ramped(p *profile.Profile, e *EndpointView, now time.Time) uint32 {
-	full := uint32(min(max(0, e.Config.Weight), maxWeight)) * 1000 //nolint:gosec // G115: bounded
+	full := uint32(min(max(0, e.Config.Weight), maxWeight)) * 1000
 	gone := now.Sub(e.Verdict.Since)
 	if full == 0 || p.RestoreRamp <= 0 || gone < 0 || gone >= p.RestoreRamp || !e.Verdict.Recovered || e.Status != Online {
 		return full

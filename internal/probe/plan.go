@@ -37,7 +37,16 @@ func nextOn(now time.Time, interval, phase time.Duration) time.Time {
 type agenda []*check
 
 func (a agenda) Len() int           { return len(a) }
-func (a agenda) Less(i, j int) bool { return a[i].due.Before(a[j].due) }
+
+// Less puts checks that are due at the same time, as after a start, in the order of the documents: what belongs together is
+// known together.
+func (a agenda) Less(i, j int) bool {
+	if a[i].due.Equal(a[j].due) {
+		return a[i].born < a[j].born
+	}
+	return a[i].due.Before(a[j].due)
+}
+
 func (a agenda) Swap(i, j int) {
 	a[i], a[j] = a[j], a[i]
 	a[i].slot, a[j].slot = i, j

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ import (
 
 // DefaultMaxInFlight is the bound of probes in flight when Options name none. Each costs a socket and about 20 KiB.
 const DefaultMaxInFlight = 2048
+
+// burstPerCore is how many first probes are busy at once per processor. A fast peer answers within a millisecond, so it is
+// the processors that bound them, not this; more would only make everybody else wait for a turn.
+const burstPerCore = 64
 
 // closeWait bounds Close: a Run that ignores its context is left behind after it.
 const closeWait = 5 * time.Second
@@ -60,6 +65,7 @@ type Scheduler struct {
 	slots     slots
 	runs      int    // confirm runs under way
 	round     uint64 // of Apply
+	born      uint64 // checks that ever began
 	starved   bool
 	closed    bool
 }
@@ -78,6 +84,7 @@ type check struct {
 	grid        time.Time // the next point of the schedule; zero before the first probe
 	last        time.Time // start of the last scheduled probe
 	slot        int       // in the agenda
+	born        uint64    // how many checks began before this one
 	lane        lane
 	waiting     bool // for a slot
 	flying      bool // a scheduled probe is in flight
@@ -108,7 +115,7 @@ func New(o Options) (*Scheduler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("probe metrics: %w", err)
 	}
-	s := &Scheduler{o: o, metrics: m, wake: make(chan struct{}, 1), endpoints: map[place][]*subscriber{}, shared: map[sharing]*check{}, slots: slots{max: o.MaxInFlight}}
+	s := &Scheduler{o: o, metrics: m, wake: make(chan struct{}, 1), endpoints: map[place][]*subscriber{}, shared: map[sharing]*check{}, slots: slots{max: o.MaxInFlight, burst: burstPerCore * runtime.GOMAXPROCS(0)}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.done.Go(s.loop)
 	return s, nil

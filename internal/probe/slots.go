@@ -27,10 +27,13 @@ type flight struct {
 //
 //	total <= max        of these an eighth only for checks that succeeded last
 //	busy  <= max/2      probes younger than 250 ms, likewise
+//	busy  <= burst      for checks that have never been run: after a start all want to at once, and whoever decides,
+//	                    writes and answers meanwhile needs the processors too
 //
 // A thousand hung targets therefore leave the busy slots after 250 ms each, and can never fill the last eighth.
 type slots struct {
 	max, total, busy int
+	burst            int // 0: no bound of its own
 	started          []*flight // busy ones in the order of their start
 	waiting          [lanes][]*check
 }
@@ -40,6 +43,9 @@ func (s *slots) free(l lane) bool {
 	total, busy := s.max, max(1, s.max/2)
 	if l != laneGood {
 		total, busy = total-s.max/8, max(1, busy-s.max/16)
+	}
+	if l == laneFresh && s.burst > 0 {
+		busy = min(busy, s.burst)
 	}
 	return s.total < total && s.busy < busy
 }

@@ -131,7 +131,8 @@ func (s *Scheduler) join(sub *subscriber, in *Check, key Key, interval time.Dura
 		}
 	}
 	spec := in.Spec
-	c := &check{spec: &spec, key: key, interval: interval, shared: in.Shared, slot: notPlanned, lane: laneFresh}
+	c := &check{spec: &spec, key: key, interval: interval, shared: in.Shared, slot: notPlanned, lane: laneFresh, born: s.born}
+	s.born++
 	c.add(sub)
 	c.phase = s.phase(c, sub)
 	if c.shared {

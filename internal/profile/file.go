@@ -157,3 +157,6 @@ type Zone struct {
 type DNSSEC struct {
 	Enabled bool `yaml:"enabled"`
 }
+
+// Release lets go of the text, which is many times the size of what it says. Problems recorded afterwards have no place in it.
+func (f *File) Release() { f.root = nil }
