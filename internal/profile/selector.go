@@ -72,7 +72,7 @@ func cutTerm(text string) (t term, rest string, more bool, err error) {
 			return term{}, "", false, fmt.Errorf("%q names no label; write label:KEY=VALUE", word)
 		}
 	default:
-		return term{}, "", false, fmt.Errorf("%q is no term of a selector; %s", word, suggest(t.kind, []string{termProfile, termEndpoint, termLabel, termLocation})+"; "+selectorHelp)
+		return term{}, "", false, fmt.Errorf("%q is no term of a selector; %s", word, nearTerm(t.kind)+selectorHelp)
 	}
 	if t.value, rest, more, err = cutValue(after); err != nil {
 		return term{}, "", false, err
@@ -81,6 +81,13 @@ func cutTerm(text string) (t term, rest string, more bool, err error) {
 		return term{}, "", false, fmt.Errorf("%q has no value; write the whole name behind the equals sign", word)
 	}
 	return t, rest, more, nil
+}
+
+func nearTerm(word string) string {
+	if near := nearest(word, []string{termProfile, termEndpoint, termLabel, termLocation}); near != "" {
+		return fmt.Sprintf("did you mean %q? ", near)
+	}
+	return ""
 }
 
 // cutValue reads a value up to the next comma, or the text between quotes.
