@@ -247,6 +247,21 @@ func readIntent(id string, value []byte) (in intent, ok bool) {
 // orderEntries are the journal's entries of a change: one per target, or one per order when there are too many.
 func (c *Cluster) orderEntries(change OrderChange) []health.Entry {
 	at := time.Now().UTC()
+	if len(change.Place) > 0 {
+		at = change.Place[0].At // one change happens at one instant; what it replaces ends before it begins
+	}
+	begins := map[health.Override]bool{}
+	for i := range change.Place {
+		begins[slot(&change.Place[i])] = true
+	}
+	var replaced, ended []health.Override
+	for i := range change.End {
+		if begins[slot(&change.End[i])] {
+			replaced = append(replaced, change.End[i])
+		} else {
+			ended = append(ended, change.End[i])
+		}
+	}
 	var out []health.Entry
 	add := func(list []health.Override, entry func(o *health.Override) health.Entry) {
 		if len(list) <= journalTargets {
@@ -262,19 +277,34 @@ func (c *Cluster) orderEntries(change OrderChange) []health.Entry {
 			out = append(out, e)
 		}
 	}
+	add(replaced, func(o *health.Override) health.Entry {
+		return health.Entry{
+			At: at, Node: c.o.Node.Name, Kind: health.EntryAct, Profile: o.Profile, Endpoint: o.Endpoint, From: actWords(o), To: "replaced",
+			By: change.By, Note: o.Note, Reason: change.Reason,
+		}
+	})
 	add(change.Place, func(o *health.Override) health.Entry {
 		return health.Entry{
 			At: o.At, Node: c.o.Node.Name, Kind: health.EntryAct, Profile: o.Profile, Endpoint: o.Endpoint, To: actWords(o),
 			By: o.By, Note: o.Note, Reason: change.Reason,
 		}
 	})
-	add(change.End, func(o *health.Override) health.Entry {
+	add(ended, func(o *health.Override) health.Entry {
 		return health.Entry{
 			At: at, Node: c.o.Node.Name, Kind: health.EntryAct, Profile: o.Profile, Endpoint: o.Endpoint, From: actWords(o), To: "ended",
 			By: change.By, Note: change.Note, Reason: change.Reason,
 		}
 	})
 	return out
+}
+
+// slot is what only one order can hold: a new one in it replaces the old one. Both forces share theirs.
+func slot(o *health.Override) health.Override {
+	s := health.Override{Act: o.Act, Profile: o.Profile, Endpoint: o.Endpoint, Gate: o.Gate}
+	if s.Act == health.ForceDown {
+		s.Act = health.ForceUp
+	}
+	return s
 }
 
 func actWords(o *health.Override) string {

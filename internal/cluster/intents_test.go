@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -106,6 +107,32 @@ func TestOneIntentWithManyTargets(t *testing.T) {
 		}
 		if got := acts(); len(got) != 6 || got[0].Profile != "p" || got[0].By != "ops" || got[0].Note != "move" || got[5].To != "ended" || got[5].Note != "back" {
 			t.Fatalf("the journal has %+v", got)
+		}
+	})
+}
+
+// TestReplacedOrders: an order in place of another is told as that, the old one first and with its own note.
+func TestReplacedOrders(t *testing.T) {
+	onStores(t, func(t *testing.T, st store.Store) {
+		a := running(t, st, "a")
+		old, next := disables("1", "p")[0], disables("2", "p")[0]
+		old.Act, next.Act, next.Note = health.ForceUp, health.ForceDown, "worse"
+		other := disables("3", "q")[0]
+		if err := a.Order(t.Context(), old, other); err != nil {
+			t.Fatal(err)
+		}
+		next.At = old.At.Add(time.Second)
+		if err := a.Transact(t.Context(), func(cluster.Book) (cluster.OrderChange, error) {
+			return cluster.OrderChange{Place: []health.Override{next}, End: []health.Override{old, other}, By: "eve", Note: "worse"}, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range a.Journal(0, func(e *health.Entry) bool { return e.Kind == health.EntryAct })[2:] {
+			got = append(got, strings.Join([]string{e.Profile, e.From, e.To, e.Note, e.By}, " "))
+		}
+		if want := []string{"p force-up replaced move eve", "p  force-down worse ops", "q disable ended worse eve"}; !slices.Equal(got, want) {
+			t.Fatalf("the journal has %q, want %q", got, want)
 		}
 	})
 }
