@@ -112,6 +112,9 @@ func (t *Trail) candidates(v *health.View, order []int, best health.Tier) {
 }
 
 func exclusion(e *health.EndpointView) string {
+	if !e.Config.Enabled {
+		return "disabled by its document (enabled: false)"
+	}
 	if e.Layer.Shown != nil {
 		return fmt.Sprintf("%s by %s", e.Layer.Shown.Act, e.Layer.Shown.By)
 	}
