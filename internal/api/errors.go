@@ -138,7 +138,11 @@ func problemOf(ctx context.Context, log *slog.Logger, err error) *Problem {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &invalid):
-		p := newProblem(http.StatusUnprocessableEntity, CodeInvalid, "what was sent is refused; nothing was changed")
+		text := "what was asked is refused"
+		if changes(ctx) {
+			text = "what was sent is refused; nothing was changed"
+		}
+		p := newProblem(http.StatusUnprocessableEntity, CodeInvalid, text)
 		for _, one := range invalid.Problems {
 			p.Errors = append(p.Errors, ProblemItem{one.Message, one.Path, one.File, one.Line, one.Column})
 		}

@@ -66,7 +66,7 @@ type eventsInput struct {
 func (s *Server) stream(ctx context.Context, w http.ResponseWriter, in *eventsInput) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	f := &follower{w: w, rc: http.NewResponseController(w), profile: in.Profile, told: map[string]toldStatus{}, missed: map[string]bool{}}
+	f := &follower{w: w, rc: http.NewResponseController(w), profile: s.canonical(in.Profile), told: map[string]toldStatus{}, missed: map[string]bool{}}
 	if err := f.rc.SetReadDeadline(time.Time{}); err != nil { // the server's read timeout would end the stream
 		s.log.WarnContext(ctx, "event stream without a read deadline", "error", err)
 	}

@@ -20,10 +20,14 @@ func actorOf(ctx context.Context) string {
 	return by
 }
 
+// changes reports that the request is one that may change something.
+func changes(ctx context.Context) bool { return ctx.Value(actorKey{}) != nil }
+
 // guarded lets only requests through that a program or person on this machine meant for us. A browser is not such a
 // program by itself: a page from elsewhere can send it here (DNS rebinding, forged forms), so Host and Origin must
 // be ours, and everything that changes something must be JSON, which such a page cannot send without asking first.
-func (s *Server) guarded(next http.Handler) http.Handler {
+func (s *Server) guarded(mux *http.ServeMux) http.Handler {
+	next := misses(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.fence(w, r)
 		h := w.Header()
@@ -31,7 +35,11 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
-		if p := s.judge(r); p != nil {
+		p := s.judgeOrigin(r)
+		if p == nil && offered(mux, r) { // what is not there is said first: no body would help
+			p = judgeBody(r)
+		}
+		if p != nil {
 			p.write(w)
 			return
 		}
@@ -59,14 +67,19 @@ func writes(r *http.Request) bool {
 	return !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, r.Method)
 }
 
-// judge says why a request is refused, or nil.
-func (s *Server) judge(r *http.Request) *Problem {
+// judgeOrigin refuses, whatever is asked, what a page from elsewhere has sent; nil lets the request through.
+func (s *Server) judgeOrigin(r *http.Request) *Problem {
 	if !peerOf(r.Context()).socket && !s.ourHost(r.Host) {
 		return newProblem(http.StatusForbidden, CodeForbidden, "Host must be localhost, 127.0.0.1, [::1] or the address of node.api.listen; a name that merely points here is refused (DNS rebinding)")
 	}
 	if origin := r.Header.Get("Origin"); origin != "" && !sameOrigin(origin, r.Host) {
 		return newProblem(http.StatusForbidden, CodeForbidden, "Origin is another site; pages from elsewhere may not use this API")
 	}
+	return nil
+}
+
+// judgeBody refuses a body that this program does not take, or that a plain form could send.
+func judgeBody(r *http.Request) *Problem {
 	if !writes(r) || r.Method == http.MethodDelete && r.ContentLength == 0 {
 		return nil // a page from elsewhere cannot send DELETE without a preflight, which nobody answers here
 	}

@@ -22,6 +22,7 @@ type asked struct {
 	world
 
 	steps      []OrderStep
+	lists      bool // an unknown target is answered with those there are
 	one        bool // the request itself is the step: mistakes are placed in its own fields
 	note       string
 	breakGlass bool
@@ -35,7 +36,11 @@ type orderPlan struct {
 	broken     []violation       // rules that were overruled
 	after      []health.Override // all live orders as they would be
 	begun      map[string]time.Time
-	message    string
+	said       []string // what each step did
+}
+
+func (p *orderPlan) say(format string, args ...any) {
+	p.said = append(p.said, fmt.Sprintf(format, args...))
 }
 
 // actRule is what a word of the API means.
@@ -77,15 +82,13 @@ const actWords = "disable, enable, drain, undrain, pause, unpause, force-up, for
 // planOrder judges one transaction. It is pure: the rules look at everything as it would be when all of it is done.
 func planOrder(a asked) (orderPlan, error) {
 	p := orderPlan{after: live(a.book.Orders, a.now)}
-	var said []string
 	for i := range a.steps {
 		text, err := a.step(&p, i)
 		if err != nil {
 			return orderPlan{}, err
 		}
-		said = append(said, text)
+		p.said = append(p.said, text)
 	}
-	p.message = strings.Join(said, "; ")
 	return p, a.finish(&p)
 }
 
@@ -97,6 +100,9 @@ func (a *asked) finish(p *orderPlan) error {
 	p.broken = a.violations(p)
 	if len(p.broken) > 0 && !a.breakGlass {
 		return refusal(p.broken)
+	}
+	for i := range p.place {
+		p.place[i].By = p.actor(a.by)
 	}
 	p.begun = a.begins(p)
 	return nil
@@ -142,13 +148,13 @@ func (a *asked) step(p *orderPlan, i int) (string, error) {
 		if rule.placing {
 			act := rule.on(t)
 			place = append(place, health.Override{
-				ID: a.orderID(i, n, act), Act: act, Profile: t.Profile, Endpoint: t.Endpoint, By: a.actor(), Note: a.note, At: a.now, Until: until,
+				ID: a.orderID(i, n, act), Act: act, Profile: t.Profile, Endpoint: t.Endpoint, By: a.by, Note: a.note, At: a.now, Until: until,
 				KeepProbing: s.KeepProbing && act == health.Disable,
 			})
 		}
 	}
 	p.change(place, end)
-	return describe(s, targets, place, end), nil
+	return describe(s, targets, place, end) + a.idle(s, targets, place), nil
 }
 
 // on is the act that a target is ordered.
@@ -180,7 +186,7 @@ func (a *asked) gateStep(p *orderPlan, i int, rule actRule) (string, error) {
 		}
 	}
 	if rule.placing {
-		place = []health.Override{{ID: a.orderID(i, 0, health.OpenGate), Act: health.OpenGate, Gate: s.Gate, By: a.actor(), Note: a.note, At: a.now, Until: until}}
+		place = []health.Override{{ID: a.orderID(i, 0, health.OpenGate), Act: health.OpenGate, Gate: s.Gate, By: a.by, Note: a.note, At: a.now, Until: until}}
 	}
 	p.change(place, end)
 	return words(s, s.Gate, place, end), nil
@@ -221,14 +227,6 @@ func (a *asked) orderID(step, target int, act health.Act) string {
 		id = fmt.Sprintf("%s.%d", id, target+1)
 	}
 	return id
-}
-
-// actor is who orders; that somebody breaks glass is part of it, wherever it is shown.
-func (a *asked) actor() string {
-	if a.breakGlass {
-		return a.by + " (break-glass)"
-	}
-	return a.by
 }
 
 // field is the place of a mistake.
@@ -321,6 +319,9 @@ func canFailBack(v *health.View, now time.Time) error {
 }
 
 func exclusionOf(e *health.EndpointView) string {
+	if !e.Config.Enabled {
+		return byDocument
+	}
 	if e.Layer.Shown != nil {
 		return fmt.Sprintf("%s by %s", e.Layer.Shown.Act, e.Layer.Shown.By)
 	}
@@ -346,12 +347,34 @@ func describe(s *OrderStep, targets []OrderTarget, place, end []health.Override)
 		for _, t := range targets {
 			profiles[t.Profile] = true
 		}
-		what = fmt.Sprintf("%d endpoints of %d profiles", len(targets), len(profiles))
+		what = counted(len(targets), "endpoint") + " of " + counted(len(profiles), "profile")
 		if targets[0].Endpoint == "" {
-			what = fmt.Sprintf("%d profiles", len(targets))
+			what = counted(len(targets), "profile")
 		}
 	}
 	return words(s, what, place, end)
+}
+
+// byDocument is why an order cannot bring an endpoint in.
+const byDocument = "disabled by its document (enabled: false)"
+
+// idle says of orders on endpoints that their documents disable that nothing comes of them for now.
+func (a *asked) idle(s *OrderStep, targets []OrderTarget, place []health.Override) string {
+	var out []string
+	for _, t := range targets {
+		if v := a.view(t.Profile); len(place) > 0 && v != nil && t.Endpoint != "" && !v.Endpoint(t.Endpoint).Config.Enabled {
+			out = append(out, t.String())
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	const most = 3
+	names := strings.Join(out[:min(most, len(out))], ", ")
+	if more := len(out) - most; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return fmt.Sprintf(", but %s: %s; %s has no effect until the document enables it", names, byDocument, s.Act)
 }
 
 func words(s *OrderStep, what string, place, end []health.Override) string {

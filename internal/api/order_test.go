@@ -107,8 +107,8 @@ func TestOrders(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkPlan(t, p, c.place, c.req.Endpoint, c.until, c.end)
-			if !strings.Contains(p.message, c.says) {
-				t.Errorf("message %q does not say %q", p.message, c.says)
+			if said := strings.Join(p.said, "; "); !strings.Contains(said, c.says) {
+				t.Errorf("message %q does not say %q", said, c.says)
 			}
 		})
 	}

@@ -35,7 +35,7 @@ func (s *Server) handler() http.Handler {
 	s.toolRoutes(h)
 	s.signalRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
-	return s.guarded(misses(mux))
+	return s.guarded(mux)
 }
 
 // plainRoutes are what is not JSON of a fixed shape: pages, probes, metrics and the description of the API itself.
@@ -81,6 +81,12 @@ func describeErrors(spec *huma.OpenAPI) {
 	for _, theirs := range []string{"ErrorModel", "ErrorDetail"} {
 		delete(spec.Components.Schemas.Map(), theirs)
 	}
+}
+
+// offered reports that there is something at the address that takes the method.
+func offered(mux *http.ServeMux, r *http.Request) bool {
+	_, pattern := mux.Handler(r)
+	return pattern != ""
 }
 
 // misses answers what the mux does not know with problem details too.

@@ -103,7 +103,7 @@ type putInput struct {
 }
 
 func (s *Server) put(ctx context.Context, kind profile.Kind, in *putInput) (*documentOutput, error) {
-	source, err := readDocument(kind, in.Name, in.RawBody)
+	name, source, err := readDocument(kind, in.Name, in.RawBody)
 	var match string
 	if err == nil {
 		match, err = condition(in.IfMatch, in.IfNoneMatch)
@@ -113,7 +113,7 @@ func (s *Server) put(ctx context.Context, kind profile.Kind, in *putInput) (*doc
 	}
 	write, cancel := bounded(ctx)
 	defer cancel()
-	d, created, err := s.o.Documents.Put(write, string(kind), in.Name, source, match, actorOf(ctx))
+	d, created, err := s.o.Documents.Put(write, string(kind), name, source, match, actorOf(ctx))
 	if err != nil {
 		return nil, problemOf(ctx, s.log, err)
 	}
@@ -124,24 +124,25 @@ func (s *Server) put(ctx context.Context, kind profile.Kind, in *putInput) (*doc
 	return out, nil
 }
 
-// readDocument checks one document as every node will, and makes the JSON that is stored of it.
-func readDocument(kind profile.Kind, name string, text []byte) ([]byte, error) {
+// readDocument checks one document as every node will, and makes the JSON that is stored of it, under the name it gives
+// itself.
+func readDocument(kind profile.Kind, name string, text []byte) (string, []byte, error) {
 	where := string(kind) + "/" + name
 	found, err := nameIn(kind, where, text)
 	if err != nil {
-		return nil, Invalid(err)
+		return "", nil, Invalid(err)
 	}
-	if found != name {
-		return nil, &InvalidError{profile.Problems{{
+	if !strings.EqualFold(found, name) {
+		return "", nil, &InvalidError{profile.Problems{{
 			File: where, Line: 1, Column: 1, Path: "name",
 			Message: fmt.Sprintf("%q is not the name in the address, %q; write the same name in both", found, name),
 		}}}
 	}
 	source, err := profile.EncodeDocument(where, text)
 	if err != nil {
-		return nil, Invalid(err)
+		return "", nil, Invalid(err)
 	}
-	return source, nil
+	return found, source, nil
 }
 
 // nameIn checks a document and says what it calls itself.
@@ -178,7 +179,11 @@ func (s *Server) remove(ctx context.Context, kind profile.Kind, in *deleteInput)
 	if err == nil {
 		write, cancel := bounded(ctx)
 		defer cancel()
-		err = s.o.Documents.Delete(write, string(kind), in.Name, match, actorOf(ctx))
+		name := in.Name
+		if d, ok := s.document(string(kind), name); ok {
+			name = d.Name
+		}
+		err = s.o.Documents.Delete(write, string(kind), name, match, actorOf(ctx))
 	}
 	if err != nil {
 		return problemOf(ctx, s.log, err)

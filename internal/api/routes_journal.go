@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -30,7 +31,7 @@ func (s *Server) journal(ctx context.Context, in *journalInput) (*output[EntryLi
 		return nil, problemOf(ctx, s.log, err)
 	}
 	return s.entries(in.Limit, func(e *health.Entry) bool {
-		return (in.Profile == "" || e.Profile == in.Profile) && (in.Kind == "" || string(e.Kind) == in.Kind) && !e.At.Before(since)
+		return (in.Profile == "" || strings.EqualFold(e.Profile, in.Profile)) && (in.Kind == "" || string(e.Kind) == in.Kind) && !e.At.Before(since)
 	}), nil
 }
 
@@ -54,7 +55,7 @@ type auditInput struct {
 
 func (s *Server) audit(_ context.Context, in *auditInput) (*output[EntryList], error) {
 	return s.entries(in.Limit, func(e *health.Entry) bool {
-		return (in.Profile == "" || e.Profile == in.Profile) && (e.Kind == health.EntryAct || e.Kind == health.EntryConfig)
+		return (in.Profile == "" || strings.EqualFold(e.Profile, in.Profile)) && (e.Kind == health.EntryAct || e.Kind == health.EntryConfig)
 	}), nil
 }
 

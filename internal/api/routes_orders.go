@@ -42,10 +42,11 @@ func (s *Server) orderRoutes(h huma.API) {
 func (s *Server) profileOrderRoutes(h huma.API) {
 	huma.Register(h, operation(http.MethodGet, "/profiles/{name}/orders", "list-orders", "orders", "The orders in force", http.StatusNotFound),
 		func(ctx context.Context, in *named) (*output[OrderList], error) {
-			if s.view(in.Name) == nil {
+			v := s.view(in.Name)
+			if v == nil {
 				return nil, problemOf(ctx, s.log, noProfile(in.Name))
 			}
-			return &output[OrderList]{OrderList{orderStatuses(live(s.o.Orders.Orders(in.Name), now()))}}, nil
+			return &output[OrderList]{OrderList{orderStatuses(live(s.o.Orders.Orders(v.Profile.Name), now()))}}, nil
 		})
 	huma.Register(h, operation(http.MethodPost, "/profiles/{name}/orders", "order", "orders", "Order something", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *orderInput) (*output[OrderResult], error) {
@@ -88,18 +89,19 @@ const (
 // order is a transaction of one step on one target.
 func (s *Server) order(ctx context.Context, in *orderInput) (OrderResult, error) {
 	b := &in.Body
-	if s.view(in.Name) == nil {
+	v := s.view(in.Name)
+	if v == nil {
 		return OrderResult{}, noProfile(in.Name)
 	}
 	return s.carry(ctx, asked{
-		steps: []OrderStep{{Act: b.Act, Targets: []OrderTarget{{in.Name, b.Endpoint}}, For: b.For, KeepProbing: b.KeepProbing}},
+		steps: []OrderStep{{Act: b.Act, Targets: []OrderTarget{{v.Profile.Name, b.Endpoint}}, For: b.For, KeepProbing: b.KeepProbing}},
 		one:   true, note: b.Note, breakGlass: b.BreakGlass,
 	}, planOrder)
 }
 
 // transact is one change of any number of steps.
 func (s *Server) transact(ctx context.Context, r *TransactionRequest) (OrderResult, error) {
-	a := asked{steps: slices.Clone(r.Steps), note: r.Note, breakGlass: r.BreakGlass}
+	a := asked{steps: slices.Clone(r.Steps), lists: true, note: r.Note, breakGlass: r.BreakGlass}
 	single := OrderStep{Act: r.Act, Select: r.Select, Targets: r.Targets, Gate: r.Gate}
 	beside := r.Act != "" || r.Select != "" || len(r.Targets) > 0 || r.Gate != ""
 	switch {
@@ -129,8 +131,12 @@ func (s *Server) transact(ctx context.Context, r *TransactionRequest) (OrderResu
 
 // endOrder ends an order, of one profile or ("") with all its targets.
 func (s *Server) endOrder(ctx context.Context, name string, in *endInput) (OrderResult, error) {
-	if name != "" && s.view(name) == nil {
-		return OrderResult{}, noProfile(name)
+	if name != "" {
+		v := s.view(name)
+		if v == nil {
+			return OrderResult{}, noProfile(name)
+		}
+		name = v.Profile.Name
 	}
 	return s.carry(ctx, asked{note: in.Note, breakGlass: in.BreakGlass}, func(a asked) (orderPlan, error) {
 		p := orderPlan{after: live(a.book.Orders, a.now)}
@@ -148,9 +154,9 @@ func (s *Server) endOrder(ctx context.Context, name string, in *endInput) (Order
 			}
 			return orderPlan{}, fmt.Errorf("%s: %w", what, ErrNotFound)
 		case 1:
-			p.message = fmt.Sprintf("%s of %s: ended", end[0].Act, subjectOf(&end[0]))
+			p.say("%s of %s: ended", end[0].Act, subjectOf(&end[0]))
 		default:
-			p.message = fmt.Sprintf("%s of %d targets: ended", end[0].Act, len(end))
+			p.say("%s of %d targets: ended", end[0].Act, len(end))
 		}
 		p.change(nil, end)
 		return p, a.finish(&p)
@@ -191,7 +197,7 @@ func (s *Server) carry(ctx context.Context, a asked, plan func(asked) (orderPlan
 		if p, err = plan(a); err != nil {
 			return OrderChange{}, err
 		}
-		return OrderChange{Place: p.place, End: p.end, Begun: p.begun, By: a.actor(), Note: a.note, Reason: a.reason(p.broken)}, nil
+		return OrderChange{Place: p.place, End: p.end, Begun: p.begun, By: p.actor(a.by), Note: a.note, Reason: p.reason()}, nil
 	})
 	if err != nil {
 		return OrderResult{}, err
@@ -202,18 +208,24 @@ func (s *Server) carry(ctx context.Context, a asked, plan func(asked) (orderPlan
 // world is everything orders are judged by, at this instant.
 func (s *Server) world(book OrderBook) world {
 	snap := s.o.Hub.Load()
-	return world{docs: snap.Documents(), view: func(name string) *health.View { return viewAt(snap, snap.Index(name)) }, book: book, now: now()}
+	return world{docs: snap.Documents(), view: func(name string) *health.View { return viewAt(snap, indexOf(snap, name)) }, book: book, now: now()}
+}
+
+// actor is who ordered; that glass was broken is part of it, wherever it is shown. Who asked for it and did not need it
+// has broken nothing.
+func (p *orderPlan) actor(by string) string {
+	if len(p.broken) == 0 {
+		return by
+	}
+	return by + " (break-glass)"
 }
 
 // reason is what the journal says about glass that was broken.
-func (a *asked) reason(broken []violation) string {
-	switch {
-	case !a.breakGlass:
+func (p *orderPlan) reason() string {
+	if len(p.broken) == 0 {
 		return ""
-	case len(broken) == 0:
-		return "break-glass: no rule was in the way"
 	}
-	return "break-glass: " + strings.Join(ruleNames(broken), ", ")
+	return "break-glass: " + strings.Join(ruleNames(p.broken), ", ")
 }
 
 func ruleNames(broken []violation) []string {
@@ -225,7 +237,10 @@ func ruleNames(broken []violation) []string {
 }
 
 func resultOf(p *orderPlan) OrderResult {
-	r := OrderResult{Placed: orderStatuses(p.place), Ended: orderStatuses(p.end), Skipped: p.skipped, Message: p.message}
+	r := OrderResult{Placed: orderStatuses(p.place), Ended: orderStatuses(p.end), Skipped: p.skipped, Message: strings.Join(p.said, "; ")}
+	if len(p.said) > 1 {
+		r.Steps = p.said
+	}
 	if len(p.broken) > 0 {
 		r.Broken = ruleNames(p.broken)
 		r.Message += "; glass was broken: " + strings.Join(r.Broken, ", ")

@@ -34,17 +34,14 @@ type signalInput struct {
 
 // signal judges one signal: the endpoint is there, takes signals, the sender holds its token, and the state is sound.
 func (s *Server) signal(ctx context.Context, in *signalInput) (SignalResult, error) {
-	v := s.view(in.Name)
-	if v == nil {
-		return SignalResult{}, noProfile(in.Name)
-	}
-	e := v.Endpoint(in.Endpoint)
+	v, e, err := s.find(in.Name, in.Endpoint)
 	switch {
-	case e == nil:
-		return SignalResult{}, fmt.Errorf("endpoint %q of profile %q: %w", in.Endpoint, in.Name, ErrNotFound)
+	case err != nil:
+		return SignalResult{}, err
 	case e.Config.Monitor.External == nil || s.o.Signals == nil:
 		return SignalResult{}, refused("endpoint %q of profile %q takes no signals; give it monitor.external", in.Endpoint, in.Name)
 	}
+	in.Name, in.Endpoint = v.Profile.Name, e.Config.Name
 	if p := s.authorized(in); p != nil {
 		return SignalResult{}, p
 	}
@@ -79,14 +76,22 @@ func (s *Server) signal(ctx context.Context, in *signalInput) (SignalResult, err
 
 // authorized compares hashes, so that the time it takes says nothing about the token, its length included.
 func (s *Server) authorized(in *signalInput) *Problem {
-	want, ok := s.o.Signals.Token(in.Name, in.Endpoint)
-	if !ok || want == "" {
-		return newProblem(http.StatusServiceUnavailable, CodeUnavailable, "this node cannot read the token of this endpoint; list its secret under node.secrets")
+	want, err := s.o.Signals.Token(in.Name, in.Endpoint)
+	if err != nil || want == "" {
+		why := "it is empty"
+		if err != nil {
+			why = err.Error()
+		}
+		return newProblem(http.StatusServiceUnavailable, CodeUnavailable, "this node cannot read the token of this endpoint: "+why)
 	}
 	scheme, got, _ := strings.Cut(in.Authorization, " ")
 	a, b := sha256.Sum256([]byte(strings.TrimSpace(got))), sha256.Sum256([]byte(want))
 	if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(a[:], b[:]) != 1 {
-		p := newProblem(http.StatusUnauthorized, CodeUnauthorized, "a signal needs the endpoint's own token: Authorization: Bearer TOKEN")
+		text := "a signal needs the endpoint's own token: Authorization: Bearer TOKEN"
+		if strings.EqualFold(scheme, "Bearer") && strings.TrimSpace(got) != "" {
+			text = fmt.Sprintf("the token is wrong (401): it is not the one that monitor.external of endpoint %q of profile %q names; send that one", in.Endpoint, in.Name)
+		}
+		p := newProblem(http.StatusUnauthorized, CodeUnauthorized, text)
 		p.authenticate = `Bearer realm="signal"`
 		return p
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"jurymast/internal/profile"
 	"jurymast/internal/steer"
 )
 
@@ -52,8 +53,6 @@ func (s *Server) node() NodeStatus {
 	}
 	return n
 }
-
-func noProfile(name string) error { return fmt.Errorf("profile %q: %w", name, ErrNotFound) }
 
 // toolRoutes answer "what if" and "what now".
 func (s *Server) toolRoutes(h huma.API) {
@@ -104,23 +103,40 @@ type probeInput struct {
 }
 
 func (s *Server) probe(ctx context.Context, in *probeInput) (*output[ProbeResult], error) {
-	v := s.view(in.Name)
-	if v == nil {
-		return nil, problemOf(ctx, s.log, noProfile(in.Name))
+	v, e, err := s.find(in.Name, in.Endpoint)
+	if err != nil {
+		return nil, problemOf(ctx, s.log, err)
 	}
-	if v.Endpoint(in.Endpoint) == nil {
-		return nil, problemOf(ctx, s.log, fmt.Errorf("endpoint %q of profile %q: %w", in.Endpoint, in.Name, ErrNotFound))
+	if why := unprobed(v.Profile, e.Config); why != "" {
+		return nil, newProblem(http.StatusUnprocessableEntity, CodeInvalid, fmt.Sprintf("endpoint %q of profile %q %s", e.Config.Name, v.Profile.Name, why))
 	}
 	if s.o.Probe == nil {
 		return nil, problemOf(ctx, s.log, fmt.Errorf("this node probes nothing: %w", ErrNotFound))
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout-idleProbe)
 	defer cancel()
-	r, err := s.o.Probe(ctx, in.Name, in.Endpoint)
+	r, err := s.o.Probe(ctx, v.Profile.Name, e.Config.Name)
 	if r.Phases == nil {
 		r.Phases = []ProbePhase{}
 	}
 	return answer(ctx, s, r, err)
+}
+
+// unprobed says what an endpoint has in place of probes, and what to use instead; "" when it is probed.
+func unprobed(p *profile.Profile, e *profile.Endpoint) string {
+	switch m := &e.Monitor; {
+	case e.Target.Profile != "":
+		return fmt.Sprintf("stands for profile %q and is not probed itself; look at that profile (jurymast status %[1]s) and probe its endpoints", e.Target.Profile)
+	case e.AlwaysServe:
+		return "is always served (always_serve: true) and not probed; take always_serve out of its document to have it probed"
+	case m.Assume != profile.AssumeNothing:
+		return fmt.Sprintf("is taken for %s (monitor.assume) and not probed; write a monitor with a protocol in its place to have it probed", m.Assume)
+	case m.External != nil:
+		return fmt.Sprintf("has an external check: others say how it is, nobody probes it; jurymast status %s shows the last signal, jurymast signal sends one", p.Name)
+	case m.Calculated != nil:
+		return fmt.Sprintf("has a calculated check and is not probed itself; probe what it is calculated from: %s", strings.Join(m.Calculated.Of, ", "))
+	}
+	return ""
 }
 
 // idleProbe is what stays of the write timeout to send the answer.

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -61,10 +60,11 @@ type OrderChange struct {
 	Reason     string
 }
 
-// Signals takes what somebody outside says about endpoints. Token is the bearer token that may speak for an endpoint; ok
-// is false when this node cannot read it. Put reports whether it had to write anything.
+// Signals takes what somebody outside says about endpoints. Token is the bearer token that may speak for an endpoint; its
+// error says why this node cannot read it, in words for the sender: names, never content. Put reports whether it had to
+// write anything.
 type Signals interface {
-	Token(profile, endpoint string) (token string, ok bool)
+	Token(profile, endpoint string) (token string, err error)
 	Put(ctx context.Context, s health.Signal) (written bool, err error)
 }
 
@@ -185,20 +185,4 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	s.serving.Wait()
 	return err
-}
-
-// document finds a stored document.
-func (s *Server) document(kind, name string) (*Document, bool) {
-	list := s.o.Documents.List()
-	i := slices.IndexFunc(list, func(d Document) bool { return d.Kind == kind && d.Name == name })
-	if i < 0 {
-		return nil, false
-	}
-	return &list[i], true
-}
-
-// view of a profile this node uses, or nil.
-func (s *Server) view(name string) *health.View {
-	snap := s.o.Hub.Load()
-	return viewAt(snap, snap.Index(name))
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,12 @@ type signals struct {
 	writes int
 }
 
-func (s *signals) Token(_, endpoint string) (string, bool) { return "open sesame", endpoint == "eu20" }
+func (s *signals) Token(_, endpoint string) (string, error) {
+	if endpoint != "eu20" {
+		return "", errors.New(`secret "US21": the environment variable US21 is not set`)
+	}
+	return "open sesame", nil
+}
 
 func (s *signals) Put(_ context.Context, sig health.Signal) (bool, error) {
 	s.mu.Lock()

@@ -43,9 +43,17 @@ func endpointOf(p *profile.Profile, e *health.EndpointView) EndpointStatus {
 	if full := 1000 * max(0, e.Config.Weight); int(e.Weight) < full {
 		s.Weight = float64(e.Weight) / 1000
 	}
+	if unwatched(e) {
+		s.Real, s.Reason = "", "not probed"
+	}
 	s.Nested, s.Signal = nestedOf(e), signalOf(e.Signal)
 	s.matched(e.Config)
 	return s
+}
+
+// unwatched: nobody looks at the endpoint, by its document.
+func unwatched(e *health.EndpointView) bool {
+	return !e.Nested() && (e.Config.AlwaysServe || e.Config.Monitor.Assume != profile.AssumeNothing)
 }
 
 // nestedOf counts as the status of a nested endpoint does.

@@ -32,7 +32,8 @@ func (a *asked) targets(i int, rule actRule) ([]OrderTarget, error) {
 	seen := map[OrderTarget]bool{}
 	var out []OrderTarget
 	for _, t := range s.Targets {
-		if err := a.known(i, rule, t); err != nil {
+		t, err := a.known(i, rule, t)
+		if err != nil {
 			return nil, err
 		}
 		if !seen[t] {
@@ -43,20 +44,51 @@ func (a *asked) targets(i int, rule actRule) ([]OrderTarget, error) {
 	return out, nil
 }
 
-// known refuses a target that is not there, or not of the kind the act is for.
-func (a *asked) known(i int, rule actRule, t OrderTarget) error {
+// known is a target in the words of its documents; it refuses what is not there, or not of the kind the act is for.
+func (a *asked) known(i int, rule actRule, t OrderTarget) (OrderTarget, error) {
 	v := a.view(t.Profile)
-	switch {
-	case v == nil:
-		return noProfile(t.Profile)
-	case t.Endpoint == "" && rule.onProfile == 0:
-		return badInput(a.field(i, "endpoint"), "%s is for one endpoint; name it", a.steps[i].Act)
-	case t.Endpoint != "" && rule.onEndpoint == 0:
-		return badInput(a.field(i, "endpoint"), "%s is for the whole profile; leave the endpoint out", a.steps[i].Act)
-	case t.Endpoint != "" && v.Endpoint(t.Endpoint) == nil:
-		return fmt.Errorf("endpoint %q of profile %q: %w", t.Endpoint, t.Profile, ErrNotFound)
+	if v == nil {
+		return t, a.nowhere(i, noProfile(t.Profile), "profiles", a.profileNames())
 	}
-	return nil
+	t.Profile = v.Profile.Name
+	switch {
+	case t.Endpoint == "" && rule.onProfile == 0:
+		return t, badInput(a.field(i, "endpoint"), "%s is for one endpoint; name it", a.steps[i].Act)
+	case t.Endpoint != "" && rule.onEndpoint == 0:
+		return t, badInput(a.field(i, "endpoint"), "%s is for the whole profile; leave the endpoint out", a.steps[i].Act)
+	case t.Endpoint == "":
+		return t, nil
+	}
+	e := endpointIn(v, t.Endpoint)
+	if e == nil {
+		names := make([]string, len(v.Endpoints))
+		for j := range names {
+			names[j] = v.Endpoints[j].Config.Name
+		}
+		return t, a.nowhere(i, noEndpoint(t.Profile, t.Endpoint), "endpoints of "+t.Profile, names)
+	}
+	t.Endpoint = e.Config.Name
+	return t, nil
+}
+
+// nowhere says in which step a name is that is not there, and which there are.
+func (a *asked) nowhere(i int, err error, what string, names []string) error {
+	if a.lists {
+		err = fmt.Errorf("%w; %s", err, someOf(what, names))
+	}
+	if !a.one {
+		err = fmt.Errorf("step %d: %w", i+1, err)
+	}
+	return err
+}
+
+func (a *asked) profileNames() []string {
+	names := make([]string, len(a.docs.Profiles))
+	for i, p := range a.docs.Profiles {
+		names[i] = p.Name
+	}
+	slices.Sort(names)
+	return names
 }
 
 // selected are the endpoints a selector matches; for an act on whole profiles, the profiles whose own name and labels it

@@ -43,7 +43,7 @@ type EndpointStatus struct {
 	Origin        string          `json:"origin,omitempty"`
 	Priority      int             `json:"priority"`
 	MonitorStatus string          `json:"monitorStatus"`
-	Real          string          `json:"real" doc:"the verdict below all orders: up, down or checking"`
+	Real          string          `json:"real" doc:"the verdict below all orders: up, down or checking; empty: not probed"`
 	Since         time.Time       `json:"since"`
 	Reason        string          `json:"reason"`
 	Override      *OverrideStatus `json:"override"`
@@ -198,7 +198,7 @@ type TransactionRequest struct {
 	KeepProbing bool          `json:"keepProbing,omitempty" doc:"disable of endpoints: go on probing, so that status shows what they would be"`
 }
 
-// OrderStep is one act of a transaction.
+// OrderStep is one act of a transaction. Note and breakGlass are of the transaction as a whole and stand beside the steps.
 type OrderStep struct {
 	Act         string        `json:"act" enum:"disable,enable,drain,undrain,pause,unpause,force-up,force-down,force-off,hold,resume,failback,disable-profile,enable-profile,open-gate,close-gate"`
 	Select      string        `json:"select,omitempty" doc:"profile=NAME, endpoint=NAME, label:KEY=VALUE, location=REGION, with commas between them; all must hold"`
@@ -221,6 +221,7 @@ type OrderResult struct {
 	Skipped []string      `json:"skipped,omitempty" doc:"selected, but it could not be done there, and why"`
 	Broken  []string      `json:"broken,omitempty" doc:"rules that breakGlass has overruled"`
 	Message string        `json:"message"`
+	Steps   []string      `json:"steps,omitempty" doc:"of several steps: what each one did"`
 }
 
 // SafetyList is GET /api/v1/safety.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,9 +117,40 @@ func (d *documentDesk) Delete(ctx context.Context, kind, name, ifMatch, by strin
 		if err := mayWrite(old, ifMatch); err != nil {
 			return nil, err
 		}
-		return slices.DeleteFunc(set.Records, func(r cluster.Record) bool { return r.Kind == old.Kind && r.Name == name }), nil
+		if users := usersOf(set, old); len(users) > 0 {
+			return nil, &api.RefusedError{Code: api.CodeRefused, Reason: fmt.Sprintf("%s/%s is in use by %s; change or delete those first", kind, name, strings.Join(users, ", "))}
+		}
+		return slices.DeleteFunc(slices.Clone(set.Records), func(r cluster.Record) bool { return r.Kind == old.Kind && r.Name == name }), nil
 	})
 	return err
+}
+
+// usersOf are the endpoints of other profiles that stand on a profile: they nest it, or calculate from its endpoints.
+func usersOf(set cluster.DocumentSet, old *cluster.Record) []string {
+	if old.Kind != profile.KindProfile {
+		return nil
+	}
+	var out []string
+	for i := range set.Records {
+		r := &set.Records[i]
+		if r.Kind != profile.KindProfile || r.Name == old.Name || !bytes.Contains(r.Source, []byte("profile")) && !bytes.Contains(r.Source, []byte("calculated")) {
+			continue // it cannot name another one, so it need not be read
+		}
+		p, err := profile.DecodeProfile(string(r.Kind)+"/"+r.Name, r.Source)
+		if err != nil {
+			continue // what cannot be read uses nothing
+		}
+		for j := range p.Endpoints {
+			switch e := &p.Endpoints[j]; {
+			case e.Target.Profile == old.Name:
+				out = append(out, fmt.Sprintf("endpoint %s/%s (nested)", p.Name, e.Name))
+			case e.Monitor.Calculated != nil && slices.ContainsFunc(e.Monitor.Calculated.Of, func(of string) bool { return strings.HasPrefix(of, old.Name+"/") }):
+				out = append(out, fmt.Sprintf("endpoint %s/%s (calculated check)", p.Name, e.Name))
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Apply lays the zones and profiles of a configuration over what is there, as one change.
