@@ -27,6 +27,7 @@ const (
 type Table struct {
 	leaves  bart.Table[*Row] // disjoint, see split
 	regions []string         // canonical, in the order of their first line
+	written []string         // the same as their first lines have them
 	index   map[string]uint16
 	rows    int
 }
@@ -210,7 +211,7 @@ func (p *tableParser) region(n int, s string) (uint16, bool) {
 	}
 	i := uint16(len(p.t.regions)) //nolint:gosec // G115: below maxRegions
 	p.t.index[name] = i
-	p.t.regions = append(p.t.regions, name)
+	p.t.regions, p.t.written = append(p.t.regions, name), append(p.t.written, s)
 	return i, true
 }
 
@@ -255,6 +256,14 @@ func (t *Table) Len() int {
 		return 0
 	}
 	return t.rows
+}
+
+// Written lists the regions of the table as their first lines have them, in the order of Regions. The slice is the caller's.
+func (t *Table) Written() []string {
+	if t == nil {
+		return nil
+	}
+	return slices.Clone(t.written)
 }
 
 // Regions lists the regions of the table in canonical form, in the order of their first line. The slice is the caller's.

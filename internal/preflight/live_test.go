@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -232,6 +233,21 @@ func TestAddresses(t *testing.T) {
 	list = run(t, in, tools)
 	want(t, list, SameAddress, Info, "a, b are all at 127.0.0.1", "resolve to it now")
 	want(t, list, FamiliesDiffer, Warning, "IPv6: c")
+}
+
+// TestAGuessedPortIsNoError: nothing says which port an endpoint has that no probe asks.
+func TestAGuessedPortIsNoError(t *testing.T) {
+	for _, monitor := range []string{"assume: up", "calculated: {of: [b]}"} {
+		f := file(t, "endpoints:\n  - {name: a, target: 127.0.0.93, monitor: {"+monitor+"}}\n  - {name: b, target: 127.0.0.1, monitor: {assume: up}}\n")
+		list := slices.DeleteFunc(run(t, Input{File: f}, Tools{}), func(f Finding) bool { return f.Endpoint != "a" })
+		want(t, list, NotConnecting, Info, "guess", "127.0.0.93:80")
+
+		elsewhere := &trial{p: &f.Profiles[0], e: &f.Profiles[0].Endpoints[0], at: at{profile: "p", endpoint: "a"}}
+		elsewhere.notConnecting([]string{"192.0.2.93"}, 80, []string{"192.0.2.93:80: connection refused"})
+		want(t, elsewhere.findings, NotConnecting, Warning, "guess", "192.0.2.93:80")
+	}
+	list := run(t, one(t, "p.dr.example", "target: 127.0.0.93", "protocol: tcp, port: 1"), Tools{})
+	want(t, list, NotConnecting, Error, "127.0.0.93:1")
 }
 
 func TestWhatIsSwitchedOffIsNoError(t *testing.T) {

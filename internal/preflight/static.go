@@ -111,11 +111,44 @@ func (s *static) node() {
 	}
 	for _, file := range [][2]string{{n.Geo.Database, s.in.GeoError}, {n.Geo.Latency, s.in.LatencyError}} {
 		if file[1] != "" {
-			s.add(Error, GeoFileUnreadable, at{}, file[0]+" cannot be used: "+file[1],
+			why, lines := groupLines(file[1])
+			f := s.add(Error, GeoFileUnreadable, at{}, file[0]+" cannot be used: "+why,
 				"clients have no location then, so geographic and performance profiles answer as if they came from nowhere",
 				"put a readable file there, or correct node.geo")
+			f.Evidence = lines
 		}
 	}
+}
+
+// groupLines turns an error of many lines into one sentence, and names the lines of the file that have the same fault
+// together.
+func groupLines(text string) (sentence string, groups []string) {
+	all := strings.Split(text, "\n")
+	if len(all) == 1 {
+		return text, nil
+	}
+	numbers, order := map[string][]string{}, []string(nil)
+	for _, one := range all {
+		number, fault, ok := strings.Cut(strings.TrimPrefix(one, "line "), ": ")
+		if _, err := strconv.Atoi(number); !ok || err != nil {
+			number, fault = "", one // and 12 more
+		}
+		if _, known := numbers[fault]; !known {
+			order = append(order, fault)
+		}
+		numbers[fault] = append(numbers[fault], number)
+	}
+	for _, fault := range order {
+		switch at := numbers[fault]; {
+		case at[0] == "":
+			groups = append(groups, fault)
+		case len(at) == 1:
+			groups = append(groups, "line "+at[0]+": "+fault)
+		default:
+			groups = append(groups, "lines "+strings.Join(at, ", ")+": "+fault)
+		}
+	}
+	return "several lines are wrong", groups
 }
 
 // zone counts the name servers of a zone, and the addresses of those that the zone's own records tell.

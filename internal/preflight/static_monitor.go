@@ -219,7 +219,11 @@ func (s *static) calculated(place at, c *profile.Calculated) {
 }
 
 func (s *static) vantage(place at, m *profile.Monitor) {
-	if len(m.Vantage) == 0 || len(s.in.Nodes) == 0 || s.votersFor(m) > 0 {
+	if len(m.Vantage) == 0 {
+		return
+	}
+	if len(s.in.Nodes) == 0 || s.votersFor(m) > 0 {
+		s.lonelyVantage(place, m)
 		return
 	}
 	f := s.add(Error, NoVantage, place, "no live node stands at "+strings.Join(m.Vantage, ", "),
@@ -227,6 +231,39 @@ func (s *static) vantage(place at, m *profile.Monitor) {
 	for _, n := range s.in.Nodes {
 		f.and("node %s stands at %q", n.Name, n.Location)
 	}
+}
+
+// lonelyVantage names vantage points where no node stands that is known. Where only this node is known and others may
+// share the store, that is no more than a hint.
+func (s *static) lonelyVantage(place at, m *profile.Monitor) {
+	known, severity := s.in.Nodes, Warning
+	if len(known) == 0 {
+		known = []Node{{Name: orWord(s.in.File.Node.Name, "this"), Location: s.in.File.Node.Location}}
+		if !s.certain || s.voters > 1 {
+			severity = Info
+		}
+	}
+	var lonely []string
+	for _, where := range m.Vantage {
+		if !slices.ContainsFunc(known, func(n Node) bool { return n.Location == where }) {
+			lonely = append(lonely, where)
+		}
+	}
+	if len(lonely) == 0 {
+		return
+	}
+	f := s.add(severity, NoVantage, place, "no known node stands at "+strings.Join(lonely, ", "),
+		"nobody probes the endpoint from there; a mistyped location looks like this", "correct monitor.vantage, or node.location of the nodes")
+	for _, n := range known {
+		f.and("node %s stands at %q", n.Name, n.Location)
+	}
+}
+
+func orWord(word, otherwise string) string {
+	if word != "" {
+		return word
+	}
+	return otherwise
 }
 
 // minChild compares what a nested endpoint demands with what its child profile has.

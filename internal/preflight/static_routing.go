@@ -93,7 +93,12 @@ func (s *static) performance(place at, p *profile.Profile) {
 		s.add(Warning, LatencyNoRegion, place, "the latency table knows no region of "+strings.Join(missing, ", "),
 			"clients of the table are never sent there while another region answers", "add lines for these regions to "+n.Latency)
 	}
-	unused := slices.DeleteFunc(slices.Clone(regions), func(r string) bool { return slices.Contains(used, r) })
+	var unused []string
+	for i, written := range s.in.Latency.Written() {
+		if !slices.Contains(used, regions[i]) {
+			unused = append(unused, written)
+		}
+	}
 	if len(unused) > 0 && len(used) > 0 {
 		slices.Sort(unused)
 		s.add(Info, LatencyNoEndpoint, place, "no endpoint stands in these regions of the latency table: "+strings.Join(unused, ", "),

@@ -61,13 +61,18 @@ profiles:
     hostnames: [p.dr.example]
 `
 
+// located gives the node of a configuration the location eu, and its monitor a vantage point.
+func located(text, vantage string) string {
+	return strings.Replace(text, "node: {", "node: {location: eu, ", 1) + "    monitor: {vantage: [" + vantage + "]}\n"
+}
+
 func nodes(n int) []Node {
 	return []Node{{"n1", "eu"}, {"n2", "us"}, {"n3", "ap"}}[:n]
 }
 
 // TestStaticFindings: for each finding a configuration that has it, and one beside it that does not.
 func TestStaticFindings(t *testing.T) {
-	latency, err := geo.ParseTable(strings.NewReader("192.0.2.0/24,westeurope,10\n192.0.2.0/24,eastus,90\n"))
+	latency, err := geo.ParseTable(strings.NewReader("192.0.2.0/24,West Europe,10\n192.0.2.0/24,eastus,90\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +165,17 @@ profiles:
 			code: NoVantage, severity: Error, bad: sharedTwo + "    monitor: {vantage: [mars]}\n", good: sharedTwo + "    monitor: {vantage: [us]}\n",
 			input: Input{Nodes: nodes(3)}, says: `n2 stands at "us"`,
 		},
+		{
+			code: NoVantage, severity: Warning, bad: sharedTwo + "    monitor: {vantage: [us, mars]}\n", good: sharedTwo + "    monitor: {vantage: [us, eu]}\n",
+			input: Input{Nodes: nodes(3)}, says: "no known node stands at mars",
+		},
+		{
+			code: NoVantage, severity: Info, bad: located(sharedTwo, "mars"), good: located(sharedTwo, "eu"), says: `stands at "eu"`,
+		},
+		{
+			code: NoVantage, severity: Warning, bad: located("node: {data: d}\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n"+indent(two), "mars"),
+			good: located("node: {data: d}\nprofiles:\n  - name: p\n    hostnames: [p.dr.example]\n"+indent(two), "eu"),
+		},
 		{code: WeightSkew, severity: Info, bad: weighted(""), good: weighted("sticky: true\n")},
 		{code: GeoNoDatabase, severity: Warning, bad: geographic("WORLD", ""), good: geographic("WORLD", "x.mmdb")},
 		{code: GeoNoWorld, severity: Warning, bad: geographic("DE", "x.mmdb"), good: geographic("WORLD", "x.mmdb")},
@@ -167,9 +183,14 @@ profiles:
 			code: GeoFileUnreadable, severity: Error, bad: geographic("WORLD", "x.mmdb"), good: geographic("WORLD", "x.mmdb"),
 			input: Input{GeoError: "not there"}, goodInput: &Input{}, says: "x.mmdb cannot be used: not there",
 		},
+		{
+			code: GeoFileUnreadable, severity: Error, bad: performance("westeurope", "latency: l.csv"), good: performance("westeurope", "latency: l.csv"),
+			input: Input{LatencyError: "line 1: bad\nline 2: worse\nline 7: bad\nand 3 more"}, goodInput: &Input{},
+			says: "l.csv cannot be used: several lines are wrong\nclients have no location then, so geographic and performance profiles answer as if they came from nowhere\nput a readable file there, or correct node.geo\nlines 1, 7: bad\nline 2: worse\nand 3 more",
+		},
 		{code: NoLocations, severity: Warning, bad: performance("westeurope", ""), good: performance("westeurope", "latency: l.csv")},
 		{code: LatencyNoRegion, severity: Warning, bad: performance("japaneast", "latency: l.csv"), good: performance("westeurope", "latency: l.csv"), input: Input{Latency: latency}, says: "a (japaneast)"},
-		{code: LatencyNoEndpoint, severity: Info, bad: performance("japaneast", "latency: l.csv"), good: performance("West Europe", "latency: l.csv"), input: Input{Latency: latency}, says: "westeurope"},
+		{code: LatencyNoEndpoint, severity: Info, bad: performance("japaneast", "latency: l.csv"), good: performance("West Europe", "latency: l.csv"), input: Input{Latency: latency}, says: ": West Europe"},
 		{code: SubnetNoFallback, severity: Warning, bad: subnets(", subnets: [192.168.0.0/16]"), good: subnets("")},
 		{code: MinChildUnreachable, severity: Error, bad: child("min_child: 3", "60s"), good: child("min_child: 2", "60s"), says: "which has 2"},
 		{code: MinChildUnreachable, severity: Error, bad: child("min_child_ipv6: 1", "60s"), good: child("min_child_ipv4: 1", "60s"), says: "min_child_ipv6"},

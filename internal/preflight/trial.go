@@ -171,15 +171,30 @@ func (t *trial) connectAll(ctx context.Context, addrs []string, port int) []stri
 	}
 	switch {
 	case len(open) == 0:
-		f := t.add(Error, NotConnecting, t.at, "no connection to "+t.hostText(addrs, port),
-			"the endpoint cannot serve now, and after a failover to it nothing would", "start it, open the firewall from here, or correct origin, target or port")
-		f.Evidence = dead
+		t.notConnecting(addrs, port, dead)
 	case len(dead) > 0:
 		f := t.add(Warning, AddressDead, t.at, fmt.Sprintf("%d of %d addresses do not accept connections", len(dead), len(addrs)),
 			"clients that try a dead address first wait or fail, and a probe that finds the living one says up", "start it there, or take the address out of DNS")
 		f.Evidence = dead
 	}
 	return open
+}
+
+// notConnecting reports an endpoint where nothing answers. The port of one that no probe asks and that has neither an
+// origin nor a port is a guess, and so is what follows from it.
+func (t *trial) notConnecting(addrs []string, port int, dead []string) {
+	why, remedy := "the endpoint cannot serve now, and after a failover to it nothing would", "start it, open the firewall from here, or correct origin, target or port"
+	severity := Error
+	if originOf(t.e) == nil && t.e.Monitor.Port == 0 && (t.e.AlwaysServe || !t.e.Monitor.Probed()) {
+		severity = Warning
+		if !slices.ContainsFunc(addrs, func(a string) bool { return !isLoopback(a) }) {
+			severity = Info
+		}
+		why = "no probe asks the endpoint, so its port is a guess; if it serves this one, it does not now"
+		remedy = "write origin, or monitor.port, so that the right one is tried"
+	}
+	f := t.add(severity, NotConnecting, t.at, "no connection to "+t.hostText(addrs, port), why, remedy)
+	f.Evidence = dead
 }
 
 // hostText is the place as the operator wrote it, with its port.
