@@ -15,6 +15,7 @@ import (
 // the second round finds the decision standing.
 func (p *Profile) settle(now time.Time, out *effects) {
 	p.pace(now, out)
+	p.noteEnds(now, out)
 	v := p.build(now, out)
 	for p.decide(v, now, out) {
 		v = p.build(now, out)
@@ -89,6 +90,21 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	p.freshen(v)
 	v.Ready, v.Stale = p.ready, p.stale
 	return v
+}
+
+// noteEnds tells the journal of orders whose time is over: who placed them has not ended them, the clock has.
+func (p *Profile) noteEnds(now time.Time, out *effects) {
+	if p.view == nil || !p.leader && !p.solo {
+		return
+	}
+	for i := range p.view.Orders {
+		if o := &p.view.Orders[i]; !o.Live(now) {
+			out.add(Note{health.Entry{
+				At: now, Node: p.self.Name, Kind: health.EntryAct, Profile: p.doc.Name, Endpoint: o.Endpoint,
+				From: o.Act.String(), To: "ended", Reason: "its time is over", By: o.By, Note: o.Note,
+			}})
+		}
+	}
 }
 
 // reopens is when a profile that an order has switched off goes on by itself.

@@ -14,9 +14,10 @@ type census struct{ online, checking, size int }
 
 // nestedStatus is the status of an endpoint that stands for another profile:
 //
-//	child unknown, or not ready             -> CheckingEndpoint
-//	child Disabled or Inactive              -> Stopped
-//	enough endpoints Online                 -> Online
+//	child unknown                           -> CheckingEndpoint
+//	child Disabled or Inactive, or nothing
+//	in it may be answered (drained)         -> Stopped
+//	enough endpoints Online                 -> Online; CheckingEndpoint while the child is not ready
 //	enough Online or CheckingEndpoint       -> CheckingEndpoint
 //	else                                    -> Degraded
 //
@@ -27,12 +28,8 @@ func nestedStatus(e *EndpointView) Status {
 	if c == nil {
 		return CheckingEndpoint
 	}
-	switch c.ProfileStatus() {
-	case "Disabled", "Inactive":
+	if c.Disabled || !slices.ContainsFunc(c.Endpoints, func(e EndpointView) bool { return e.Tier != TierExcluded }) {
 		return Stopped
-	}
-	if !c.Ready {
-		return CheckingEndpoint
 	}
 	worst := Online
 	for _, t := range thresholds(e.Config) {
@@ -40,6 +37,9 @@ func nestedStatus(e *EndpointView) Status {
 	}
 	if g := c.Profile.GroupThreshold; g > 0 && worst == Online && usableShare(c) < g {
 		worst = Degraded
+	}
+	if worst == Online && !c.Ready {
+		worst = CheckingEndpoint
 	}
 	return worst
 }
