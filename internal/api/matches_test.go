@@ -120,7 +120,7 @@ func TestMethodsPageGolden(t *testing.T) {
 		{Path: "/var/lib/geo.mmdb", Kind: "location database", Type: "GeoLite2-City", Built: at.Add(-240 * time.Hour), Records: 123},
 		{Path: "/etc/latency.csv", Kind: "latency table", Records: 9, Fault: "line 3: no number"},
 	}
-	page, err := renderPage(pageData{Overview{n, []ProfileStatus{kept, weighted, all["geographic"], all["performance"], all["subnet"], all["nested"]}}, at})
+	page, err := renderPage(pageData{Overview: Overview{n, []ProfileStatus{kept, weighted, all["geographic"], all["performance"], all["subnet"], all["nested"]}}, At: at})
 	if err != nil {
 		t.Fatal(err)
 	}

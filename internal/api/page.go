@@ -40,17 +40,20 @@ func tone(word string) string {
 
 type pageData struct {
 	Overview
-	At time.Time
+	At      time.Time
+	Gates   []OrderStatus
+	Remarks map[string]pageRemark
 }
 
 // page is GET /status: one page a person can read, or JSON for whom asks for it.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	data := pageData{Overview{s.node(), statuses(s.o.Hub.Load())}, now()}
+	data := pageData{Overview: Overview{s.node(), statuses(s.o.Hub.Load())}, At: now()}
 	if wantsJSON(r.Header.Get("Accept")) {
 		w.Header().Set("Content-Type", mediaJSON)
 		_ = json.NewEncoder(w).Encode(data.Overview) // the client is gone: nobody is left to tell
 		return
 	}
+	data.Gates, data.Remarks = s.openGates(), s.remarks(r.Context(), data.Profiles)
 	text, err := renderPage(data)
 	if err != nil {
 		problemOf(r.Context(), s.log, err).write(w)

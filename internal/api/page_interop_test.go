@@ -9,11 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-
-	"jurymast/internal/health"
 )
 
-// TestInteropPageInABrowser draws the page as an operator sees it, light and dark, and looks that there is more on it
+// TestInteropPageInABrowser draws the page as an operator sees it, light, dark and on a narrow screen, and looks that there is more on it
 // than one colour.
 func TestInteropPageInABrowser(t *testing.T) {
 	browser, err := exec.LookPath("chromium")
@@ -23,12 +21,15 @@ func TestInteropPageInABrowser(t *testing.T) {
 		}
 		t.Skip("chromium is not installed; scripts/packages.txt names its package")
 	}
-	r := newRig(t)
-	r.publish(viewOf(decoded(t, integration), activeAt("us21", 4), []health.Override{onEndpoint("1", health.Drain, "eu20")}, up, up))
-	for _, scheme := range []string{"light", "dark"} {
+	r := troubledPage(t)
+	for _, scheme := range []string{"light", "dark", "narrow"} {
+		size := "1280,1000"
+		if scheme == "narrow" {
+			size = "500,1700"
+		}
 		shot := filepath.Join(t.TempDir(), scheme+".png")
 		args := []string{
-			"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,900", "--user-data-dir=" + t.TempDir(),
+			"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=" + size, "--user-data-dir=" + t.TempDir(),
 			"--screenshot=" + shot,
 		}
 		if scheme == "dark" {

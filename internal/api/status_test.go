@@ -125,10 +125,10 @@ func fixedPage(t testing.TB) []byte {
 	}
 	n := node()
 	n.Alarms = []string{"the disk is full"}
-	page, err := renderPage(pageData{Overview{n, []ProfileStatus{
+	page, err := renderPage(pageData{Overview: Overview{n, []ProfileStatus{
 		StatusOf(viewOf(p, activeAt("us21", 4), []health.Override{hostile}, health.Online, health.Online)),
 		StatusOf(viewOf(p, health.Decision{}, nil, health.Degraded, health.CheckingEndpoint)),
-	}}, at})
+	}}, At: at})
 	if err != nil {
 		t.Fatal(err)
 	}
