@@ -93,15 +93,24 @@ func (w *advisor) references(a *at, f *File, p *Profile) {
 			}
 			continue
 		}
-		for j, of := range calculatedOf(e) {
-			owner, _, foreign := strings.Cut(of, "/")
-			if own := place.child("monitor").child("calculated").child("of").element(j); foreign && own.given() && w.profiles[owner] == nil {
-				w.warn(own, "no profile of this file is called %q; it must be in the store when this one gets there: serve with an empty store refuses the file", owner)
-			}
-		}
+		w.counted(place.child("monitor"), &e.Monitor)
 		w.programs(place.child("monitor"), f, &e.Monitor)
 	}
+	w.counted(a.child("monitor"), &p.Monitor)
 	w.programs(a.child("monitor"), f, &p.Monitor)
+}
+
+// counted tells about endpoints of other profiles that a calculated verdict written at a counts.
+func (w *advisor) counted(a *at, m *Monitor) {
+	if m.Calculated == nil {
+		return
+	}
+	for i, of := range m.Calculated.Of {
+		owner, _, foreign := strings.Cut(of, "/")
+		if place := a.child("calculated").child("of").element(i); foreign && place.given() && w.profiles[owner] == nil {
+			w.warn(place, "no profile of this file is called %q; it must be in the store when this one gets there: serve with an empty store refuses the file", owner)
+		}
+	}
 }
 
 // thresholds tells that a nested endpoint can never be online, or that its total is higher than written (D17).
