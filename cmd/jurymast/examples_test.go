@@ -19,6 +19,7 @@ import (
 
 	"jurymast/internal/app"
 	"jurymast/internal/lab"
+	"jurymast/internal/profile"
 )
 
 // asked is what one client of an example must be answered, over many questions.
@@ -95,6 +96,27 @@ func TestEveryRoutingExampleIsTried(t *testing.T) {
 	for _, p := range names {
 		if name := filepath.Base(filepath.Dir(p)); exampleSteps[name] == nil {
 			t.Errorf("examples/%s is in no step of this test", name)
+		}
+	}
+}
+
+// TestExamplesKeepTheirDataApart: what one example left in its store must not meet the next one's.
+func TestExamplesKeepTheirDataApart(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "examples", "*", "jurymast.yaml"))
+	if err != nil || len(files) <= len(exampleSteps) {
+		t.Fatalf("%d examples, want more than %d: %v", len(files), len(exampleSteps), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := profile.DecodeFile(file, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "./data/" + filepath.Base(filepath.Dir(file)); f.Node.Data != want {
+			t.Errorf("%s keeps its data in %s, want %s", file, f.Node.Data, want)
 		}
 	}
 }
