@@ -20,7 +20,7 @@ const DefaultMaxInFlight = 2048
 
 // burstPerCore is how many first probes are busy at once per processor. A fast peer answers within a millisecond, so it is
 // the processors that bound them, not this; more would only make everybody else wait for a turn.
-const burstPerCore = 64
+const burstPerCore = 160
 
 // closeWait bounds Close: a Run that ignores its context is left behind after it.
 const closeWait = 5 * time.Second

@@ -298,7 +298,7 @@ func (o question) measured(endpoint int) int {
 	}
 	slices.Sort(nodes)
 	for _, n := range nodes {
-		if d := geo.Distance(o.c.Place.Position, at[n]); o.c.Place.HasPosition && d < least {
+		if d := geo.Distance(o.c.Place.Position, at[n]); o.c.Place.HasPosition && d < least && d <= 1500 {
 			nearest, least = n, d
 		}
 	}

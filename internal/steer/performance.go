@@ -138,6 +138,10 @@ func (n *node) ruler(c *Client) ruler {
 	return r
 }
 
+// nearBy is how far a node may be from a client to speak for it, in kilometres: about 15 ms of light in glass and back.
+// What a node measures from another continent says nothing about the client, and its distance does.
+const nearBy = 1500
+
 func (n *node) nearestPost(c *Client) *post {
 	if !c.Place.HasPosition {
 		return nil
@@ -148,7 +152,7 @@ func (n *node) nearestPost(c *Client) *post {
 			best, least = k, d
 		}
 	}
-	if best < 0 {
+	if best < 0 || least > nearBy {
 		return nil
 	}
 	return &n.near.posts[best]

@@ -198,6 +198,7 @@ func TestPerformanceTable(t *testing.T) {
 		{"the table knows no candidate: distance", build(pe, three), row(t, here, "brazilsouth 1"), "b", steer.RuleDistance, pref, 20, 24},
 		{"measured by the nearest node", build(pe, measured), near("eastus2"), "b", steer.RuleMeasured, pref, 20, 18},
 		{"measured, the other node", build(pe, measured), near("northeurope"), "a", steer.RuleMeasured, pref, 20, 18},
+		{"measured, but nobody is near", build(pe, []ep{{state: 'u', region: "westeurope", rtt: "westeurope 5"}, {state: 'u', region: "eastus", rtt: "westeurope 90"}}), near("eastus2"), "b", steer.RuleDistance, pref, 20, 18},
 		{"measured needs a position", build(pe, measured), from("198.51.100.7"), "a", steer.RuleNoLocation, pref, 20, 0},
 		{"the table before measurements", build(pe, []ep{{state: 'u', region: "westeurope", rtt: "eastus 5"}, {state: 'u', region: "eastus", rtt: "eastus 9"}}), row(t, here, "westeurope 9, eastus 8"), "b", steer.RuleLatency, pref, 20, 24},
 		{"distance knows one candidate only", build(pe, half), near("eastus"), "a", steer.RuleDistance, pref, 20, 18},
