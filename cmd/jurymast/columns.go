@@ -65,7 +65,7 @@ func writeLocations(p *printer, n *api.NodeStatus) {
 		}
 		p.printf(", %s", words)
 		if !f.Built.IsZero() {
-			p.printf(", built %s", f.Built.UTC().Format(time.DateOnly))
+			p.printf(", built %s", p.day(f.Built))
 		}
 		if f.Fault != "" {
 			p.printf(", ")

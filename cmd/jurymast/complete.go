@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,7 +51,7 @@ func (c *cli) completeEndpoint(cmd *cobra.Command, args []string, word string) (
 	}
 	var names []cobra.Completion
 	for _, p := range c.known(cmd) {
-		if p.Name != args[0] {
+		if !strings.EqualFold(p.Name, args[0]) {
 			continue
 		}
 		for i := range p.Endpoints {

@@ -60,13 +60,13 @@ func writeExplanation(p *printer, e *api.Explanation) {
 	if e.ECS != "" {
 		p.printf(", client subnet %s", e.ECS)
 	}
-	p.printf("\n;; status: %s, kind: %s", e.Rcode, e.Kind)
+	p.printf("\n;; status: %s", e.Rcode)
 	through := e.Profile
 	if len(e.Path) > 1 {
 		through = strings.Join(e.Path, " > ")
 	}
 	for _, f := range [][2]string{
-		{"zone", e.Zone}, {"profile", through}, {"endpoint", e.Endpoint}, {"reason", e.Reason}, {"serving", e.Serving}, {"ttl", e.TTL},
+		{"kind", e.Kind}, {"zone", e.Zone}, {"profile", through}, {"endpoint", e.Endpoint}, {"reason", e.Reason}, {"serving", e.Serving}, {"ttl", e.TTL},
 	} {
 		if f[1] != "" {
 			p.printf(", %s: %s", f[0], f[1])
@@ -94,11 +94,11 @@ func writeExplanation(p *printer, e *api.Explanation) {
 	for i, s := range e.Trail {
 		p.printf("%3d. %s", i+1, s.Step)
 		if s.Rule != "" {
-			p.printf(" [%s]", oneLine(s.Rule))
+			p.printf(" [%s]", p.line(s.Rule))
 		}
 		if s.Input != "" {
-			p.printf(" %s", oneLine(s.Input))
+			p.printf(" %s", p.line(s.Input))
 		}
-		p.printf(" -> %s\n", oneLine(s.Result))
+		p.printf(" -> %s\n", p.line(s.Result))
 	}
 }

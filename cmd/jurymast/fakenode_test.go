@@ -77,6 +77,9 @@ func newFakeNode() *fakeNode {
 			e.Profile, e.Serving, e.Proxy = "dark", "all-down", "held up to 5s, then 503: all endpoints are down"
 			e.Trail = []steer.Step{{Step: "choice", Rule: "all down", Result: "eu20"}}
 		}
+		if e.Name == "www.other.example" {
+			e = api.Explanation{Name: e.Name, Type: e.Type, Rcode: "REFUSED"}
+		}
 		if e.ECS = q.Get("ecs"); e.Name == "www.dr.example" {
 			fakeGeographic(&e)
 		}
@@ -145,7 +148,7 @@ func known(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for _, key := range []string{"name", "endpoint"} {
 			switch name := r.PathValue(key); name {
-			case "nothing", "Integration", "eu200", "dr.exampel":
+			case "nothing", "integratio", "eu200", "dr.exampel":
 				refuse(w, http.StatusNotFound, api.CodeNotFound, fmt.Sprintf("%s %q: not found", key, name))
 				return
 			case "managed":

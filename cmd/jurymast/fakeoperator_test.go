@@ -63,6 +63,9 @@ func takeTransaction(w http.ResponseWriter, r *http.Request) {
 	}
 	said, _ := json.Marshal(t)
 	out := api.OrderResult{Message: "ordered " + string(said), Placed: fakeOrders()[:2], Ended: fakeOrders()[2:3]}
+	if len(t.Steps) > 1 && t.Note == "" {
+		out.Steps = []string{"disable site/a: in force until 2026-01-02T03:04:05Z", "enable site/b: done"}
+	}
 	if t.BreakGlass {
 		out.Broken = []string{"safety rule two sites"}
 	}

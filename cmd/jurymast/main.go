@@ -40,7 +40,8 @@ func run(ctx context.Context, c *cli, args []string) int {
 		return exitDone
 	}
 	err = unknownVerb(verb, err)
-	if text := strings.TrimPrefix(err.Error(), "jurymast "); text != "" {
+	text := strings.TrimPrefix(err.Error(), "jurymast")
+	if text = strings.TrimLeft(text, ": "); text != "" {
 		fmt.Fprintf(c.errOut, "jurymast: %s\n", text)
 	}
 	return exitCode(err)

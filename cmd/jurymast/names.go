@@ -31,14 +31,14 @@ func (c *cli) missing(ctx context.Context, node *client.Client, err error, names
 		}
 		profiles := make([]string, len(list))
 		for i := range list {
-			if profiles[i] = list[i].Name; profiles[i] != names[0] || len(names) < 2 {
+			if profiles[i] = list[i].Name; !strings.EqualFold(profiles[i], names[0]) || len(names) < 2 {
 				continue
 			}
 			endpoints := make([]string, len(list[i].Endpoints))
 			for j := range endpoints {
 				endpoints[j] = list[i].Endpoints[j].Name
 			}
-			return choices(names[1], "endpoints of "+names[0], endpoints)
+			return choices(names[1], "endpoints of "+profiles[i], endpoints)
 		}
 		return choices(names[0], "profiles", profiles)
 	})
@@ -75,7 +75,7 @@ func choices(name, what string, names []string) string {
 	switch {
 	case len(names) == 0:
 		return "; there are no " + what
-	case slices.Contains(names, name):
+	case slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) }):
 		return ""
 	}
 	text := ";"

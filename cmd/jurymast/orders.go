@@ -209,7 +209,16 @@ const maxTargets = 50
 
 // writeOrders lists what a transaction did, target by target.
 func writeOrders(p *printer, message string, result *api.OrderResult) {
-	p.printf("%s\n", message)
+	lines := result.Steps
+	if len(lines) == 0 {
+		lines = []string{message}
+	}
+	for _, line := range lines {
+		p.printf("%s\n", p.line(line))
+	}
+	if len(result.Steps) > 0 && len(result.Broken) > 0 {
+		p.printf("glass was broken: %s\n", strings.Join(result.Broken, ", "))
+	}
 	for _, list := range []struct {
 		what   string
 		orders []api.OrderStatus
@@ -217,10 +226,7 @@ func writeOrders(p *printer, message string, result *api.OrderResult) {
 		for i := range list.orders[:min(maxTargets, len(list.orders))] {
 			o := &list.orders[i]
 			text := order(p, &o.OverrideStatus)
-			if what := targetOf(o); what != "" && len(result.Ended)+len(result.Placed) > 1 {
-				text = what + ": " + text
-			}
-			p.printf("  %s: %s\n", list.what, text)
+			p.printf("  %s: %s: %s\n", list.what, targetOf(o), text)
 		}
 		if more := len(list.orders) - maxTargets; more > 0 {
 			p.printf("  %s: %d more (-o json lists all)\n", list.what, more)

@@ -80,14 +80,7 @@ func writeAllDown(p *printer, s *api.ProfileStatus, r remarks) {
 	if s.Serving != string(steer.ServingAllDown) {
 		return
 	}
-	var down, out []string
-	for i := range s.Endpoints {
-		if why := ineligible(&s.Endpoints[i]); why != "" {
-			out = append(out, s.Endpoints[i].Name+" ("+why+")")
-		} else {
-			down = append(down, s.Endpoints[i].Name)
-		}
-	}
+	down, out := s.Fallen()
 	p.printf("  ")
 	p.paint(red, "ALL DOWN")
 	p.printf(": every eligible endpoint is down (%s)", strings.Join(down, ", "))
@@ -99,36 +92,9 @@ func writeAllDown(p *printer, s *api.ProfileStatus, r remarks) {
 		return
 	}
 	if len(r.answer.Answer) > 0 {
-		p.printf("  answered all the same, because a doubtful answer beats none: %s\n", answered(r.answer))
+		p.printf("  answered all the same, because a doubtful answer beats none: %s\n", r.answer.Answered())
 	}
 	if r.answer.Proxy != "" {
 		p.printf("  proxy: %s\n", oneLine(r.answer.Proxy))
 	}
-}
-
-// ineligible is why an endpoint is not even asked for when all are down, "" when it is.
-func ineligible(e *api.EndpointStatus) string {
-	switch {
-	case e.Override != nil && (e.Override.Act == "disable" || e.Override.Act == "drain"):
-		return strings.TrimSuffix(e.Override.Act+" by "+e.Override.By, " by ")
-	case e.MonitorStatus == "Disabled", e.MonitorStatus == "Inactive", e.MonitorStatus == "Stopped":
-		return e.MonitorStatus
-	}
-	return ""
-}
-
-// answered is the endpoint and the record in few words: eu20, A 127.0.0.11.
-func answered(e *api.Explanation) string {
-	var words []string
-	for _, step := range e.Trail {
-		if step.Step == "choice" {
-			words = append(words, oneLine(step.Result))
-		}
-	}
-	for _, record := range e.Answer {
-		if fields := strings.Fields(record); len(fields) > 4 { // name, TTL, class, type, data
-			words = append(words, strings.Join(fields[3:], " "))
-		}
-	}
-	return strings.Join(words, ", ")
 }

@@ -29,6 +29,9 @@ func newRoot(c *cli) *cobra.Command {
 	root.PersistentFlags().StringVar(&c.api, "api", "", "the node's API: http://HOST:PORT or unix:///PATH (JURYMAST_API; default "+defaultAPI+")")
 	root.PersistentFlags().StringVar(&c.token, "token", "", "bearer token for the API (JURYMAST_TOKEN)")
 	root.SetFlagErrorFunc(flagError)
+	root.Version = version // adds --version and -v
+	root.SetVersionTemplate("jurymast {{.Version}}\n")
+	root.SetHelpCommand(newHelp(root))
 	root.AddGroup(
 		&cobra.Group{ID: groupNode, Title: "Run a node:"},
 		&cobra.Group{ID: groupLook, Title: "Look:"},
@@ -45,6 +48,40 @@ func newRoot(c *cli) *cobra.Command {
 		completion.Args, completion.RunE = cobra.ArbitraryArgs, noVerb // else a wrong shell is answered with help and success
 	}
 	return root
+}
+
+// newHelp is `help VERB`; a word that is no verb is a usage error here as everywhere.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [VERB]",
+		Short: "Help about any verb",
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			var names []cobra.Completion
+			if verb, _, err := root.Find(args); err == nil {
+				for _, v := range verb.Commands() {
+					if v.IsAvailableCommand() {
+						names = append(names, cobra.CompletionWithDesc(v.Name(), v.Short))
+					}
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			verb, rest, err := root.Find(args)
+			switch {
+			case err != nil && len(args) > 0:
+				return wrongVerb(root, args[0])
+			case err != nil:
+				return err
+			case len(rest) > 0 && verb.HasSubCommands():
+				return wrongVerb(verb, rest[0])
+			case len(rest) > 0:
+				return usagef("help: %q is one argument too many; %s has no verbs of its own", rest[0], verb.CommandPath())
+			}
+			verb.InitDefaultHelpFlag() // else it is missing in what is printed
+			return verb.Help()
+		},
+	}
 }
 
 const (
@@ -148,7 +185,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		if _, secret := value.GetFlag().Value.(*credentials); !secret {
 			text += fmt.Sprintf(" %q", value.GetValue())
 		}
-		text += ": " + value.Unwrap().Error()
+		text += ": " + valueFault(value)
 	}
 	if name, ok := strings.CutPrefix(text, "unknown flag: --"); ok {
 		if near := nearFlags(cmd, name); len(near) > 0 {
@@ -156,6 +193,26 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	}
 	return usagef("%s: %s (see %s --help)", cmd.CommandPath(), text, cmd.CommandPath())
+}
+
+// valueFault says what a flag takes, in our words where the parser would show its own.
+func valueFault(value *pflag.InvalidValueError) string {
+	err := value.Unwrap()
+	number, ok := errors.AsType[*strconv.NumError](err)
+	if !ok {
+		return err.Error()
+	}
+	f := value.GetFlag()
+	usage := strings.ReplaceAll(f.Usage, "`", "")
+	switch kind := f.Value.Type(); {
+	case kind == "bool":
+		return "allowed: true, false"
+	case errors.Is(number, strconv.ErrRange):
+		return "the number is too large (" + usage + ")"
+	case strings.HasPrefix(kind, "float"):
+		return "not a number (" + usage + ")"
+	}
+	return "not a whole number (" + usage + ")"
 }
 
 func nearFlags(cmd *cobra.Command, name string) []string {

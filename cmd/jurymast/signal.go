@@ -59,7 +59,7 @@ func newSignal(c *cli) *cobra.Command {
 			return c.missing(cmd.Context(), node, err, args[:2]...)
 		}
 		return c.print(*output, result, func(p *printer) {
-			p.printf("%s/%s: %s counts until %s\n", result.Profile, result.Endpoint, result.State, result.Until.Local().Format("15:04:05"))
+			p.printf("%s/%s: %s counts until %s\n", result.Profile, result.Endpoint, result.State, p.clock(result.Until))
 		})
 	}
 	return cmd

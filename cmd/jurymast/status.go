@@ -45,7 +45,10 @@ all else, what is wrong.`,
 			return c.failure(err)
 		}
 		all := statusOfAll{Node: n, Profiles: list}
-		return c.print(*output, all, func(p *printer) { all.write(p, all.remarks(cmd.Context(), node)) })
+		return c.print(*output, all, func(p *printer) {
+			gates, _ := node.AllOrders(cmd.Context()) // what is known is shown without them
+			all.write(p, gates, all.remarks(cmd.Context(), node))
+		})
 	}
 	return cmd
 }
@@ -67,7 +70,14 @@ func (s statusOfAll) remarks(ctx context.Context, node *client.Client) map[strin
 	return all
 }
 
-func (s statusOfAll) write(p *printer, all map[string]remarks) {
+func (s statusOfAll) write(p *printer, orders []api.OrderStatus, all map[string]remarks) {
+	writeTrouble(p, s.Node)
+	for i := range orders {
+		if o := &orders[i]; o.Gate != "" {
+			p.paint(yellow, "OPEN GATE: "+o.Gate)
+			p.printf(", %s\n", order(p, &o.OverrideStatus))
+		}
+	}
 	writeNode(p, s.Node)
 	if len(s.Profiles) == 0 {
 		p.printf("\nno profiles; add some with jurymast apply -f FILE, or in the node's file\n")
@@ -78,7 +88,8 @@ func (s statusOfAll) write(p *printer, all map[string]remarks) {
 	}
 }
 
-func writeNode(p *printer, n *api.NodeStatus) {
+// writeTrouble says before all else what is wrong.
+func writeTrouble(p *printer, n *api.NodeStatus) {
 	if n.Config.Error != "" {
 		p.paint(red, "CONFIGURATION REFUSED: "+firstOf(n.Config.File, "the file"))
 		p.printf("; the older one stays in force\n%s\n", indented(n.Config.Error))
@@ -87,6 +98,9 @@ func writeNode(p *printer, n *api.NodeStatus) {
 		p.paint(red, "ALARM: "+oneLine(alarm))
 		p.printf("\n")
 	}
+}
+
+func writeNode(p *printer, n *api.NodeStatus) {
 	p.printf("node %s", n.Name)
 	if n.Location != "" {
 		p.printf(" (%s)", n.Location)
@@ -176,7 +190,7 @@ func profileRows(p *printer, s *api.ProfileStatus) [][]cell {
 	row := plain(s.Name, s.MonitorStatus, serving, "", "", "", s.TTL, "")
 	row[1].colour = statusColour(s.MonitorStatus)
 	if d := s.Decision; d != nil {
-		row[3].text, row[4].text, row[5].text, row[7].text = d.Active, fmt.Sprint(d.Epoch), p.ago(d.Since), oneLine(d.Reason)
+		row[3].text, row[4].text, row[5].text, row[7].text = d.Active, fmt.Sprint(d.Epoch), p.ago(d.Since), p.line(d.Reason)
 	}
 	return [][]cell{plain("PROFILE", "STATUS", "SERVING", "ACTIVE", "EPOCH", "SINCE", "TTL", "REASON"), row}
 }
@@ -194,7 +208,7 @@ func endpointRows(p *printer, s *api.ProfileStatus) [][]cell {
 		if e.Nested != nil {
 			name += " -> " + e.Nested.String()
 		}
-		row := plain(name, e.MonitorStatus, e.Real, order(p, e.Override), votes(e.Votes), p.ago(e.Since), e.TTL, oneLine(e.Reason))
+		row := plain(name, e.MonitorStatus, e.Real, order(p, e.Override), votes(e.Votes), p.ago(e.Since), e.TTL, p.line(e.Reason))
 		row[1].colour = statusColour(e.MonitorStatus)
 		if method != "" {
 			row = slices.Insert(row, 1, cell{text: e.Matches(s.Routing)})
@@ -214,7 +228,7 @@ func order(p *printer, o *api.OverrideStatus) string {
 		text += " by " + o.By
 	}
 	if o.Until != nil {
-		text += " until " + o.Until.Local().Format("15:04:05")
+		text += " until " + p.clock(*o.Until)
 		if d := o.Until.Sub(p.now); d > 0 {
 			text += " (" + human(d) + " left)"
 		}

@@ -77,7 +77,8 @@ func writeOrderTable(p *printer, list []api.OrderStatus) {
 }
 
 const applyHelp = `Orders everything in FILE as one change: all of it happens at once, or nothing. The rules (min_usable, min_between, safety
-rules) judge the result. FILE is YAML or JSON of POST /api/v1/orders: one act, or steps.`
+rules) judge the result. FILE is YAML or JSON of POST /api/v1/orders: one act, or steps. note and breakGlass are of the whole
+change and stand beside the steps; a step takes act, targets, select, gate, for and keepProbing.`
 
 const applyExample = `  jurymast order apply -f switch.yaml --note "a to b"
   # switch.yaml
@@ -141,6 +142,9 @@ func (c *cli) readTransaction(file string) (*api.TransactionRequest, error) {
 	case errors.Is(err, io.EOF), err == nil && r.Act == "" && len(r.Steps) == 0:
 		return nil, usagef("%s orders nothing; write act with targets, select or gate, or steps", name)
 	case err != nil:
+		if text := unknownKey(name, text, err); text != "" {
+			return nil, usagef("%s is refused, nothing was changed:\n%s", name, text)
+		}
 		return nil, usagef("%s is refused, nothing was changed:\n%s", name, strings.TrimSpace(err.Error()))
 	case !errors.Is(decoder.Decode(&struct{}{}), io.EOF):
 		return nil, usagef("%s holds more than one document; write all steps into one", name)
