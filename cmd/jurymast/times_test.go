@@ -7,7 +7,7 @@ import (
 
 // TestTimesHaveOneForm: local, with the zone, and with the date when it is another day there.
 func TestTimesHaveOneForm(t *testing.T) {
-	before := time.Local //nolint:gosmopolitan // the form depends on it
+	before := time.Local
 	t.Cleanup(func() { time.Local = before })
 	time.Local = time.FixedZone("CET", 3600)
 	p := &printer{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
