@@ -130,6 +130,8 @@ func worldOf(book OrderBook, rules []*profile.Safety, views ...*health.View) wor
 		byName[v.Profile.Name] = v
 	}
 	w.view = func(name string) *health.View { return byName[name] }
+	w.at = func(i int) *health.View { return views[i] }
+	w.above = parents(w.docs)
 	return w
 }
 

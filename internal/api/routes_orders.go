@@ -208,7 +208,14 @@ func (s *Server) carry(ctx context.Context, a asked, plan func(asked) (orderPlan
 // world is everything orders are judged by, at this instant.
 func (s *Server) world(book OrderBook) world {
 	snap := s.o.Hub.Load()
-	return world{docs: snap.Documents(), view: func(name string) *health.View { return viewAt(snap, indexOf(snap, name)) }, book: book, now: now()}
+	if s.above.docs != snap.Documents() { // one order at a time, see ordering
+		s.above.docs, s.above.parents = snap.Documents(), parents(snap.Documents())
+	}
+	return world{
+		docs: snap.Documents(), book: book, now: now(), above: s.above.parents,
+		view: func(name string) *health.View { return viewAt(snap, indexOf(snap, name)) },
+		at:   func(i int) *health.View { return viewAt(snap, i) },
+	}
 }
 
 // actor is who ordered; that glass was broken is part of it, wherever it is shown. Who asked for it and did not need it

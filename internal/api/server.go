@@ -103,8 +103,12 @@ type Server struct {
 	end      context.CancelFunc
 	serving  sync.WaitGroup
 	ordering chan struct{} // one order at a time: the guard must see the one before
-	streams  chan struct{} // one token per open event stream
-	pace     pace          // of signals
+	above    struct {      // of the documents in force; for who holds ordering
+		docs    *snapshot.Documents
+		parents map[string][]string
+	}
+	streams chan struct{} // one token per open event stream
+	pace    pace          // of signals
 
 	mu        sync.Mutex
 	listeners []net.Listener

@@ -16,8 +16,11 @@ import (
 type world struct {
 	docs *snapshot.Documents
 	view func(name string) *health.View
-	book OrderBook
-	now  time.Time
+	at   func(i int) *health.View // by place in docs, for those who look at all
+
+	above map[string][]string // see parents
+	book  OrderBook
+	now   time.Time
 }
 
 // violation is one rule that the result of a transaction would break. Orders are judged by
@@ -49,14 +52,14 @@ func (a *asked) violations(p *orderPlan) []violation {
 		}
 	}
 	out := slices.Concat(a.tooSoon(touched), a.gated(p))
-	above := a.parents()
+	above := a.above
 	judged := closure(touched, above)
 	again := maps.Clone(touched)
 	for i := range a.book.Orders {
 		again[a.book.Orders[i].Profile] = true
 	}
-	for _, doc := range a.docs.Profiles { // the view may not have followed an order that was ended
-		if v := a.view(doc.Name); v != nil && len(v.Orders) > 0 {
+	for i, doc := range a.docs.Profiles { // the view may not have followed an order that was ended
+		if v := a.at(i); v != nil && len(v.Orders) > 0 {
 			again[doc.Name] = true
 		}
 	}
@@ -71,9 +74,9 @@ func (a *asked) violations(p *orderPlan) []violation {
 }
 
 // parents are, by profile, those that stand on it: they nest it, or calculate a verdict from its endpoints.
-func (w *world) parents() map[string][]string {
+func parents(docs *snapshot.Documents) map[string][]string {
 	out := map[string][]string{}
-	for _, p := range w.docs.Profiles {
+	for _, p := range docs.Profiles {
 		for i := range p.Endpoints {
 			if child := p.Endpoints[i].Target.Profile; child != "" {
 				out[child] = append(out[child], p.Name)

@@ -94,7 +94,9 @@ func validateFile(r *report, a *at, f *File) {
 		for j, h := range p.Hostnames {
 			hosts.add(r, place.child("hostnames").element(j), "the host name", h)
 		}
-		validateSecretNames(r, place, p, f.Node.Secrets)
+		if a.has("node") { // whoever has no node here is judged by the nodes that get it
+			validateSecretNames(r, place, p, f.Node.Secrets)
+		}
 	}
 	togetherIn(r, a.child("profiles"), f.Profiles)
 	for i := range f.Safety {

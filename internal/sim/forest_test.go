@@ -274,11 +274,11 @@ func (f *forest) families(e *profile.Endpoint) (v4, v6 bool) {
 
 // nestedFrom is the status of a nested endpoint, from the table of the nested method.
 func nestedFrom(e *profile.Endpoint, c facts) health.Status {
-	switch word := profileWord(c); {
-	case word == "Disabled" || word == "Inactive":
+	answerable := slices.ContainsFunc(c.ends, func(end fact) bool {
+		return !end.drained && !slices.Contains([]health.Status{health.Disabled, health.Inactive, health.Stopped}, end.status)
+	})
+	if c.disabled || !answerable {
 		return health.Stopped
-	case !c.ready:
-		return health.CheckingEndpoint
 	}
 	var online, open, online4, open4, online6, open6, usable, all int
 	count := func(yes bool, n *int) {
@@ -314,6 +314,8 @@ func nestedFrom(e *profile.Endpoint, c facts) health.Status {
 		return health.CheckingEndpoint
 	case c.share > 0 && (all == 0 || float64(usable) < c.share*float64(all)):
 		return health.Degraded
+	case !c.ready:
+		return health.CheckingEndpoint
 	}
 	return health.Online
 }
