@@ -341,7 +341,7 @@ func (b *bed) proc(file, key string) int {
 	}
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) >= 2 && f[0] == key {
-			n, _ := strconv.Atoi(f[1]) //nolint:errcheck // 0 shows in the figures
+			n, _ := strconv.Atoi(f[1])
 			return n
 		}
 	}

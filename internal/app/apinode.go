@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/health"
@@ -125,14 +127,22 @@ func (d *documentDesk) Delete(ctx context.Context, kind, name, ifMatch, by strin
 	return err
 }
 
-// usersOf are the endpoints of other profiles that stand on a profile: they nest it, or calculate from its endpoints.
+// usersOf are what stands on a profile: endpoints that nest it or calculate from its endpoints, and static records that
+// point to one of its names.
 func usersOf(set cluster.DocumentSet, old *cluster.Record) []string {
 	if old.Kind != profile.KindProfile {
 		return nil
 	}
+	var names []string
+	if p, err := profile.DecodeProfile(old.Name, old.Source); err == nil {
+		names = p.Hostnames
+	}
 	var out []string
 	for i := range set.Records {
 		r := &set.Records[i]
+		if r.Kind == profile.KindZone {
+			out = append(out, pointers(r, names)...)
+		}
 		if r.Kind != profile.KindProfile || r.Name == old.Name || !bytes.Contains(r.Source, []byte("profile")) && !bytes.Contains(r.Source, []byte("calculated")) {
 			continue // it cannot name another one, so it need not be read
 		}
@@ -150,6 +160,32 @@ func usersOf(set cluster.DocumentSet, old *cluster.Record) []string {
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// pointers are the static records of a zone that lead to one of the names.
+func pointers(r *cluster.Record, names []string) (out []string) {
+	z, err := profile.DecodeZone(string(r.Kind)+"/"+r.Name, r.Source)
+	if err != nil {
+		return nil
+	}
+	zp := dns.NewZoneParser(strings.NewReader(z.Records), dns.Fqdn(z.Name), "")
+	zp.SetDefaultTTL(0)
+	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
+		target := ""
+		switch rr := rr.(type) {
+		case *dns.CNAME:
+			target = rr.Target
+		case *dns.MX:
+			target = rr.Mx
+		case *dns.SRV:
+			target = rr.Target
+		}
+		if target != "" && slices.Contains(names, profile.CanonicalName(target)) {
+			h := rr.Header()
+			out = append(out, fmt.Sprintf("record %s %s of zone %s", h.Name, dns.TypeToString[h.Rrtype], z.Name))
+		}
+	}
 	return out
 }
 

@@ -30,10 +30,10 @@ func targetOf(c *probe.Check) target { return target{c.Profile, c.Endpoint, c.Na
 // checked is one check with what the engine wants of it.
 type checked struct {
 	*probe.Check // in all
-	paused  bool
-	begun   bool          // a result of it was passed on since it last began
-	patient bool          // failures must last a while to count: state lives in the instance
-	every   time.Duration // 0: the check's own interval
+	paused       bool
+	begun        bool          // a result of it was passed on since it last began
+	patient      bool          // failures must last a while to count: state lives in the instance
+	every        time.Duration // 0: the check's own interval
 }
 
 func newProbing(post func(string, engine.Event)) *probing {

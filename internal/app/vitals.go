@@ -91,7 +91,7 @@ func (m *vitals) profile(out chan<- prometheus.Metric, v *health.View) {
 		}
 		for o, n := range count {
 			if n > 0 {
-				gauge(m.votes, float64(n), name, e.Config.Name, health.Opinion(o).String()) //nolint:gosec // an index of count
+				gauge(m.votes, float64(n), name, e.Config.Name, health.Opinion(o).String())
 			}
 		}
 	}

@@ -56,7 +56,7 @@ type Loop struct {
 	changed map[string]PublishView
 	failed  bool // the store has failed since it was last reachable
 
-	busy    []*machine // those for which something has come in this burst
+	busy []*machine // those for which something has come in this burst
 
 	network network
 	told    map[string]map[string]*health.View // what is still to be told: user -> profile -> its new view

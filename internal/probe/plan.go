@@ -36,7 +36,7 @@ func nextOn(now time.Time, interval, phase time.Duration) time.Time {
 // agenda is a heap of checks by due time.
 type agenda []*check
 
-func (a agenda) Len() int           { return len(a) }
+func (a agenda) Len() int { return len(a) }
 
 // Less puts checks that are due at the same time, as after a start, in the order of the documents: what belongs together is
 // known together.

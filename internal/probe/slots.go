@@ -33,7 +33,7 @@ type flight struct {
 // A thousand hung targets therefore leave the busy slots after 250 ms each, and can never fill the last eighth.
 type slots struct {
 	max, total, busy int
-	burst            int // 0: no bound of its own
+	burst            int       // 0: no bound of its own
 	started          []*flight // busy ones in the order of their start
 	waiting          [lanes][]*check
 }
