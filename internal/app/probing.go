@@ -21,6 +21,8 @@ type probing struct {
 	mu     sync.Mutex // also orders what the scheduler is told of paces: a newer one is never undone
 	all    []probe.Check
 	checks map[target]*checked
+	whole  bool            // everything has to be handed over
+	turned map[target]bool // else these alone: switched off, or on again
 }
 
 type target struct{ profile, endpoint, check string }
@@ -37,7 +39,7 @@ type checked struct {
 }
 
 func newProbing(post func(string, engine.Event)) *probing {
-	return &probing{post: post, wake: make(chan struct{}, 1), checks: map[target]*checked{}}
+	return &probing{post: post, wake: make(chan struct{}, 1), checks: map[target]*checked{}, turned: map[target]bool{}}
 }
 
 // replace takes the checks of a new edition. What was paused stays so until the engine says otherwise.
@@ -57,6 +59,7 @@ func (p *probing) replace(ed *edition) {
 		}
 		p.checks[t] = n
 	}
+	p.whole = true
 	p.mu.Unlock()
 	p.nudge()
 }
@@ -78,7 +81,9 @@ func (p *probing) pace(name, endpoint, check string, every time.Duration) {
 	turned := c.paused != (every == 0)
 	c.begun = c.begun && every != 0
 	c.paused, c.every = every == 0, every
-	if !turned {
+	if turned {
+		p.turned[target{name, endpoint, check}] = true
+	} else {
 		p.sched.SetPace(name, endpoint, check, every)
 	}
 	p.mu.Unlock()
@@ -101,7 +106,32 @@ func (p *probing) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
-			p.apply()
+			p.handOver()
+		}
+	}
+}
+
+// handOver tells the scheduler what changed since the last time: all of it after new documents, else what was switched
+// off or on, so that an order costs what it touches.
+func (p *probing) handOver() {
+	p.mu.Lock()
+	whole, turned := p.whole, p.turned
+	p.whole, p.turned = false, map[target]bool{}
+	p.mu.Unlock()
+	if whole {
+		p.apply()
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t := range turned {
+		switch c := p.checks[t]; {
+		case c == nil: // gone with the documents
+		case c.paused:
+			p.sched.Drop(t.profile, t.endpoint, t.check)
+		default:
+			p.sched.Put(*c.Check)
+			p.sched.SetPace(t.profile, t.endpoint, t.check, c.every)
 		}
 	}
 }

@@ -47,14 +47,7 @@ func (s *Scheduler) Apply(set []Check) {
 	now := time.Now()
 	s.round++
 	for i := range set {
-		c := &set[i]
-		sub := s.find(place{c.Profile, c.Endpoint}, c.Name)
-		if sub == nil {
-			sub = &subscriber{place: place{c.Profile, c.Endpoint}, check: c.Name}
-			s.endpoints[sub.place] = append(s.endpoints[sub.place], sub)
-		}
-		sub.round = s.round
-		s.subscribe(sub, c, now)
+		s.put(&set[i], now)
 	}
 	for at, list := range s.endpoints {
 		left := slices.DeleteFunc(list, func(sub *subscriber) bool {
@@ -69,6 +62,47 @@ func (s *Scheduler) Apply(set []Check) {
 		} else {
 			s.endpoints[at] = left
 		}
+	}
+	s.poke()
+}
+
+// put adds or changes one check. Called with the lock.
+func (s *Scheduler) put(c *Check, now time.Time) {
+	sub := s.find(place{c.Profile, c.Endpoint}, c.Name)
+	if sub == nil {
+		sub = &subscriber{place: place{c.Profile, c.Endpoint}, check: c.Name}
+		s.endpoints[sub.place] = append(s.endpoints[sub.place], sub)
+	}
+	sub.round = s.round
+	s.subscribe(sub, c, now)
+}
+
+// Put adds or changes one check as Apply would; all others stay as they are, and cost nothing.
+func (s *Scheduler) Put(c Check) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
+	s.put(&c, time.Now())
+	s.poke()
+}
+
+// Drop ends one check as Apply would that no longer names it. An unknown one is ignored.
+func (s *Scheduler) Drop(profile, endpoint, check string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := place{profile, endpoint}
+	list := s.endpoints[at]
+	i := slices.IndexFunc(list, func(sub *subscriber) bool { return sub.check == check })
+	if i < 0 || s.closed {
+		return
+	}
+	s.leave(list[i])
+	if list = slices.Delete(list, i, i+1); len(list) == 0 {
+		delete(s.endpoints, at)
+	} else {
+		s.endpoints[at] = list
 	}
 	s.poke()
 }
