@@ -55,7 +55,7 @@ func (p *probing) replace(ed *edition) {
 		t := targetOf(&ed.checks[i])
 		n := &checked{Check: &ed.checks[i], paused: idle(docs[t.profile], t.endpoint), patient: ed.patient[t.profile]}
 		if was := old[t]; was != nil {
-			n.paused, n.every, n.begun = was.paused, was.every, was.begun && was.Key() == n.Key()
+			n.paused, n.every, n.begun = was.paused, was.every, was.begun
 		}
 		p.checks[t] = n
 	}

@@ -88,19 +88,24 @@ func (c *Cluster) writeDecisions(ctx context.Context) {
 		case <-c.out.waiting:
 		}
 		for batch := c.out.nextDecisions(); len(batch) > 0 && ctx.Err() == nil; batch = c.out.nextDecisions() {
-			c.writeBatch(ctx, batch)
+			_ = c.writeBatch(ctx, batch) // told to whoever wants the decisions
 		}
 	}
 }
 
 // writeBatch writes decisions in one commit. When one of them is lost or refused, each is tried by itself.
-func (c *Cluster) writeBatch(ctx context.Context, batch []decisionWrite) {
+func (c *Cluster) writeBatch(ctx context.Context, batch []decisionWrite) error {
 	rev, ok, err := c.commitDecisions(ctx, batch)
 	switch {
 	case len(batch) > 1 && (refused(err) || err == nil && !ok):
 		for i := range batch {
-			c.writeBatch(ctx, batch[i:i+1])
+			err := c.writeBatch(ctx, batch[i:i+1])
+			if rest := batch[i+1:]; len(rest) > 0 && err != nil && !refused(err) && !errors.Is(err, errNotLeading) {
+				c.failDecisions(rest, err) // the store went away meanwhile
+				return err
+			}
 		}
+		return nil
 	case err != nil:
 		failed := batch
 		if !refused(err) && !errors.Is(err, errNotLeading) {
@@ -121,6 +126,7 @@ func (c *Cluster) writeBatch(ctx context.Context, batch []decisionWrite) {
 			c.emit(Decision{Profile: w.profile, Decision: w.next, Rev: rev})
 		}
 	}
+	return err
 }
 
 // failDecisions tells that decisions could not be written, the first of which was tried.

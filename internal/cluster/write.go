@@ -55,6 +55,13 @@ func (o *outbox) put(f func(*pending)) {
 	o.nudge()
 }
 
+// urgent: something waits that others act on at once.
+func (o *outbox) urgent() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.q.node || len(o.q.asks) > 0
+}
+
 func (o *outbox) nudge() {
 	select {
 	case o.wake <- struct{}{}:
@@ -129,7 +136,7 @@ func (c *Cluster) writeRest(ctx context.Context) {
 		case <-c.out.wake:
 		case r := <-flushed:
 			busy = false
-			if !r.ok || r.votes > manyVotes {
+			if !r.ok || r.votes > manyVotes && !c.out.urgent() {
 				again = time.After(retryFlush)
 			}
 		case <-again:
@@ -233,14 +240,6 @@ func (c *Cluster) noteWrite(what string, err error) {
 // outgoing makes writes of a batch.
 func (c *Cluster) outgoing(q pending) []outgoing {
 	var out []outgoing
-	for profile, votes := range q.votes {
-		val, _ := json.Marshal(votes) //nolint:errchkjson // plain struct
-		out = append(out, outgoing{store.Put(keyVotes(c.o.Node.Name, profile), val), func(q *pending) {
-			if _, newer := q.votes[profile]; !newer {
-				q.votes[profile] = votes
-			}
-		}})
-	}
 	c.mu.Lock()
 	var lease store.LeaseID
 	if c.session != nil {
@@ -256,6 +255,14 @@ func (c *Cluster) outgoing(q pending) []outgoing {
 		if q.node {
 			out = append(out, outgoing{store.PutLeased(keyNode(c.o.Node.Name), node, lease), func(q *pending) { q.node = true }})
 		}
+	}
+	for profile, votes := range q.votes {
+		val, _ := json.Marshal(votes) //nolint:errchkjson // plain struct
+		out = append(out, outgoing{store.Put(keyVotes(c.o.Node.Name, profile), val), func(q *pending) {
+			if _, newer := q.votes[profile]; !newer {
+				q.votes[profile] = votes
+			}
+		}})
 	}
 	for id := range q.ends {
 		out = append(out, outgoing{store.Delete(keyIntent(id)), func(q *pending) { q.ends[id] = true }})

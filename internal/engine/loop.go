@@ -185,11 +185,10 @@ func (l *Loop) fence(what string, f func()) {
 }
 
 func (l *Loop) handle(m *message) {
-	now := time.Now()
 	switch {
 	case m.replace != nil:
 		l.flush()
-		l.replace(m.replace, now)
+		l.replace(m.replace, time.Now())
 	case m.profile != "":
 		p := l.machine(m.profile)
 		if o, ok := m.ev.(Observed); ok {
@@ -201,6 +200,7 @@ func (l *Loop) handle(m *message) {
 		p.came = append(p.came, m.ev)
 	default:
 		l.flush()
+		now := time.Now()
 		l.noteStatus(m.ev)
 		for _, p := range l.byName {
 			l.deliver(p, m.ev, now)
@@ -211,15 +211,16 @@ func (l *Loop) handle(m *message) {
 // flush gives every machine what has come for it in this burst, all at once.
 func (l *Loop) flush() {
 	now := time.Now()
-	for i, m := range l.busy {
+	busy := l.busy
+	l.busy = nil
+	for _, m := range busy {
 		ev := m.came[0]
 		if len(m.came) > 1 {
 			ev = Together{m.came}
 		}
-		m.came, l.busy[i] = nil, nil
+		m.came = nil
 		l.deliver(m, ev, now)
 	}
-	l.busy = l.busy[:0]
 }
 
 // deliver gives a machine an event: at once, or, to a profile that is built on others, when those have taken all theirs.
@@ -365,7 +366,9 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 			l.o.Carrier.Carry(m.name, e)
 		}
 	}
-	l.schedule(m, m.Due(now))
+	if m.pos < 0 || m.due.After(now) { // what is due already gets its tick in this burst
+		l.schedule(m, m.Due(now))
+	}
 }
 
 // mark notes a new view for the profiles built on this one.

@@ -25,6 +25,7 @@ type sightKey struct{ profile, endpoint, check string }
 type glance struct {
 	addr    string
 	failing time.Time // since when in a row; zero: fine
+	every   time.Duration
 }
 
 // NewNode returns a node that sees.
@@ -37,7 +38,7 @@ func (n *Node) Blind() bool { return n.blind }
 func (n *Node) Observe(profile, endpoint, check string, o health.Observation, interval time.Duration) bool {
 	k := sightKey{profile, endpoint, check}
 	was, known := n.seen[k]
-	is := glance{addr: o.Addr}
+	is := glance{addr: o.Addr, every: interval}
 	if is.addr == "" {
 		is.addr = was.addr
 	}
@@ -92,7 +93,7 @@ func (n *Node) allFailedAtOnce(interval time.Duration, now time.Time) bool {
 	addrs := map[string]bool{}
 	endpoints := map[[2]string]bool{}
 	for k, s := range n.seen {
-		if now.Sub(s.failing) > interval {
+		if now.Sub(s.failing) > max(interval, s.every) {
 			continue
 		}
 		endpoints[[2]string{k.profile, k.endpoint}] = true

@@ -98,7 +98,9 @@ func (p *Profile) noteEnds(now time.Time, out *effects) {
 		return
 	}
 	for i := range p.view.Orders {
-		if o := &p.view.Orders[i]; !o.Live(now) {
+		o := &p.view.Orders[i]
+		standing := slices.ContainsFunc(p.orders, func(is health.Override) bool { return is.ID == o.ID }) // else somebody ended it
+		if standing && !o.Live(now) {
 			out.add(Note{health.Entry{
 				At: now, Node: p.self.Name, Kind: health.EntryAct, Profile: p.doc.Name, Endpoint: o.Endpoint,
 				From: o.Act.String(), To: "ended", Reason: "its time is over", By: o.By, Note: o.Note,

@@ -241,7 +241,7 @@ func (s *Scheduler) complain() {
 
 // launch starts the scheduled probe of a check.
 func (s *Scheduler) launch(c *check, now time.Time) {
-	f := &flight{start: now}
+	f := &flight{start: now, fresh: c.lane == laneFresh}
 	s.slots.take(f)
 	c.flying = true
 	if !c.partial {

@@ -21,6 +21,7 @@ const young = 250 * time.Millisecond
 type flight struct {
 	start time.Time
 	busy  bool
+	fresh bool
 }
 
 // slots bounds the probes in flight and keeps hung targets from delaying healthy ones.
@@ -33,6 +34,7 @@ type flight struct {
 // A thousand hung targets therefore leave the busy slots after 250 ms each, and can never fill the last eighth.
 type slots struct {
 	max, total, busy int
+	young            int       // busy ones that are fresh
 	burst            int       // 0: no bound of its own
 	started          []*flight // busy ones in the order of their start
 	waiting          [lanes][]*check
@@ -44,8 +46,8 @@ func (s *slots) free(l lane) bool {
 	if l != laneGood {
 		total, busy = total-s.max/8, max(1, busy-s.max/16)
 	}
-	if l == laneFresh && s.burst > 0 {
-		busy = min(busy, s.burst)
+	if l == laneFresh && s.burst > 0 && s.young >= s.burst {
+		return false
 	}
 	return s.total < total && s.busy < busy
 }
@@ -54,6 +56,9 @@ func (s *slots) take(f *flight) {
 	s.total++
 	s.busy++
 	f.busy = true
+	if f.fresh {
+		s.young++
+	}
 	s.started = append(s.started, f)
 }
 
@@ -66,6 +71,9 @@ func (s *slots) calm(f *flight) {
 	if f.busy {
 		f.busy = false
 		s.busy--
+		if f.fresh {
+			s.young--
+		}
 	}
 }
 
