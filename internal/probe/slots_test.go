@@ -9,12 +9,12 @@ import (
 func TestFreshStarves(t *testing.T) {
 	s := slots{max: DefaultMaxInFlight, burst: 2 * burstPerCore}
 	now := time.Now()
-	for i := 0; i < 400; i++ {
+	for i := range 400 {
 		s.take(&flight{start: now.Add(time.Duration(i) * 500 * time.Microsecond)})
 	}
 	now = now.Add(200 * time.Millisecond)
 	s.wait(&check{lane: laneFresh})
-	for i := 0; i < 20000; i++ { // ten seconds at 2000 good starts per second
+	for i := range 20000 { // ten seconds at 2000 good starts per second
 		s.age(now)
 		s.release(s.started[0])
 		s.wait(&check{lane: laneGood})
