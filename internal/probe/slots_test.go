@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// 400 good probes of 200 ms always in flight: does a fresh one ever start?
-func TestFreshStarves(t *testing.T) {
+// 400 good probes of 200 ms each are always in flight: a fresh one must start all the same.
+func TestFreshChecksAreNotStarvedByGoodOnes(t *testing.T) {
 	s := slots{max: DefaultMaxInFlight, burst: 2 * burstPerCore}
 	now := time.Now()
 	for i := range 400 {
@@ -14,7 +14,7 @@ func TestFreshStarves(t *testing.T) {
 	}
 	now = now.Add(200 * time.Millisecond)
 	s.wait(&check{lane: laneFresh})
-	for i := range 20000 { // ten seconds at 2000 good starts per second
+	for range 20000 { // ten seconds at 2000 good starts per second
 		s.age(now)
 		s.release(s.started[0])
 		s.wait(&check{lane: laneGood})
