@@ -198,7 +198,7 @@ func writeEntry(p *printer, e *health.Entry) {
 	if e.Endpoint != "" {
 		where += "/" + e.Endpoint
 	}
-	p.printf("%s  %-8s  %-24s  ", e.At.Local().Format("2006-01-02 15:04:05.000 MST"), e.Kind, firstOf(where, "-"))
+	p.printf("%s  %-8s  %-24s  ", e.At.In(p.zone).Format("2006-01-02 15:04:05.000 MST"), e.Kind, firstOf(where, "-"))
 	switch {
 	case e.From != "" && e.To != "":
 		p.printf("%s -> ", e.From)

@@ -57,7 +57,7 @@ func (c *cli) print(f format, value any, table func(p *printer)) error {
 		return err
 	case formatTable:
 	}
-	p := &printer{colours: c.colours(), now: c.now()}
+	p := &printer{colours: c.colours(), now: c.now(), zone: time.Local}
 	table(p)
 	_, err := c.out.Write(p.text.Bytes())
 	return err
@@ -84,6 +84,7 @@ type printer struct {
 	text    bytes.Buffer
 	colours bool
 	now     time.Time
+	zone    *time.Location // of the times shown
 }
 
 // colour is an ANSI foreground colour; 0 is none.

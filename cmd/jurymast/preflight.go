@@ -173,7 +173,7 @@ func (p *printer) wrap(lead, next, text string) {
 
 // writePreflight ends the view of `check --live`.
 func writePreflight(p *printer, r *preflight.Report) {
-	p.printf("\npreflight from this machine, %s", r.At.Local().Format(time.DateTime))
+	p.printf("\npreflight from this machine, %s", r.At.In(p.zone).Format(time.DateTime))
 	p.printf("\n")
 	writeFindings(p, r)
 	counts := map[preflight.Severity]int{}

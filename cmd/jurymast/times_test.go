@@ -7,10 +7,7 @@ import (
 
 // TestTimesHaveOneForm: local, with the zone, and with the date when it is another day there.
 func TestTimesHaveOneForm(t *testing.T) {
-	before := time.Local
-	t.Cleanup(func() { time.Local = before })
-	time.Local = time.FixedZone("CET", 3600)
-	p := &printer{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	p := &printer{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), zone: time.FixedZone("CET", 3600)}
 	for in, want := range map[string]string{
 		"held down until 2026-03-01T12:30:00Z, probes pass": "held down until 13:30:00 CET, probes pass",
 		"until 2026-03-01T23:30:00Z":                        "until 2026-03-02 00:30:00 CET",
