@@ -60,7 +60,8 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 	}
 	var trail steer.Trail
 	a := s.responder()
-	a.silent, a.r.trail, a.m = true, &trail, newMetrics(s.opt.Hub.Load)
+	s.m.give(a.c)
+	a.silent, a.r.trail, a.c = true, &trail, new(counts)
 	a.load = func() *snapshot.Snapshot { return snap }
 	reply := new(dns.Msg)
 	if err := reply.Unpack(a.respond(pkt, nil, true, client)); err != nil {

@@ -3,18 +3,21 @@ package nameserver
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	"jurymast/internal/steer"
 )
 
 // Raw answers one packet as the transports do, panic fence included.
 func (s *Server) Raw(pkt []byte, stream bool) []byte {
-	return s.answer(s.responder(), pkt, nil, stream, netip.Addr{})
+	return s.RawFrom(pkt, stream, netip.Addr{})
 }
 
 // RawFrom is Raw with a sender.
 func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
-	return s.answer(s.responder(), pkt, nil, stream, from)
+	a := s.responder()
+	defer s.m.give(a.c)
+	return s.answer(a, pkt, nil, stream, from)
 }
 
 // SetDice makes loops throw the given dice from now on.
@@ -46,3 +49,35 @@ func (s *Server) ServeConn(conn net.Conn) {
 
 // Remedy adds to a bind error what to do about it.
 var Remedy = remedy
+
+// Sized and Took count as a loop does.
+func (s *Server) Sized(bytes ...int) {
+	c := s.m.take()
+	defer s.m.give(c)
+	for _, n := range bytes {
+		c.sized(n)
+	}
+}
+
+// Took is Sized for times.
+func (s *Server) Took(times ...time.Duration) {
+	c := s.m.take()
+	defer s.m.give(c)
+	for _, d := range times {
+		c.took(d)
+	}
+}
+
+// Counts is how many there are.
+func (s *Server) Counts() int {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	return len(s.m.all)
+}
+
+// TakeCounts makes n.
+func (s *Server) TakeCounts(n int) {
+	for range n {
+		s.m.take()
+	}
+}

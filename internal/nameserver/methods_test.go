@@ -356,6 +356,16 @@ func TestCountersFollowTheDocuments(t *testing.T) {
 	if n := f.counter(t, two); n != 1 {
 		t.Errorf("%v answers counted since the profile is back", n)
 	}
+	for gen := uint64(11); gen < 20; gen += 2 { // what is forgotten is used again, and starts at nothing
+		f.publish(t, gen, []*profile.Zone{testZone(records)}, ps[:2], nil)
+		f.series(t, "answers_total")
+		f.series(t, "answers_total")
+		f.publish(t, gen+1, []*profile.Zone{testZone(records)}, ps, views("du"))
+		ask()
+		if n := f.counter(t, two); n != 1 {
+			t.Errorf("generation %d: %v answers counted", gen, n)
+		}
+	}
 }
 
 func (f *fixture) series(t testing.TB, name string) (out []string) {

@@ -1,63 +1,61 @@
 package nameserver
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/snapshot"
 )
 
-// counter is what the hot path sees of a metric: resolved beforehand, one atomic addition.
-type counter = prometheus.Counter
-
 // rcodeNames are the label values of responses, by code; all others are "other".
 var rcodeNames = map[uint16]string{
 	0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 9: "NOTAUTH", 16: "BADVERS",
 }
 
-// metrics of one server. Every label value comes from the configuration or from a fixed list.
+// The label values of what is counted by kind, in the order of the constants.
+var (
+	ednsNames      = [ednsKinds]string{"any", "do", "version"}
+	malformedNames = [malformedKinds]string{"question", "rest"}
+	droppedNames   = [droppedKinds]string{"short", "response"}
+)
+
+// droppedByKernel is the label value of what the kernel dropped because a socket's buffer was full.
+const droppedByKernel = "buffer"
+
+// metrics of one server: the counts of all its loops and connections, summed when they are looked at. Every label value
+// comes from the configuration or from a fixed list.
 type metrics struct {
-	udp, tcp   counter
-	dropped    counter
-	malformed  counter
-	truncated  counter
-	panics     counter
-	full       counter
-	unsent     counter
-	open       prometheus.Gauge
-	responses  [17]counter
-	answers    *book
-	collectors []prometheus.Collector
+	answers *book
+	load    func() *snapshot.Snapshot
+	slot    snapshot.Slot
+
+	mu   sync.Mutex
+	all  []*counts // ever made; they stay, since what was counted stays
+	free []*counts // of them, those of nobody
+
+	open  atomic.Int64                // TCP connections
+	turns [refusedKinds]atomic.Uint64 // TCP connections closed at once
 }
 
+// Why a TCP connection was closed at once.
+const (
+	refusedFull = iota // all places are taken
+	refusedKinds
+)
+
+var refusedNames = [refusedKinds]string{"full"}
+
 func newMetrics(load func() *snapshot.Snapshot) *metrics {
-	m := &metrics{answers: newBook(load)}
-	m.collectors = append(m.collectors, m.answers)
-	one := func(name, help string) counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Name: "jurymast_dns_" + name, Help: help})
-		m.collectors = append(m.collectors, c)
-		return c
-	}
-	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
-		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jurymast_dns_" + name, Help: help}, labels)
-		m.collectors = append(m.collectors, c)
-		return c
-	}
-	queries := vec("queries_total", "Packets received, by transport.", "transport")
-	m.udp, m.tcp = queries.WithLabelValues("udp"), queries.WithLabelValues("tcp")
-	responses := vec("responses_total", "Answers written, by response code.", "rcode")
-	for i := range m.responses {
-		m.responses[i] = responses.WithLabelValues(rcodeName(uint16(i)))
-	}
-	m.dropped = one("dropped_total", "Packets without an answer: shorter than a header, or responses.")
-	m.malformed = one("malformed_total", "Packets answered with FORMERR because they could not be read.")
-	m.truncated = one("truncated_total", "Answers that did not fit and were sent empty with TC set.")
-	m.panics = one("panics_total", "Questions whose answering failed inside; each was answered SERVFAIL.")
-	m.full = one("tcp_refused_total", "TCP connections closed at once because all places were taken.")
-	m.unsent = one("unsent_total", "UDP answers the system refused to send.")
-	m.open = prometheus.NewGauge(prometheus.GaugeOpts{Name: "jurymast_dns_tcp_connections", Help: "TCP connections open now."})
-	m.collectors = append(m.collectors, m.open)
+	m := &metrics{load: load}
+	m.answers = newBook(load, m.everybody)
 	return m
 }
 
@@ -65,7 +63,7 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	if r == nil {
 		return nil
 	}
-	for _, c := range m.collectors {
+	for _, c := range []prometheus.Collector{m, m.answers} {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register the nameserver's metrics: %w", err)
 		}
@@ -73,10 +71,31 @@ func (m *metrics) register(r prometheus.Registerer) error {
 	return nil
 }
 
-func (m *metrics) response(rcode uint16) {
-	if int(rcode) < len(m.responses) {
-		m.responses[rcode].Inc()
+// take is counts that nobody else adds to.
+func (m *metrics) take() *counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.free); n > 0 {
+		c := m.free[n-1]
+		m.free = m.free[:n-1]
+		return c
 	}
+	c := &counts{book: m.answers}
+	m.all = append(m.all, c)
+	return c
+}
+
+// give hands counts on to whoever takes next; what they have counted stays in them.
+func (m *metrics) give(c *counts) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.free = append(m.free, c)
+}
+
+func (m *metrics) everybody() []*counts {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clip(m.all)
 }
 
 func rcodeName(rcode uint16) string {
@@ -84,4 +103,162 @@ func rcodeName(rcode uint16) string {
 		return n
 	}
 	return "other"
+}
+
+// desc describes one metric of the nameserver.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("jurymast_dns_"+name, help, labels, nil)
+}
+
+var (
+	queriesDesc   = desc("queries_total", "Packets received, by transport and family of addresses.", "transport", "family")
+	responsesDesc = desc("responses_total", "Answers written, by response code.", "rcode")
+	truncatedDesc = desc("truncated_total", "Answers that did not fit and were sent empty with TC set.")
+	unsentDesc    = desc("unsent_total", "UDP answers the system refused to send.")
+	panicsDesc    = desc("panics_total", "Questions whose answering failed inside; each was answered SERVFAIL.")
+	ednsDesc      = desc("edns_total", "Questions with EDNS, by kind: any, do (DNSSEC OK), version (above 0).", "kind")
+	ecsDesc       = desc("ecs_total", "Questions with a client subnet of a known family.")
+	malformedDesc = desc("malformed_total", "Packets answered with FORMERR because they could not be read, by what was wrong.", "why")
+	droppedDesc   = desc("dropped_total", "Packets without an answer: short (no whole header), response, buffer (dropped by the kernel, UDP).", "why")
+	sizeDesc      = desc("size_bytes", "Sizes of answers.")
+	secondsDesc   = desc("seconds", "Time from the receiving of a UDP question to the handing over of its answer; one in 64 is timed.")
+	openDesc      = desc("tcp_connections", "TCP connections open now.")
+	refusedDesc   = desc("tcp_refused_total", "TCP connections closed at once, by reason.", "why")
+	serialDesc    = desc("zone_serial", "Serial of the zone's SOA.", "zone")
+	ageDesc       = desc("snapshot_age_seconds", "Seconds since zones, health or decisions changed here for the last time.")
+	busyDesc      = desc("loop_busy_seconds_total", "Processor time of a UDP loop that has a thread of its own; its rate is how busy the loop is.", "loop")
+)
+
+// Describe is prometheus.Collector's.
+func (m *metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, malformedDesc, droppedDesc,
+		sizeDesc, secondsDesc, openDesc, refusedDesc, serialDesc, ageDesc, busyDesc,
+	} {
+		to <- d
+	}
+}
+
+// Collect is prometheus.Collector's.
+func (m *metrics) Collect(to chan<- prometheus.Metric) {
+	s := sums{to: to, all: m.everybody()}
+	s.transports()
+	s.kinds(responsesDesc, rcodeOther+1, func(c *counts, i int) *atomic.Uint64 { return &c.rcode[i] }, nil)
+	s.total(truncatedDesc, func(c *counts) *atomic.Uint64 { return &c.truncated })
+	s.total(unsentDesc, func(c *counts) *atomic.Uint64 { return &c.unsent })
+	s.total(panicsDesc, func(c *counts) *atomic.Uint64 { return &c.panics })
+	s.kinds(ednsDesc, ednsKinds, func(c *counts, i int) *atomic.Uint64 { return &c.edns[i] }, ednsNames[:])
+	s.total(ecsDesc, func(c *counts) *atomic.Uint64 { return &c.subnets })
+	s.kinds(malformedDesc, malformedKinds, func(c *counts, i int) *atomic.Uint64 { return &c.malformed[i] }, malformedNames[:])
+	s.kinds(droppedDesc, droppedKinds, func(c *counts, i int) *atomic.Uint64 { return &c.dropped[i] }, droppedNames[:])
+	s.histogram(sizeDesc, sizeFirst, sizeBuckets, 1, func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.sizes[:], &c.sizeSum })
+	s.histogram(secondsDesc, timeFirst, timeBuckets-1, time.Nanosecond.Seconds(), func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.times[:], &c.timeSum })
+	s.loops()
+	s.gauge(openDesc, float64(m.open.Load()))
+	for i := range m.turns {
+		s.count(refusedDesc, m.turns[i].Load(), refusedNames[i])
+	}
+	m.zones(&s)
+}
+
+// zones tells what is served now.
+func (m *metrics) zones(s *sums) {
+	snap := m.load()
+	s.gauge(ageDesc, time.Since(snap.Published()).Seconds())
+	conf, _ := snap.Config(m.slot).(*config)
+	if conf == nil {
+		return
+	}
+	for _, z := range conf.zones {
+		if soa := z.SOA.Data[0]; len(soa) >= soaNumbers {
+			s.gauge(serialDesc, float64(binary.BigEndian.Uint32(soa[len(soa)-soaNumbers:])), z.Name)
+		}
+	}
+}
+
+// soaNumbers are the five at the end of an SOA, in bytes; the serial is the first of them.
+const soaNumbers = 20
+
+// sums adds up the counts of everybody, one metric after the other.
+type sums struct {
+	to  chan<- prometheus.Metric
+	all []*counts
+}
+
+func (s *sums) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s *sums) count(d *prometheus.Desc, v uint64, labels ...string) {
+	s.to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func (s *sums) sum(of func(*counts) *atomic.Uint64) (n uint64) {
+	for _, c := range s.all {
+		n += of(c).Load()
+	}
+	return n
+}
+
+func (s *sums) total(d *prometheus.Desc, of func(*counts) *atomic.Uint64) { s.count(d, s.sum(of)) }
+
+// kinds shows one counter per kind; without names the kinds are response codes, of which those without a name are one.
+func (s *sums) kinds(d *prometheus.Desc, n int, of func(*counts, int) *atomic.Uint64, names []string) {
+	byName := map[string]uint64{}
+	for i := range n {
+		name := rcodeName(uint16(i))
+		if names != nil {
+			name = names[i]
+		}
+		byName[name] += s.sum(func(c *counts) *atomic.Uint64 { return of(c, i) })
+	}
+	for name, v := range byName {
+		s.count(d, v, name)
+	}
+}
+
+func (s *sums) transports() {
+	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.udp4 }), "udp", "ipv4")
+	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.udp6 }), "udp", "ipv6")
+	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.tcp4 }), "tcp", "ipv4")
+	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.tcp6 }), "tcp", "ipv6")
+}
+
+// histogram shows buckets by powers of two, the first one up to 2^first units. Buckets from bounded on have no bound.
+func (s *sums) histogram(d *prometheus.Desc, first, bounded int, unit float64, of func(*counts) ([]atomic.Uint64, *atomic.Uint64)) {
+	var n, sum uint64
+	buckets := make(map[float64]uint64, bounded)
+	for _, c := range s.all {
+		_, total := of(c)
+		sum += total.Load()
+	}
+	for i, more := 0, len(s.all) > 0; more; i++ {
+		for _, c := range s.all {
+			list, _ := of(c)
+			n += list[i].Load()
+			more = i+1 < len(list)
+		}
+		if i < bounded {
+			buckets[math.Ldexp(unit, first+i)] = n
+		}
+	}
+	s.to <- prometheus.MustNewConstHistogram(d, n, float64(sum)*unit, buckets)
+}
+
+// loops shows what the kernel knows of the loops.
+func (s *sums) loops() {
+	var dropped uint64
+	for i, c := range s.all {
+		if drops := c.kernel.Load(); drops != nil {
+			if n, known := (*drops)(); known {
+				dropped += n
+			}
+		}
+		if thread := c.thread.Load(); thread != 0 {
+			if busy, known := threadTime(int(thread)); known {
+				s.to <- prometheus.MustNewConstMetric(busyDesc, prometheus.CounterValue, busy.Seconds(), strconv.Itoa(i))
+			}
+		}
+	}
+	s.count(droppedDesc, dropped, droppedByKernel)
 }

@@ -190,7 +190,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]float64{
-		"answers_total endpoint=b profile=svc reason=lowest-number": 2, "malformed_total": 1, "dropped_total": 1, "truncated_total": 1, "responses_total rcode=REFUSED": 1,
+		"answers_total endpoint=b profile=svc reason=lowest-number": 2, "malformed_total why=question": 1, "dropped_total why=short": 1, "truncated_total": 1, "responses_total rcode=REFUSED": 1,
 		"responses_total rcode=FORMERR": 1, "responses_total rcode=NOERROR": 3, "panics_total": 0,
 	} {
 		if got := f.counter(t, name); got != want {

@@ -19,7 +19,7 @@ const (
 type responder struct {
 	load   func() *snapshot.Snapshot // once per packet
 	slot   snapshot.Slot
-	m      *metrics
+	c      *counts
 	silent bool // asked by ourselves: profiles' answers are not counted
 	q      wire.Query
 	r      response
@@ -34,18 +34,27 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	var rcode uint16
 	switch outcome {
 	case wire.Drop:
-		a.m.dropped.Inc()
+		if len(pkt) < wire.HeaderLen {
+			a.c.dropped[droppedShort].Add(1)
+		} else {
+			a.c.dropped[droppedResponse].Add(1)
+		}
 		return nil
 	case wire.NotOurs:
 		rcode = wire.NotImp
 		a.w.Begin(out, &a.q, plainSize)
 		reply = a.w.Finish(&a.q, 0, rcode)
 	case wire.Malformed:
-		a.m.malformed.Inc()
+		if a.q.Question == nil {
+			a.c.malformed[malformedQuestion].Add(1)
+		} else {
+			a.c.malformed[malformedRest].Add(1)
+		}
 		rcode = wire.FormErr
 		a.w.Begin(out, &a.q, plainSize)
 		reply = a.w.Finish(&a.q, 0, rcode)
 	case wire.Version:
+		a.c.edns[ednsVersion].Add(1)
 		rcode = wire.BadVers
 		a.w.Begin(out, &a.q, plainSize)
 		a.w.OPT(rcode, udpSize, a.q.DO, wire.Options{})
@@ -59,15 +68,31 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 			a.tally()
 		}
 	}
-	a.m.response(rcode)
+	a.countEDNS()
+	a.c.response(rcode)
+	a.c.sized(len(reply))
 	return reply
+}
+
+// countEDNS counts what the question brought of it.
+func (a *responder) countEDNS() {
+	if !a.q.EDNS {
+		return
+	}
+	a.c.edns[ednsAny].Add(1)
+	if a.q.DO {
+		a.c.edns[ednsDO].Add(1)
+	}
+	if a.q.Subnet != nil {
+		a.c.subnets.Add(1)
+	}
 }
 
 // tally counts what profiles answered.
 func (a *responder) tally() {
 	for i := range a.r.given {
 		g := &a.r.given[i]
-		g.leaf.count(a.m.answers, g.rule).Add(1)
+		g.leaf.count(a.c, g.rule).Add(1)
 	}
 }
 
@@ -99,7 +124,7 @@ func (a *responder) message(out []byte, limit int) []byte {
 	if !a.sections(reserve) {
 		flags |= wire.FlagTC
 		a.w.Begin(out, &a.q, limit)
-		a.m.truncated.Inc()
+		a.c.truncated.Add(1)
 	}
 	if a.q.EDNS {
 		a.w.OPT(a.r.rcode, udpSize, a.q.DO, options)

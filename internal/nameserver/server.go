@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
 )
@@ -80,6 +81,7 @@ func New(opt Options) *Server {
 		},
 		Part: func(v *health.View) any { return compile(v) },
 	})
+	s.m.slot = s.slot
 	return s
 }
 
@@ -176,8 +178,9 @@ func (s *Server) isStopping() bool {
 	}
 }
 
+// responder makes one with counts of its own. Who stops using it gives the counts back to s.m.
 func (s *Server) responder() *responder {
-	a := &responder{load: s.opt.Hub.Load, slot: s.slot, m: s.m}
+	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: s.m.take()}
 	a.r.asker.locator, a.r.asker.dice = s.opt.Locator, s.dice()
 	return a
 }
@@ -191,11 +194,13 @@ func newDice() steer.Dice {
 func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) (reply []byte) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.m.panics.Inc()
-			s.m.response(2)
+			a.c.panics.Add(1)
+			a.c.response(wire.ServFail)
 			s.log.Error("answering a question failed inside; it got SERVFAIL", "panic", fmt.Sprint(p),
 				"packet", hex.EncodeToString(pkt[:min(len(pkt), panicHexBytes)]), "packet_bytes", len(pkt), "stack", stack())
-			reply = failure(pkt, out)
+			if reply = failure(pkt, out); reply != nil {
+				a.c.sized(len(reply))
+			}
 		}
 	}()
 	return a.respond(pkt, out, stream, from)

@@ -150,7 +150,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if _, err := extra.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the fourth connection: %v", err)
 	}
-	if n := f.counter(t, "tcp_refused_total"); n != 1 {
+	if n := f.counter(t, "tcp_refused_total why=full"); n != 1 {
 		t.Errorf("%v counted", n)
 	}
 	if n := f.counter(t, "tcp_connections"); n != 3 {

@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -11,39 +10,63 @@ import (
 	"jurymast/internal/steer"
 )
 
-// tallies are a leaf's counters by reason. They are made when a reason comes up for the first time and found again
-// without a lock; a leaf sees a handful.
+// tallies are the numbers under which a leaf's answers are counted, by reason. They are given when a reason comes up for
+// the first time and found again without a lock; a leaf sees a handful.
 type tallies struct {
 	list atomic.Pointer[[]tally]
 }
 
 type tally struct {
-	rule  steer.Rule
-	count *atomic.Uint64
+	rule   steer.Rule
+	number uint32
 }
 
-// count is the counter of one reason.
-func (l *leaf) count(b *book, rule steer.Rule) *atomic.Uint64 {
+// count is the counter of one reason, among those of who asks.
+func (l *leaf) count(c *counts, rule steer.Rule) *atomic.Uint64 {
 	list := l.counts.list.Load()
 	if list != nil {
 		for i := range *list {
 			if (*list)[i].rule == rule {
-				return (*list)[i].count
+				return c.answer((*list)[i].number)
 			}
 		}
 	}
-	n := b.counter(series{l.profile, l.endpoint, rule})
+	number := c.book.number(series{l.profile, l.endpoint, rule})
 	for {
 		var longer []tally
 		if list != nil {
 			longer = append(longer, *list...)
 		}
-		longer = append(longer, tally{rule, n})
+		longer = append(longer, tally{rule, number})
 		if l.counts.list.CompareAndSwap(list, &longer) {
-			return n
+			return c.answer(number)
 		}
-		list = l.counts.list.Load() // two entries of one reason name the same counter
+		list = l.counts.list.Load() // two entries of one reason have the same number
 	}
+}
+
+// pageSize is how many counters of answers come at once: a page of memory.
+const pageSize = 512
+
+type page [pageSize]atomic.Uint64
+
+// answer is the counter with that number. Only the owner calls it; pages come as they are needed.
+func (c *counts) answer(number uint32) *atomic.Uint64 {
+	at := int(number / pageSize)
+	pages := c.pages.Load()
+	if pages == nil || at >= len(*pages) || (*pages)[at] == nil {
+		var more []*page
+		if pages != nil {
+			more = append(more, *pages...)
+		}
+		for len(more) <= at {
+			more = append(more, nil)
+		}
+		more[at] = new(page)
+		c.pages.Store(&more)
+		pages = &more
+	}
+	return &(*pages)[at][number%pageSize]
 }
 
 // series names one counter. Its values come from the documents and from the fixed list of rules.
@@ -52,54 +75,97 @@ type series struct {
 	rule              steer.Rule
 }
 
-// book keeps the counters of answers over all views: a profile that gets a new part goes on counting, and what is no
+// place is where a series is counted: under a number, less what was counted there before.
+type place struct {
+	number uint32
+	before uint64
+}
+
+// book keeps the numbers of answers over all views: a profile that gets a new part goes on counting, and what is no
 // longer in the documents goes away when it is next looked at.
 type book struct {
-	load func() *snapshot.Snapshot
-	desc *prometheus.Desc
-	mu   sync.Mutex
-	all  map[series]*atomic.Uint64
+	load   func() *snapshot.Snapshot
+	counts func() []*counts
+	mu     sync.Mutex
+	all    map[series]place
+	next   uint32
+	free   []uint32
+	rest   []uint32 // will be free at the next look: an answer under way may still count there
 }
 
-func newBook(load func() *snapshot.Snapshot) *book {
-	return &book{
-		load: load,
-		all:  map[series]*atomic.Uint64{},
-		desc: prometheus.NewDesc("jurymast_dns_answers_total",
-			"Answers given for a profile, by endpoint and reason of the choice; without an endpoint: nothing could be answered.",
-			[]string{"profile", "endpoint", "reason"}, nil),
-	}
+func newBook(load func() *snapshot.Snapshot, counts func() []*counts) *book {
+	return &book{load: load, counts: counts, all: map[series]place{}}
 }
 
-func (b *book) counter(s series) *atomic.Uint64 {
+var answersDesc = desc("answers_total",
+	"Answers given for a profile, by endpoint and reason of the choice; without an endpoint: nothing could be answered.",
+	"profile", "endpoint", "reason")
+
+func (b *book) number(s series) uint32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := b.all[s]
-	if n == nil {
-		n = new(atomic.Uint64)
-		b.all[s] = n
+	if p, ok := b.all[s]; ok {
+		return p.number
 	}
-	return n
+	var p place
+	if n := len(b.free); n > 0 {
+		p.number, b.free = b.free[n-1], b.free[:n-1]
+		p.before = b.totals()[p.number]
+	} else {
+		p.number = b.next
+		b.next++
+	}
+	b.all[s] = p
+	return p.number
+}
+
+// totals are the sums of all counters, by number.
+func (b *book) totals() []uint64 {
+	out := make([]uint64, b.next)
+	for _, c := range b.counts() {
+		pages := c.pages.Load()
+		if pages == nil {
+			continue
+		}
+		for i, p := range *pages {
+			for j := range min(pageSize, max(0, len(out)-i*pageSize)) {
+				if p != nil {
+					out[i*pageSize+j] += p[j].Load()
+				}
+			}
+		}
+	}
+	return out
 }
 
 // Describe is prometheus.Collector's.
-func (b *book) Describe(to chan<- *prometheus.Desc) { to <- b.desc }
+func (b *book) Describe(to chan<- *prometheus.Desc) { to <- answersDesc }
 
 // Collect is prometheus.Collector's.
 func (b *book) Collect(to chan<- prometheus.Metric) {
 	for s, n := range b.living() {
-		to <- prometheus.MustNewConstMetric(b.desc, prometheus.CounterValue, float64(n.Load()), s.profile, s.endpoint, string(s.rule))
+		to <- prometheus.MustNewConstMetric(answersDesc, prometheus.CounterValue, float64(n), s.profile, s.endpoint, string(s.rule))
 	}
 }
 
-// living forgets what the documents no longer know and returns the rest.
-func (b *book) living() map[series]*atomic.Uint64 {
+// living forgets what the documents no longer know and returns the rest with what was counted.
+func (b *book) living() map[series]uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	// Under the lock: whoever entered a counter had loaded its snapshot before, so this one is as new or newer.
 	snap := b.load()
-	maps.DeleteFunc(b.all, func(s series, _ *atomic.Uint64) bool { return !lives(snap, s) })
-	return maps.Clone(b.all)
+	b.free, b.rest = append(b.free, b.rest...), b.rest[:0]
+	totals := b.totals()
+	out := make(map[series]uint64, len(b.all))
+	for s, p := range b.all {
+		if lives(snap, s) {
+			out[s] = totals[p.number] - p.before
+			continue
+		}
+		delete(b.all, s)
+		b.rest = append(b.rest, p.number)
+	}
+	return out
 }
 
 // ofLastResort is the name of every profile's target of last resort.

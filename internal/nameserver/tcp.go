@@ -53,7 +53,7 @@ func (t *stream) accept() {
 		select {
 		case t.places <- struct{}{}:
 		default:
-			t.s.m.full.Inc()
+			t.s.m.turns[refusedFull].Add(1)
 			conn.Close()
 			continue
 		}
@@ -73,7 +73,7 @@ func (t *stream) enter(conn net.Conn) bool {
 		return false
 	}
 	t.conns[conn] = struct{}{}
-	t.s.m.open.Inc()
+	t.s.m.open.Add(1)
 	return true
 }
 
@@ -82,7 +82,7 @@ func (t *stream) leave(conn net.Conn) {
 	t.mu.Lock()
 	delete(t.conns, conn)
 	t.mu.Unlock()
-	t.s.m.open.Dec()
+	t.s.m.open.Add(-1)
 	<-t.places
 }
 
@@ -119,6 +119,11 @@ func (t *stream) deadline(conn net.Conn, d time.Duration) bool {
 func (t *stream) serve(conn net.Conn) {
 	defer t.leave(conn)
 	a, in, from := t.s.responder(), bufio.NewReaderSize(conn, readBuffer), source(conn)
+	defer t.s.m.give(a.c)
+	queries := &a.c.tcp6
+	if from.Unmap().Is4() {
+		queries = &a.c.tcp4
+	}
 	var question bytes.Buffer
 	var out []byte
 	for wait := firstQuestion; ; wait = idleTimeout {
@@ -128,7 +133,7 @@ func (t *stream) serve(conn net.Conn) {
 		if readMessage(in, &question) != nil {
 			return
 		}
-		t.s.m.tcp.Inc()
+		queries.Add(1)
 		if cap(out) < 2+plainSize || cap(out) > keepBuffer {
 			out = make([]byte, 2+plainSize, 2+2*udpSize)
 		}

@@ -22,10 +22,11 @@ type datagram struct {
 	s        *Server
 	conn     *net.UDPConn
 	wildcard bool
+	v4       bool
 }
 
 func newDatagram(s *Server, conn *net.UDPConn, addr netip.Addr) *datagram {
-	return &datagram{s: s, conn: conn, wildcard: addr.IsUnspecified()}
+	return &datagram{s: s, conn: conn, wildcard: addr.IsUnspecified(), v4: addr.Is4()}
 }
 
 func (d *datagram) loop() {
@@ -35,7 +36,12 @@ func (d *datagram) loop() {
 		oob = make([]byte, maxControl)
 	}
 	a := d.s.responder()
-	for {
+	a.c.kernel.Store(new(d.drops))
+	queries := &a.c.udp6
+	if d.v4 {
+		queries = &a.c.udp4
+	}
+	for i := 1; ; i++ {
 		n, control, _, from, err := d.conn.ReadMsgUDPAddrPort(in, oob)
 		if err != nil {
 			if !d.again(err) {
@@ -43,15 +49,34 @@ func (d *datagram) loop() {
 			}
 			continue
 		}
-		d.s.m.udp.Inc()
+		queries.Add(1)
+		var start time.Time
+		if i%timeEvery == 0 {
+			start = time.Now()
+		}
 		reply := d.s.answer(a, in[:n], out, false, from.Addr())
 		if reply == nil {
 			continue
 		}
 		if _, _, err := d.conn.WriteMsgUDPAddrPort(reply, replyFrom(oob[:control]), from); err != nil {
-			d.s.m.unsent.Inc() // the client is out of reach, or the path too narrow; it will ask again
+			a.c.unsent.Add(1) // the client is out of reach, or the path too narrow; it will ask again
+		}
+		if i%timeEvery == 0 {
+			a.c.took(time.Since(start))
 		}
 	}
+}
+
+// drops is what the kernel has dropped at the socket.
+func (d *datagram) drops() (n uint64, known bool) {
+	raw, err := d.conn.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	if err := raw.Control(func(fd uintptr) { n, known = socketDrops(int(fd)) }); err != nil {
+		return 0, false
+	}
+	return n, known
 }
 
 // wireSlack lets a set be written behind the limit before it is taken back, without a new buffer.

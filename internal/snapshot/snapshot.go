@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
@@ -36,6 +37,7 @@ type Snapshot struct {
 	index  map[string]int
 	parts  vector[*Part]
 	next   chan struct{}
+	at     time.Time
 }
 
 // Part is one profile in a snapshot.
@@ -82,6 +84,9 @@ func (s *Snapshot) View(name string) *health.View {
 	return nil
 }
 
+// Published is when this picture became the current one.
+func (s *Snapshot) Published() time.Time { return s.at }
+
 // Replaced is closed when a newer snapshot is published: who waits for a change waits here and loads again.
 func (s *Snapshot) Replaced() <-chan struct{} { return s.next }
 
@@ -101,7 +106,7 @@ type Hub struct {
 // NewHub returns a hub with an empty snapshot.
 func NewHub() *Hub {
 	h := &Hub{}
-	h.current.Store(&Snapshot{docs: &Documents{}, index: map[string]int{}, parts: newVector[*Part](0), next: make(chan struct{})})
+	h.current.Store(&Snapshot{docs: &Documents{}, index: map[string]int{}, parts: newVector[*Part](0), next: make(chan struct{}), at: time.Now()})
 	return h
 }
 
@@ -138,7 +143,7 @@ func (h *Hub) Publish(p *Prepared, views ...*health.View) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	old := h.current.Load()
-	s := &Snapshot{docs: old.docs, config: old.config, index: old.index, parts: old.parts, next: make(chan struct{})}
+	s := &Snapshot{docs: old.docs, config: old.config, index: old.index, parts: old.parts, next: make(chan struct{}), at: time.Now()}
 	if p != nil {
 		s.docs, s.config = p.Docs, p.config
 		s.index = make(map[string]int, len(p.Docs.Profiles))

@@ -1,0 +1,95 @@
+package nameserver
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// cacheLine is a generous bound for the processors this runs on, in bytes: two lines are fetched at once on some.
+const cacheLine = 128
+
+// counts is what one loop or connection has counted. Only its owner adds, so that its memory stays with the owner's
+// processor; a scrape sums all of them. It is never copied, and what it has counted is never taken back.
+//
+// Every field is incremented with Add(1), except size and time, which have a method each.
+type counts struct {
+	_ [cacheLine]byte
+
+	udp4, udp6 atomic.Uint64 // packets received
+	tcp4, tcp6 atomic.Uint64
+
+	rcode     [rcodeOther + 1]atomic.Uint64 // answers written, by code; respond and failure count them
+	truncated atomic.Uint64                 // sent empty with TC=1
+	unsent    atomic.Uint64                 // refused by the system when sending
+	panics    atomic.Uint64
+
+	edns      [ednsKinds]atomic.Uint64
+	subnets   atomic.Uint64 // questions with a client subnet of a known family
+	malformed [malformedKinds]atomic.Uint64
+	dropped   [droppedKinds]atomic.Uint64
+
+	sizes   [sizeBuckets]atomic.Uint64 // of answers; see sized
+	sizeSum atomic.Uint64              // bytes
+	times   [timeBuckets]atomic.Uint64 // of one question in timeEvery; see took
+	timeSum atomic.Uint64              // nanoseconds
+
+	book  *book                   // where answers of profiles have their numbers
+	pages atomic.Pointer[[]*page] // counters of answers, by number; see leaf.count
+
+	kernel atomic.Pointer[func() (drops uint64, known bool)] // what the kernel dropped before the owner saw it; nil: not asked
+	thread atomic.Int64                                      // the owner's thread id, while it is locked to one; 0: it is not
+
+	_ [cacheLine]byte
+}
+
+// rcodeOther is where codes beyond BADVERS are counted.
+const rcodeOther = 17
+
+// Kinds of EDNS, each counted for its own.
+const (
+	ednsAny     = iota // any OPT record
+	ednsDO             // with the DO bit
+	ednsVersion        // of a version above 0, answered BADVERS
+	ednsKinds
+)
+
+// Why a packet was answered with FORMERR.
+const (
+	malformedQuestion = iota // no, several or unreadable questions
+	malformedRest            // what follows the question: records, bytes left over, EDNS and its options
+	malformedKinds
+)
+
+// Why a packet got no answer.
+const (
+	droppedShort    = iota // shorter than a header
+	droppedResponse        // itself a response
+	droppedKinds
+)
+
+// Histograms have buckets by powers of two, so that finding one is a single instruction.
+const (
+	sizeFirst   = 6              // up to 2^6 bytes
+	sizeBuckets = 17 - sizeFirst // up to 2^16
+	timeFirst   = 9              // up to 2^9 ns
+	timeBuckets = 16             // up to 2^23 ns, and one for everything above
+	timeEvery   = 64             // one question in so many is timed
+)
+
+// sized counts the size of an answer, in bytes: 12 to 65535.
+func (c *counts) sized(n int) {
+	c.sizes[max(bits.Len(uint(n-1)), sizeFirst)-sizeFirst].Add(1)
+	c.sizeSum.Add(uint64(n)) //nolint:gosec // positive
+}
+
+// took counts how long one question took, from its receiving to the handing over of its answer. The owner times one
+// question in timeEvery.
+func (c *counts) took(d time.Duration) {
+	ns := uint64(max(d, 1))
+	c.times[min(max(bits.Len64(ns-1), timeFirst)-timeFirst, timeBuckets-1)].Add(1)
+	c.timeSum.Add(ns)
+}
+
+// response counts an answer by its code.
+func (c *counts) response(rcode uint16) { c.rcode[min(rcode, rcodeOther)].Add(1) }

@@ -1,0 +1,7 @@
+package nameserver
+
+// What the kernel tells.
+var (
+	SocketDrops = socketDrops
+	ThreadTime  = threadTime
+)
