@@ -162,7 +162,7 @@ func (r *response) step(z *zone.Zone, m zone.Match, name *wire.Name, typ uint16)
 		}
 		r.referral(z, m.Node, name.Wire(m.Label))
 	case zone.Redirect:
-		return r.redirect(m, name)
+		return r.redirect(m, name, typ)
 	case zone.Exact, zone.Wildcard:
 		if m.Node.Profile != zone.NoProfile {
 			return r.dynamic(z, m.Node, name, typ)
@@ -192,8 +192,9 @@ func (r *response) static(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint1
 	return nil
 }
 
-// redirect answers below a DNAME: the DNAME, and a CNAME made from it with the same TTL [RFC 6672 3.1].
-func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
+// redirect answers below a DNAME: the DNAME, and a CNAME made from it with the same TTL [RFC 6672 3.1]. Who asks for
+// the CNAME has it then.
+func (r *response) redirect(m zone.Match, name *wire.Name, typ uint16) (next []byte) {
 	set := m.Node.Set(dns.TypeDNAME)
 	owner := name.Wire(m.Label)
 	switch seen := slices.ContainsFunc(r.answer, func(rec record) bool { return rec.set == set }); {
@@ -209,6 +210,9 @@ func (r *response) redirect(m zone.Match, name *wire.Name) (next []byte) {
 	}
 	target := append(bytes.Clone(name.Wire(0)[:prefix]), set.Data[0]...)
 	r.add(name, &zone.RRset{Type: dns.TypeCNAME, TTL: set.TTL, Data: [][]byte{target}})
+	if typ == dns.TypeCNAME {
+		return nil
+	}
 	return target
 }
 

@@ -22,7 +22,7 @@ var questions = []string{
 	"nothing.dr.example A", "below.mail.dr.example A", "ent.dr.example A", "a.ent.dr.example A", "b.ent.dr.example A",
 	"x.wild.dr.example TXT", "x.y.wild.dr.example TXT", "x.wild.dr.example A", "*.wild.dr.example TXT", "wild.dr.example TXT", "x.walias.dr.example A",
 	"sub.dr.example A", "x.sub.dr.example A", "sub.dr.example NS", "sub.dr.example DS", "x.sub.dr.example DS", "ns.sub.dr.example A", "tosub.dr.example A",
-	"moved.dr.example DNAME", "moved.dr.example A", "host.moved.dr.example A", "no.moved.dr.example A", `odd\.dot.dr.example A`, "odd.dot.dr.example A",
+	"moved.dr.example DNAME", "moved.dr.example A", "host.moved.dr.example A", "no.moved.dr.example A", "host.moved.dr.example CNAME", "no.moved.dr.example CNAME", `odd\.dot.dr.example A`, "odd.dot.dr.example A",
 	"mixed.dr.example TXT", "unknown.dr.example TYPE65280", "unknown.dr.example A",
 	"svc.dr.example A", "svc.dr.example AAAA", "svc.dr.example CNAME", "svc.dr.example TXT", "svc.dr.example ANY", "x.svcwild.dr.example A", "svcwild.dr.example A",
 	"below.svc.dr.example A", "tosvc.dr.example A", "in.dr.example A", "in.dr.example AAAA",
