@@ -7,6 +7,7 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/api/client"
+	"jurymast/internal/health"
 	"jurymast/internal/profile"
 	"jurymast/internal/steer"
 )
@@ -54,6 +55,22 @@ func failbackDue(doc *api.Document, since time.Time) time.Time {
 		return time.Time{}
 	}
 	return since.Add(p.Failback.After)
+}
+
+// halts say what an operator wants to know of a profile that is neither answered nor sent anything.
+var halts = map[string]string{
+	health.HaltIsolated.String():    "this node has lost the store and cannot confirm which endpoint is active",
+	health.HaltUnconfirmed.String(): "this node has not confirmed yet which endpoint is active",
+	health.HaltPreparing.String():   "a switch waits until no node sends to the old endpoint any more",
+}
+
+func writeHalt(p *printer, s *api.ProfileStatus) {
+	if s.Halt == "" {
+		return
+	}
+	p.printf("  ")
+	p.paint(yellow, "HALTED")
+	p.printf(": %s; DNS answers SERVFAIL, the proxy holds requests or answers 503\n", firstOf(halts[s.Halt], s.Halt))
 }
 
 func writePending(p *printer, s *api.ProfileStatus, r remarks) {

@@ -166,6 +166,7 @@ func indented(text string) string {
 
 func writeProfile(p *printer, s *api.ProfileStatus, r remarks) {
 	p.table("", profileRows(p, s))
+	writeHalt(p, s)
 	writePending(p, s, r)
 	writeKept(p, s)
 	writeAllDown(p, s, r)

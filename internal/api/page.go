@@ -30,7 +30,7 @@ func tone(word string) string {
 	switch word {
 	case health.Online.String(), "up", "preferred", "ready", "reachable":
 		return "good"
-	case health.Degraded.String(), "down", "all-down", "none", "not reachable", "blind":
+	case health.Degraded.String(), "down", "all-down", "none", "halted", "not reachable", "blind":
 		return "bad"
 	case health.CheckingEndpoint.String(), "CheckingEndpoints", "checking", "not-ready", "not ready", "fallback", "partial", "stale", "draining":
 		return "wait"

@@ -17,7 +17,7 @@ func servingOf(v *health.View, toNobody steer.Serving) steer.Serving {
 	case profile.Priority, profile.Weighted, profile.Multivalue:
 		return toNobody
 	}
-	if v.Disabled || !v.Ready {
+	if v.Disabled || !v.Ready || toNobody == steer.ServingHalted {
 		return toNobody
 	}
 	best, eligible, candidates := health.TierExcluded, 0, 0

@@ -16,7 +16,7 @@ func StatusOf(v *health.View) ProfileStatus {
 	answer := steer.Decide(v, steer.Client{}, nil, nil)
 	s := ProfileStatus{
 		Name: v.Profile.Name, Hostnames: slices.Clone(v.Profile.Hostnames), Routing: string(v.Profile.Routing),
-		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, answer.Serving)), Stale: v.Stale, TTL: answer.TTL.String(),
+		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, answer.Serving)), Stale: v.Stale, TTL: answer.TTL.String(), Halt: v.Halt.String(),
 		Decision: decisionOf(&v.Decision), Held: overrideOf(v.Held), Endpoints: make([]EndpointStatus, len(v.Endpoints)),
 	}
 	if s.Hostnames == nil {
@@ -111,7 +111,7 @@ func decisionOf(d *health.Decision) *DecisionStatus {
 	}
 	s := &DecisionStatus{
 		Active: d.Active, Epoch: d.Epoch, Since: d.Since, Reason: d.Reason, Previous: d.Previous, Evidence: d.Evidence,
-		By: d.By, Keeps: d.Keeps, Pending: d.Pending,
+		By: d.By, Phase: string(d.Phase), Keeps: d.Keeps, Pending: d.Pending,
 	}
 	if !d.PendingSince.IsZero() {
 		s.PendingSince = &d.PendingSince

@@ -14,7 +14,8 @@ type ProfileStatus struct {
 	Hostnames     []string         `json:"hostnames"`
 	Routing       string           `json:"routing"`
 	MonitorStatus string           `json:"monitorStatus" doc:"Online, Degraded, CheckingEndpoints, Disabled or Inactive"`
-	Serving       string           `json:"serving" doc:"what is really answered: preferred, partial, fallback, all-down, none, stale, not-ready"`
+	Serving       string           `json:"serving" doc:"what is really answered: preferred, partial, fallback, all-down, none, not-ready, halted"`
+	Halt          string           `json:"halt,omitempty" doc:"why nothing is answered and nothing sent: isolated, unconfirmed, preparing"`
 	Stale         bool             `json:"stale" doc:"the last good state, not confirmed now"`
 	TTL           string           `json:"ttl" doc:"of an answer given now"`
 	Decision      *DecisionStatus  `json:"decision" doc:"null until the first one"`
@@ -31,6 +32,7 @@ type DecisionStatus struct {
 	Previous     string     `json:"previous,omitempty"`
 	Evidence     string     `json:"evidence,omitempty"`
 	By           string     `json:"by,omitempty"`
+	Phase        string     `json:"phase,omitempty" doc:"preparing: a fenced switch waits until no node sends to the old endpoint"`
 	Keeps        string     `json:"keeps,omitempty" doc:"failback new-sessions: endpoint that keeps what it has"`
 	Pending      string     `json:"pending,omitempty" doc:"better endpoint that is healthy again while failback waits"`
 	PendingSince *time.Time `json:"pendingSince,omitempty"`

@@ -252,7 +252,7 @@ func (a *App) begin(ctx context.Context) error {
 	a.good = newKeeper(log, last)
 	a.loop = engine.New(engine.Options{
 		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
-		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives},
+		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives, Stops: a.file.Node.OnIsolation == profile.IsolationStop},
 	})
 	a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })

@@ -111,6 +111,8 @@ func (a *App) ready() (bool, []string) {
 			v = part.View
 		}
 		switch {
+		case v != nil && (v.Halt == health.HaltIsolated || v.Halt == health.HaltUnconfirmed):
+			why = append(why, fmt.Sprintf("profile %s: nothing is answered, because its decision is %s", p.Name, haltText[v.Halt]))
 		case v == nil || !v.Ready:
 			why = append(why, fmt.Sprintf("profile %s: verdicts that could change its answer are missing", p.Name))
 		case v.Stale:
@@ -120,6 +122,10 @@ func (a *App) ready() (bool, []string) {
 		}
 	}
 	return len(why) == 0, why
+}
+
+var haltText = map[health.Halt]string{
+	health.HaltIsolated: "out of this node's reach", health.HaltUnconfirmed: "not confirmed by the store yet",
 }
 
 // storeTrouble says in one line why the store cannot be used, "" when it can.

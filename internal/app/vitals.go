@@ -31,7 +31,7 @@ func newVitals(hub *snapshot.Hub) *vitals {
 		votes:   desc("endpoint_votes", "Live nodes of that opinion.", "profile", "endpoint", "vote"),
 		epoch:   desc("decision_epoch", "Epoch of the decision: grows with every switch.", "profile", "active"),
 		ttl:     desc("ttl_seconds", "TTL of an answer to somebody of whom nothing is known.", "profile"),
-		serving: desc("serving", "1 for what is really answered: preferred, fallback, partial, all-down, none or not-ready.", "profile", "state"),
+		serving: desc("serving", "1 for what is really answered: preferred, fallback, partial, all-down, none, not-ready or halted.", "profile", "state"),
 		stale:   desc("stale", "1 while the profile's state is not confirmed.", "profile"),
 	}
 }

@@ -19,8 +19,9 @@ import (
 // A node alone with its embedded store (Solo) never becomes stale by losing the store: nobody else can decide, so it
 // decides, from a block of epochs it may use unwritten, and writes when it can.
 type Profile struct {
-	self Member
-	solo bool
+	self  Member
+	solo  bool
+	stops bool // on_isolation: stop
 
 	doc      *profile.Profile
 	local    map[string]*track
@@ -64,12 +65,13 @@ type Start struct {
 	Self  Member
 	Solo  bool // this node is the only one that can ever write: embedded store, one member
 	Lives int  // how many earlier lives in a row did not end in order
+	Stops bool // on_isolation: stop: nothing is answered while the store is out of reach. A node alone is never isolated
 }
 
 // NewProfile makes a machine; its first event must be Configured.
 func NewProfile(s Start) *Profile {
 	p := &Profile{
-		self: s.Self, solo: s.Solo, members: []Member{s.Self},
+		self: s.Self, solo: s.Solo, stops: s.Stops, members: []Member{s.Self},
 		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
 		links: map[string]*health.View{},
 	}

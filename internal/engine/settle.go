@@ -88,7 +88,7 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 		health.Resolve(p.doc, ev, v.Disabled, now)
 	}
 	p.freshen(v)
-	v.Ready, v.Stale = p.ready, p.stale
+	v.Ready, v.Stale, v.Halt = p.ready, p.stale, p.halt()
 	return v
 }
 
@@ -333,7 +333,7 @@ func (p *Profile) publish(v *health.View, out *effects) {
 }
 
 func materialChange(a, b *health.View) bool {
-	if a.Profile != b.Profile || a.Decision != b.Decision || a.Ready != b.Ready || a.Stale != b.Stale ||
+	if a.Profile != b.Profile || a.Decision != b.Decision || a.Ready != b.Ready || a.Stale != b.Stale || a.Halt != b.Halt ||
 		a.Disabled != b.Disabled || a.Floor != b.Floor || len(a.Endpoints) != len(b.Endpoints) || !slices.Equal(a.Orders, b.Orders) {
 		return true
 	}

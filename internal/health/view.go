@@ -16,6 +16,7 @@ type Decision struct {
 	Evidence string    `json:"evidence,omitempty"` // what the leader saw
 	By       string    `json:"by,omitempty"`       // node that wrote it
 	Keeps    string    `json:"keeps,omitempty"`    // failback for new sessions only: the endpoint that keeps the sessions it has
+	Phase    Phase     `json:"phase,omitempty"`    // fencing: strict only: written as preparing first, with the same epoch
 
 	// Pending is a better endpoint that is healthy again while failback waits. The leader writes it without a new
 	// epoch, so that the time survives restarts and changes of leader.
@@ -32,6 +33,8 @@ type View struct {
 	Disabled  bool           // by configuration or order
 	Held      *Override      // the proxy holds
 	Ready     bool           // no missing verdict can change the answer
+	Halt      Halt           // why nothing is answered and nothing sent, whatever the rest says
+	Term      uint64         // fencing: strict: session with the store that Decision was had in; a send asks whether it still lives
 	Stale     bool           // taken from the last-good log, or the store is out of reach
 	Orders    []Override     // live ones that name the profile
 	Floor     uint64         // the next epoch is above it, whatever the store says; 0 on nodes that never decide unwritten

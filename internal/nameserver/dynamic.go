@@ -16,7 +16,7 @@ type given struct {
 
 // dynamic answers from the compiled part of the node's profile, or from the static records beside it.
 //
-//	first verdicts missing                SERVFAIL, or what is static
+//	first verdicts missing, or halted     SERVFAIL, or what is static
 //	nothing to answer                     NODATA, or NXDOMAIN where the profile wants that and the name may be denied
 //	the choice has the type               its set
 //	it has not                            NODATA
@@ -47,7 +47,7 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 	}
 	r.first(n, c, p)
 	switch {
-	case p.Serving == steer.ServingNotReady:
+	case p.Serving == steer.ServingNotReady, p.Serving == steer.ServingHalted:
 		r.fail(wire.ServFail, p.why...)
 		return nil
 	case len(r.answer) == before:

@@ -24,6 +24,10 @@ var (
 	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
 	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}
 
+	whyIsolated    = []wire.EDE{{Code: edeNotReady, Text: "this server cannot confirm which endpoint is active: it has lost its store"}}
+	whyUnconfirmed = []wire.EDE{{Code: edeNotReady, Text: "this server has not confirmed yet which endpoint is active"}}
+	whyPreparing   = []wire.EDE{{Code: edeNotReady, Text: "a switch to another endpoint is under way"}}
+
 	whyNothing    = reason{}
 	whyAllDown    = because("all endpoints are down, this one may be too")
 	whyLastResort = because("all endpoints are down, this is the answer of last resort")
@@ -38,6 +42,11 @@ var (
 // whyDown are the rules that say more than that all are down.
 var whyDown = map[steer.Rule]*reason{
 	steer.RuleLastResort: &whyLastResort, steer.RuleGeoAnyway: &whyAnyway, steer.RuleSubnetAnyway: &whyAnyway,
+}
+
+// whyHalted is what is told while a profile is not answered although it could be.
+var whyHalted = map[steer.Rule][]wire.EDE{
+	steer.RuleIsolated: whyIsolated, steer.RuleUnconfirmed: whyUnconfirmed, steer.RulePreparing: whyPreparing,
 }
 
 // reason is what is told of a confirmed state, and of one that is not.
@@ -56,6 +65,8 @@ func (c *compiled) because(p *steer.Pick) []wire.EDE {
 	switch p.Serving {
 	case steer.ServingNotReady:
 		return whyMissing
+	case steer.ServingHalted:
+		return whyHalted[p.Rule]
 	case steer.ServingAllDown:
 		why = &whyAllDown
 		if special := whyDown[p.Rule]; special != nil {

@@ -35,6 +35,8 @@ func (p *Proxy) Would(s *snapshot.Snapshot, name, host string, client netip.Addr
 		return fmt.Sprintf("held up to %v, then 503: %s", o.settings.Hold.MaxWait, c.why)
 	}
 	switch {
+	case o.all.gone:
+		return "answered 503 at once: " + o.all.why
 	case !o.all.ok:
 		return held(&o.all)
 	case o.plan == nil:

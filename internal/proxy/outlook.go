@@ -19,7 +19,7 @@ type outlook struct {
 // choice is where a request may go, or why it may go nowhere.
 type choice struct {
 	ok       bool
-	gone     bool   // the profile is not carried any more: nobody needs to wait
+	gone     bool   // waiting is of no use: the profile is not carried any more, or not by a node that has lost the store
 	profile  string // that the endpoint belongs to: the one asked for, or one nested in it
 	name     string // of the endpoint there
 	endpoint string // as people read it: NAME, in a nested profile PROFILE/NAME
@@ -74,7 +74,7 @@ func (s *survey) walk(v *health.View, above standing) {
 		}
 		switch {
 		case e.Child != nil:
-			if e.Child.Held != nil {
+			if e.Child.Held != nil || e.Child.Halt != health.HaltNone {
 				here.fate = min(here.fate, fateKept)
 			}
 			s.walk(e.Child, here)
@@ -193,7 +193,7 @@ func (o *outlook) settle(v *health.View, plan *steer.Plan) {
 	p := plan.Pick(&steer.Client{}, nil, nil)
 	switch why, reason := nowhere(&p); {
 	case why != "":
-		c.why, c.reason = why, reason
+		c.why, c.reason, c.gone = why, reason, p.Rule == steer.RuleIsolated
 	case p.Leaf < 0 || p.Leaf >= len(o.leaves):
 		c.why = "the nodes have not agreed on an active endpoint yet"
 	default:
@@ -206,6 +206,8 @@ func nowhere(p *steer.Pick) (why string, reason Reason) {
 	switch p.Serving {
 	case steer.ServingNotReady:
 		return "the first health verdicts are missing", ReasonHoldTime
+	case steer.ServingHalted:
+		return halted(p.Rule)
 	case steer.ServingNone:
 		return "every endpoint, or the whole profile, is switched off", ReasonNoEndpoint
 	case steer.ServingAllDown:
@@ -213,6 +215,18 @@ func nowhere(p *steer.Pick) (why string, reason Reason) {
 	case steer.ServingPreferred, steer.ServingPartial, steer.ServingFallback:
 	}
 	return "", ""
+}
+
+// halted says why nothing is sent although there may be an active endpoint.
+func halted(rule steer.Rule) (why string, reason Reason) {
+	switch rule {
+	case steer.RuleIsolated:
+		return "this node has lost the store and cannot confirm which endpoint is active", ReasonUnconfirmed
+	case steer.RulePreparing:
+		return "a switch waits until no node sends to the old endpoint any more", ReasonHoldTime
+	default:
+		return "this node has not confirmed yet which endpoint is active", ReasonUnconfirmed
+	}
 }
 
 // anything says whether there is an endpoint to choose at all.

@@ -29,6 +29,7 @@ const (
 	ReasonBroken      Reason = "UD" // response broken off
 	ReasonNoEndpoint  Reason = "DN" // no usable endpoint
 	ReasonUnreachable Reason = "DU" // the active endpoint cannot be reached from this node
+	ReasonUnconfirmed Reason = "DF" // this node cannot confirm which endpoint is active
 	ReasonTunnelCut   Reason = "DX" // tunnel closed by a switch
 	ReasonHoldTime    Reason = "HT" // waited hold.max_wait
 	ReasonHoldFull    Reason = "HF" // hold.max_requests wait already
@@ -57,6 +58,7 @@ var ownAnswers = map[Reason]own{
 	ReasonJunk:        {status: http.StatusBadGateway},
 	ReasonNoEndpoint:  {status: http.StatusServiceUnavailable, retryAfter: 5},
 	ReasonUnreachable: {status: http.StatusServiceUnavailable, retryAfter: 2},
+	ReasonUnconfirmed: {status: http.StatusServiceUnavailable, retryAfter: 2},
 	ReasonHoldTime:    {status: http.StatusServiceUnavailable, retryAfter: 2},
 	ReasonHoldFull:    {status: http.StatusServiceUnavailable, retryAfter: 2},
 	ReasonNoProfile:   {status: http.StatusNotFound},

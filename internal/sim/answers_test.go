@@ -363,7 +363,7 @@ func said(plan *steer.Plan, p steer.Pick) string {
 		what = fmt.Sprintf("%d of {%s}", set.Max, strings.Join(names, ", "))
 	case p.NX:
 		what = "NXDOMAIN"
-	case p.Serving == steer.ServingNotReady:
+	case p.Serving == steer.ServingNotReady, p.Serving == steer.ServingHalted:
 		what = "SERVFAIL"
 	default:
 		what = "NODATA"

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite the scenario files from what ha
 // as seen by the first node that is reachable.
 //
 //	nodes n1 n2               who is there; the first one leads; every vote and decision reaches all reachable nodes at once
-//	set KEY=VALUE ...         tolerated recovery interval ttl floor failback after quorum, before the first command below
+//	set KEY=VALUE ...         tolerated recovery interval ttl floor failback after quorum isolation, before the first command below
 //	endpoints eu us           in priority order
 //	probe [NODE] EP ok|bad .. results in a row, one interval apart; without NODE every node sees them
 //	passive NODE EP           a front saw a failure
@@ -88,6 +88,7 @@ type stage struct {
 	stored health.Decision
 	rev    int64
 	full   bool
+	stops  bool
 	said   []string
 }
 
@@ -164,6 +165,8 @@ func (s *stage) set(pairs []string) {
 			s.doc.TTL = s.duration(val)
 		case "floor":
 			s.doc.TTLFloor = s.duration(val)
+		case "isolation":
+			s.stops = val == "stop"
 		case "failback":
 			s.doc.Failback.Mode = profile.FailbackMode(val)
 		case "after":
@@ -186,7 +189,7 @@ func (s *stage) duration(text string) time.Duration {
 
 func (s *stage) raise() {
 	for _, name := range s.names {
-		s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo()})}
+		s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo(), Stops: s.stops})}
 		s.tell(name, engine.Configured{Doc: s.doc})
 	}
 	for _, name := range s.names {
@@ -342,7 +345,7 @@ func (s *stage) restart(name string, unclean bool) {
 	for i := range last.Endpoints {
 		rec.Verdicts[last.Endpoints[i].Config.Name] = last.Endpoints[i].Verdict
 	}
-	s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo(), Lives: map[bool]int{true: 1}[unclean]})}
+	s.nodes[name] = &actor{m: engine.NewProfile(engine.Start{Self: engine.Member{Name: name}, Solo: s.solo(), Lives: map[bool]int{true: 1}[unclean], Stops: s.stops})}
 	s.tell(name, engine.Configured{Doc: s.doc})
 	s.tell(name, rec)
 }
@@ -388,6 +391,9 @@ func (s *stage) state(v *health.View) string {
 	fmt.Fprintf(&b, ", answer %s ttl %v %s", answer, a.TTL, a.Serving)
 	if v.Stale {
 		b.WriteString(" stale")
+	}
+	if v.Halt != health.HaltNone {
+		b.WriteString(" " + v.Halt.String())
 	}
 	return b.String()
 }

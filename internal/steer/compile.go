@@ -43,7 +43,15 @@ type closed struct {
 	says   string // for the trail
 	result string
 	nx     bool // NXDOMAIN
-	ready  bool // there is nothing to answer; else first verdicts are missing
+	ready  bool // there is nothing to answer; else there may be, and it must not be told now
+	halted bool // not ready: not for want of verdicts
+}
+
+// halts are what a profile says that is halted.
+var halts = map[health.Halt]closed{
+	health.HaltIsolated:    {rule: RuleIsolated, says: "this node has lost the store and cannot confirm the decision", result: "halted", halted: true},
+	health.HaltUnconfirmed: {rule: RuleUnconfirmed, says: "this node has not had the decision from the store yet", result: "halted", halted: true},
+	health.HaltPreparing:   {rule: RulePreparing, says: "a switch waits until no node sends to the old endpoint", result: "halted", halted: true},
 }
 
 // Compile prepares a view. Profiles that are nested several times are prepared once.
@@ -117,6 +125,8 @@ func (n *node) close() {
 	switch {
 	case v.Disabled:
 		n.closed = closed{rule: RuleDisabled, says: "disabled profile answers nothing", nx: azure, ready: true}
+	case v.Halt != health.HaltNone && (v.Halt != health.HaltPreparing || v.Ready):
+		n.closed = halts[v.Halt]
 	case !v.Ready:
 		n.closed = closed{rule: RuleNotReady, says: "a missing verdict could change the answer", result: "not ready"}
 	case len(v.Endpoints) == 0:

@@ -43,6 +43,7 @@ func TestNestedTable(t *testing.T) {
 		{"all down below, and nothing else", build(pr, []ep{{state: 'u', child: build(profile.Weighted, states("d"))}}), in(""), "a", steer.RuleAllDown, steer.ServingAllDown, 1, 0},
 		{"a child that is not ready is second choice", ge(build(pr, states("cc"), unready)), in("DE"), "w", steer.RuleGeoClimb, steer.ServingFallback, -1, 16},
 		{"a child that is not ready, chosen", build(profile.Weighted, []ep{{state: 'u', child: build(pr, states("cc"), unready)}}), in(""), "-", steer.RuleNotReady, steer.ServingNotReady, 0, 0},
+		{"a child that is halted", build(profile.Weighted, []ep{{state: 'u', child: build(pr, states("uu"), func(v *health.View) { v.Halt = health.HaltPreparing })}}), in(""), "-", steer.RulePreparing, steer.ServingHalted, 0, 0},
 		{"a child without a view", build(profile.Weighted, []ep{{state: 'u'}}, func(v *health.View) { v.Profile.Endpoints[0].Target = profile.Target{Profile: "later"} }), in(""), "-", steer.RuleNotReady, steer.ServingNotReady, 0, 0},
 		{"the child's NXDOMAIN is the parent's NODATA", build(pr, []ep{{state: 'u', child: build(profile.Subnet, []ep{{state: 'u', subnets: "10.0.0.0/8"}}, azure)}}), in(""), "-", steer.RuleNoMapping, steer.ServingNone, -1, 1},
 		{"NXDOMAIN when both say so", build(pr, []ep{{state: 'u', child: build(profile.Subnet, []ep{{state: 'u', subnets: "10.0.0.0/8"}}, azure)}}, azure), in(""), "NX", steer.RuleNoMapping, steer.ServingNone, 30, 1},

@@ -164,7 +164,7 @@ func (o question) expand(ways []way) []outcome {
 }
 
 func badness(s steer.Serving) int {
-	return slices.Index([]steer.Serving{steer.ServingPreferred, steer.ServingPartial, steer.ServingFallback, steer.ServingAllDown, steer.ServingNotReady, steer.ServingNone}, s)
+	return slices.Index([]steer.Serving{steer.ServingPreferred, steer.ServingPartial, steer.ServingFallback, steer.ServingAllDown, steer.ServingNotReady, steer.ServingHalted, steer.ServingNone}, s)
 }
 
 func (o question) method() []way {

@@ -68,7 +68,9 @@ func (n *node) pick(q *question) Pick {
 		}
 		q.trail.add("profile", n.closed.says, "", n.closed.result)
 		if !n.closed.ready {
-			out.Serving = ServingNotReady
+			if out.Serving = ServingNotReady; n.closed.halted {
+				out.Serving = ServingHalted
+			}
 			return out
 		}
 		out.TTL = n.ttl(q, ServingNone, n.ordersEnd())

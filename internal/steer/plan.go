@@ -42,6 +42,7 @@ const (
 	ServingFallback  Serving = "fallback"  // a lower priority, another region, a less specific place
 	ServingAllDown   Serving = "all-down"  // an answer without a usable endpoint
 	ServingNotReady  Serving = "not-ready" // first verdicts are missing: SERVFAIL, 503
+	ServingHalted    Serving = "halted"    // the decision is not confirmed, or a fenced switch is under way: SERVFAIL, 503
 	ServingNone      Serving = "none"      // nothing to answer: NODATA, or NXDOMAIN
 )
 
@@ -58,8 +59,10 @@ func (s Serving) rank() int {
 		return 3
 	case ServingNotReady:
 		return 4
-	case ServingNone:
+	case ServingHalted:
 		return 5
+	case ServingNone:
+		return 6
 	case ServingPreferred:
 	}
 	return 0
@@ -94,6 +97,9 @@ const (
 	RuleNoMapping      Rule = "no-mapping" // geographic, subnet: no endpoint is mapped to the client
 	RuleStopped        Rule = "stopped"    // what would be answered is off
 	RuleNotReady       Rule = "not-ready"
+	RuleIsolated       Rule = "isolated"    // this node has lost the store, and must not go by an old decision
+	RuleUnconfirmed    Rule = "unconfirmed" // this node has not had the decision from the store yet
+	RulePreparing      Rule = "preparing"   // a fenced switch waits for all nodes
 )
 
 // Leaf is one thing an answer can lead to: an endpoint of the profile or of one nested in it, or the target of last resort.

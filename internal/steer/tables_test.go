@@ -82,6 +82,7 @@ func TestD6CheckingIsSecondChoice(t *testing.T) {
 func TestD10NothingToAnswer(t *testing.T) {
 	off := func(v *health.View) { v.Disabled = true }
 	unready := func(v *health.View) { v.Ready = false }
+	halted := func(h health.Halt) change { return func(v *health.View) { v.Halt = h } }
 	var cases []answerCase
 	for _, r := range []profile.Routing{profile.Priority, profile.Weighted, profile.Performance, profile.Geographic, profile.Subnet, profile.Multivalue} {
 		n := string(r) + ": "
@@ -99,6 +100,11 @@ func TestD10NothingToAnswer(t *testing.T) {
 			answerCase{n + "stopped and disabled, azure", build(r, states("ox"), azure), in(""), "-", steer.RuleStopped, steer.ServingNone, 30, 0},
 			answerCase{n + "not ready", build(r, states("cc"), unready), in(""), "-", steer.RuleNotReady, steer.ServingNotReady, 0, 0},
 			answerCase{n + "not ready, azure", build(r, states("cc"), unready, azure), in(""), "-", steer.RuleNotReady, steer.ServingNotReady, 0, 0},
+			answerCase{n + "isolated", build(r, states("uu"), active("a"), halted(health.HaltIsolated)), in(""), "-", steer.RuleIsolated, steer.ServingHalted, 0, 0},
+			answerCase{n + "unconfirmed, and not ready", build(r, states("cu"), unready, halted(health.HaltUnconfirmed)), in(""), "-", steer.RuleUnconfirmed, steer.ServingHalted, 0, 0},
+			answerCase{n + "preparing", build(r, states("uu"), active("b"), halted(health.HaltPreparing)), in(""), "-", steer.RulePreparing, steer.ServingHalted, 0, 0},
+			answerCase{n + "preparing, and not ready", build(r, states("cu"), unready, halted(health.HaltPreparing)), in(""), "-", steer.RuleNotReady, steer.ServingNotReady, 0, 0},
+			answerCase{n + "disabled and isolated", build(r, states("uu"), off, halted(health.HaltIsolated)), in(""), "-", steer.RuleDisabled, steer.ServingNone, 30, 0},
 		)
 	}
 	runTable(t, cases)
