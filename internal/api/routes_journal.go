@@ -21,7 +21,7 @@ func (s *Server) journalRoutes(h huma.API) {
 type journalInput struct {
 	Limit   int    `query:"limit" default:"100" minimum:"1" maximum:"10000" doc:"newest entries"`
 	Profile string `query:"profile"`
-	Kind    string `query:"kind" enum:"vote,verdict,decision,act,config,alarm"`
+	Kind    string `query:"kind" enum:"vote,verdict,decision,act,config,alarm,secret"`
 	Since   string `query:"since" doc:"a time (RFC 3339), or a duration back from now, for example 2h"`
 }
 

@@ -45,6 +45,7 @@ type Cluster struct {
 	unwritten map[string]string // why the last write of a decision (by profile) or of the rest ("") failed
 	lost      map[string]losses // by profile
 	torn      bool              // it was told that documents are incomplete
+	secrets   secretsPart
 }
 
 // ErrFormat: the store was written by a version with another key layout.
@@ -77,6 +78,7 @@ func New(o Options) *Cluster {
 	}
 	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}, lost: map[string]losses{}}
 	c.out.init()
+	c.secrets.init()
 	return c
 }
 
@@ -203,6 +205,7 @@ func (c *Cluster) enter(s *session, kvs []store.KV) {
 	c.st.reset(kvs, c.o.Node.Name, c.emit)
 	c.noteTorn()
 	c.report(true, s.leaderRev != 0)
+	c.secrets.nudge()
 	c.out.nudge()
 }
 

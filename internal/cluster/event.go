@@ -75,4 +75,7 @@ type NodeRecord struct {
 	Blind     bool     `json:"blind,omitempty"`
 	Version   string   `json:"version,omitempty"`
 	Instance  string   `json:"instance"` // identifies the data directory, so that a name is not used twice
+
+	Seals   []string `json:"seals,omitempty"`   // ids of the seal keys it has
+	Cookies string   `json:"cookies,omitempty"` // mark of the cookie secrets it uses, see package roll
 }

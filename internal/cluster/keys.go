@@ -27,6 +27,9 @@ const (
 	inDecisions = root + "decisions/"
 	inAsks      = root + "asks/"
 	inJournal   = root + "journal/"
+	keySeal     = root + "seal" // which key seals; what is sealed is below sealed/
+	inSealed    = root + "sealed/"
+	keyRollAsk  = root + "asked/cookies-roll"
 )
 
 func keyNode(node string) string                { return inNodes + node }
@@ -35,6 +38,8 @@ func keyDecision(profile string) string         { return inDecisions + profile }
 func keyIntent(id string) string                { return inIntent + id }
 func keySignal(profile, endpoint string) string { return inSignals + profile + "/" + endpoint }
 func keyAsk(profile, endpoint string) string    { return inAsks + profile + "/" + endpoint }
+
+func keySealed(name string) string { return inSealed + name }
 
 // keyDocument is where one content of a document is kept. It is named by its hash, so it never changes, and generations
 // that have it in common share it.

@@ -25,6 +25,7 @@ type state struct {
 	leaderOf   store.LeaseID // the lease the leader key lives by
 	leaderSeen int64         // revision of the last change of the leader key that came by the watch
 	docs       docState
+	sealed     sealedState
 	journal    []health.Entry
 	noted      map[string]bool   // ids of journal
 	epochs     map[string]uint64 // newest decision ever seen, by profile
@@ -38,6 +39,7 @@ func newState() state {
 	return state{
 		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, intents: map[string]intent{}, intentsOf: map[string]map[string]bool{},
 		signals: map[string]map[string]health.Signal{},
+		sealed:  newSealedState(),
 		docs:    newDocState(), epochs: map[string]uint64{}, decided: map[string]bool{}, noted: map[string]bool{},
 	}
 }
@@ -115,6 +117,8 @@ func (s *state) applyWith(evs []store.Event, self string, c changes, emit func(E
 			s.applyDecision(e, emit)
 		case strings.HasPrefix(e.Key, inAsks):
 			applyAsk(e, self, emit)
+		case e.Key == keySeal, e.Key == keyRollAsk, strings.HasPrefix(e.Key, inSealed):
+			s.sealed.apply(e)
 		case strings.HasPrefix(e.Key, inJournal):
 			s.applyJournal(e, emit)
 		}

@@ -13,6 +13,7 @@ const (
 	EntryAct      EntryKind = "act"      // an operator ordered or ended something
 	EntryConfig   EntryKind = "config"   // documents changed, or were refused
 	EntryAlarm    EntryKind = "alarm"    // something an operator must look at
+	EntrySecret   EntryKind = "secret"   // a secret that all nodes share came to its next stage
 )
 
 // Entry is one line of the journal: one transition or one act, never one observation.
