@@ -232,23 +232,23 @@ func rollWithout(t *testing.T, st *mem.Store, kill roll.Stage, back bool) {
 	}
 }
 
-// A day later the secret is changed without anybody asking, and again a day after that.
-func TestRollIsDaily(t *testing.T) {
+// When the time has come the secret is changed without anybody asking, and again after that.
+func TestRollComesByItself(t *testing.T) {
 	bubble(t, func(t *testing.T, st *mem.Store) {
-		a := bakes(nil, st.Node("a"), "a", seal.NewRing(seal.NewKey()), daily)
+		a := bakes(nil, st.Node("a"), "a", seal.NewRing(seal.NewKey()), roll.Rules{Every: 2 * time.Hour, Keep: roll.Keep})
 		time.Sleep(time.Minute)
 		first := a.state()
-		time.Sleep(23*time.Hour + 58*time.Minute)
+		time.Sleep(118 * time.Minute)
 		if a.state().Mark() != first.Mark() {
-			t.Fatalf("changed before a day was over: %v", a.state())
+			t.Fatalf("changed before the time was over: %v", a.state())
 		}
 		time.Sleep(5 * time.Minute)
 		if s := a.state(); s.Stage != roll.Retiring || s.Previous.Tag() != first.Current.Tag() {
-			t.Fatalf("a day later: %v", s)
+			t.Fatalf("when the time has come: %v", s)
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(2 * time.Hour)
 		if s := a.state(); s.Step != 8 || s.Stage != roll.Retiring {
-			t.Fatalf("two days later: %v", s)
+			t.Fatalf("after the time has come again: %v", s)
 		}
 	})
 }
