@@ -127,14 +127,12 @@ func (k *cookieKeeper) advance(ctx context.Context, state *roll.State, rev int64
 	var fresh [16]byte
 	_, _ = rand.Read(fresh[:]) // never fails
 	facts := roll.Facts{Now: time.Now().UTC().Round(0), Live: live, Ordered: askRev != 0, Fresh: roll.NewSecret(fresh)}
-	var next roll.State
-	if state == nil {
-		next = roll.Begin(facts)
-	} else {
-		due := false
-		if next, due = state.Advance(k.o.Rules, facts); !due {
-			return nil
-		}
+	next, due := roll.Begin(facts), true
+	if state != nil {
+		next, due = state.Advance(k.o.Rules, facts)
+	}
+	if !due {
+		return nil
 	}
 	plain, err := next.Encode()
 	if err != nil {

@@ -65,8 +65,6 @@ func (b *baker) state() roll.State {
 	return b.uses
 }
 
-func (b *baker) stage() roll.Stage { return b.state().Stage }
-
 // die ends a member as kill -9 does: it says goodbye to nobody.
 func (b *baker) die() {
 	b.client.SetPartitioned(true)

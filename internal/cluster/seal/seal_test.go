@@ -91,7 +91,7 @@ func TestKeyIsNeverPrinted(t *testing.T) {
 	text := fmt.Sprintf("%v %+v %#v %s %x %d %q %v %#v", k, k, k, k, k, k, k, NewRing(k), &k) + string(js) + log.String()
 	text += fmt.Sprintf("%v %+v %#v", struct{ k Key }{k}, struct{ r Ring }{NewRing(k)}, &struct{ k Key }{k})
 	raw := hex.EncodeToString(k.b[:])
-	decimal := strings.Trim(fmt.Sprint(k.b[:]), "[]")
+	decimal := strings.Trim(fmt.Sprint(*k.b), "[]")
 	if strings.Contains(text, raw[:16]) || strings.Contains(text, decimal[:20]) || !strings.Contains(text, k.ID()) {
 		t.Fatalf("printed: %s", text)
 	}
