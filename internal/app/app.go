@@ -163,7 +163,10 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	if err := a.openPlaces(); err != nil {
 		return err
 	}
-	a.dns = nameserver.New(nameserver.Options{Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics, Locator: a.places})
+	a.dns = nameserver.New(nameserver.Options{
+		Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics, Locator: a.places,
+		TCP: streamLimits(&n.Nameserver.TCP),
+	})
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}

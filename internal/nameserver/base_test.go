@@ -147,7 +147,7 @@ func create(opt nameserver.Options) *fixture {
 // limited is the standard fixture with few places for TCP connections.
 func limited(t testing.TB, places int) *fixture {
 	t.Helper()
-	f, ps := create(nameserver.Options{Listen: []string{"127.0.0.1:0"}, MaxTCP: places}), standard()
+	f, ps := create(nameserver.Options{Listen: []string{"127.0.0.1:0"}, TCP: nameserver.TCP{Connections: places}}), standard()
 	f.publish(t, 7, []*profile.Zone{testZone(records)}, ps, standardViews(ps))
 	return f
 }

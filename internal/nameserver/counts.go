@@ -9,6 +9,9 @@ import (
 // cacheLine is a generous bound for the processors this runs on, in bytes: two lines are fetched at once on some.
 const cacheLine = 128
 
+// counter is what the hot path sees of a metric.
+type counter = *atomic.Uint64
+
 // counts is what one loop or connection has counted. Only its owner adds, so that its memory stays with the owner's
 // processor; a scrape sums all of them. It is never copied, and what it has counted is never taken back.
 //

@@ -42,9 +42,7 @@ func (s *Server) Break(zone string) {
 // ServeConn serves one TCP connection of the server's first listener until it ends.
 func (s *Server) ServeConn(conn net.Conn) {
 	t := newStream(s, nil)
-	t.places <- struct{}{}
-	t.enter(conn)
-	t.serve(conn)
+	t.serve(t.enter(conn))
 }
 
 // Remedy adds to a bind error what to do about it.
@@ -81,3 +79,15 @@ func (s *Server) TakeCounts(n int) {
 		s.m.take()
 	}
 }
+
+// Connector serves connections of one listener, each until it ends.
+func (s *Server) Connector() func(net.Conn) {
+	t := newStream(s, nil)
+	return func(conn net.Conn) { t.serve(t.enter(conn)) }
+}
+
+// Listener is the first one for TCP.
+func (s *Server) Listener() net.Listener { return s.tcp[0].listener }
+
+// Network is where an address belongs.
+var Network = network

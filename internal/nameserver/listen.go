@@ -66,7 +66,7 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 	if addr.Addr().Is4() {
 		family = "4"
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: streamOptions, KeepAlive: -1} // connections that idle end before a keepalive would tell
 	l, err := lc.Listen(ctx, "tcp"+family, addr.String())
 	if err != nil {
 		return 0, err

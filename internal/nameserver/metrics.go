@@ -41,17 +41,32 @@ type metrics struct {
 	all  []*counts // ever made; they stay, since what was counted stays
 	free []*counts // of them, those of nobody
 
-	open  atomic.Int64                // TCP connections
-	turns [refusedKinds]atomic.Uint64 // TCP connections closed at once
+	open    atomic.Int64                // TCP connections
+	refused [refusedKinds]atomic.Uint64 // TCP connections closed at once
+	closed  [closedKinds]atomic.Uint64  // all others that are no more
 }
 
 // Why a TCP connection was closed at once.
 const (
-	refusedFull = iota // all places are taken
+	refusedFull   = iota // all places are taken
+	refusedPrefix        // all places of its network are taken
 	refusedKinds
 )
 
-var refusedNames = [refusedKinds]string{"full"}
+// Why a TCP connection was closed later.
+const (
+	closedClient  = iota // by the client, or the path to it
+	closedIdle           // no question in time
+	closedSlow           // answers were not taken in time
+	closedMisuse         // something that is no question
+	closedStopped        // by our own end
+	closedKinds
+)
+
+var (
+	refusedNames = [refusedKinds]string{"full", "prefix"}
+	closedNames  = [closedKinds]string{"client", "idle", "slow", "misuse", "stopped"}
+)
 
 func newMetrics(load func() *snapshot.Snapshot) *metrics {
 	m := &metrics{load: load}
@@ -123,7 +138,8 @@ var (
 	sizeDesc      = desc("size_bytes", "Sizes of answers.")
 	secondsDesc   = desc("seconds", "Time from the receiving of a UDP question to the handing over of its answer; one in 64 is timed.")
 	openDesc      = desc("tcp_connections", "TCP connections open now.")
-	refusedDesc   = desc("tcp_refused_total", "TCP connections closed at once, by reason.", "why")
+	refusedDesc   = desc("tcp_refused_total", "TCP connections closed at once: full (all places are taken), prefix (all places of its network).", "why")
+	closedDesc    = desc("tcp_closed_total", "TCP connections that have ended: client, idle (no question in time), slow (answers not taken), misuse (no question), stopped.", "why")
 	serialDesc    = desc("zone_serial", "Serial of the zone's SOA.", "zone")
 	ageDesc       = desc("snapshot_age_seconds", "Seconds since zones, health or decisions changed here for the last time.")
 	busyDesc      = desc("loop_busy_seconds_total", "Processor time of a UDP loop that has a thread of its own; its rate is how busy the loop is.", "loop")
@@ -133,7 +149,7 @@ var (
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, malformedDesc, droppedDesc,
-		sizeDesc, secondsDesc, openDesc, refusedDesc, serialDesc, ageDesc, busyDesc,
+		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
 	} {
 		to <- d
 	}
@@ -155,8 +171,11 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	s.histogram(secondsDesc, timeFirst, timeBuckets-1, time.Nanosecond.Seconds(), func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.times[:], &c.timeSum })
 	s.loops()
 	s.gauge(openDesc, float64(m.open.Load()))
-	for i := range m.turns {
-		s.count(refusedDesc, m.turns[i].Load(), refusedNames[i])
+	for i := range m.refused {
+		s.count(refusedDesc, m.refused[i].Load(), refusedNames[i])
+	}
+	for i := range m.closed {
+		s.count(closedDesc, m.closed[i].Load(), closedNames[i])
 	}
 	m.zones(&s)
 }

@@ -22,8 +22,11 @@ type responder struct {
 	c      *counts
 	silent bool // asked by ourselves: profiles' answers are not counted
 	q      wire.Query
-	r      response
-	w      wire.Writer
+
+	// keepalive is how long this connection may wait for its next question, in 100 ms [RFC 7828]; 0: there is none.
+	keepalive uint16
+	r         response
+	w         wire.Writer
 }
 
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for

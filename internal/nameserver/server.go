@@ -26,7 +26,7 @@ type Options struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: metrics are counted but shown nowhere
 	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
-	MaxTCP     int                   // TCP connections per address; 0: 1000
+	TCP        TCP                   // limits of connections
 	Locator    Locator               // where clients are; nil: nobody knows
 }
 
@@ -65,9 +65,6 @@ func New(opt Options) *Server {
 	}
 	if s.opt.Loops <= 0 {
 		s.opt.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
-	}
-	if s.opt.MaxTCP <= 0 {
-		s.opt.MaxTCP = maxConnections
 	}
 	s.broken = s.m.register(opt.Registerer)
 	s.slot = opt.Hub.Register(snapshot.Compiler{

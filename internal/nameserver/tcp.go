@@ -8,32 +8,91 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 )
 
-// Limits of DNS over TCP [RFC 7766, RFC 9210].
+// TCP are the limits of DNS over TCP [RFC 7766, RFC 9210], for each address that is listened on. A limit of 0 is its
+// default.
+type TCP struct {
+	Connections int           // at once, from everywhere; 1000
+	PerPrefix   int           // of them from one network, IPv4 /24 or IPv6 /56; 20
+	InFlight    int           // questions of one connection that are answered before the answers are written; 100
+	First       time.Duration // from accepting to the end of the first question; 2 s
+	Idle        time.Duration // between questions, and for answers to be taken, while at most half the places are taken; 10 s
+	IdleMin     time.Duration // the same when all places are taken; in between it shrinks evenly; 1 s
+}
+
+func (l TCP) orDefaults() TCP {
+	number := func(n *int, otherwise int) {
+		if *n <= 0 {
+			*n = otherwise
+		}
+	}
+	span := func(d *time.Duration, otherwise time.Duration) {
+		if *d <= 0 {
+			*d = otherwise
+		}
+	}
+	number(&l.Connections, 1000)
+	number(&l.PerPrefix, 20)
+	number(&l.InFlight, 100)
+	span(&l.First, 2*time.Second)
+	span(&l.Idle, 10*time.Second)
+	span(&l.IdleMin, time.Second)
+	l.IdleMin = min(l.IdleMin, l.Idle)
+	return l
+}
+
+// Bytes of one connection.
 const (
-	maxConnections = 1000             // per address, default of Options.MaxTCP
-	firstQuestion  = 2 * time.Second  // from accept to the end of the first question
-	idleTimeout    = 10 * time.Second // between questions, and for one answer to be taken
-	readBuffer     = 4096             // bytes; questions sent in one go are answered in one go
-	keepBuffer     = 16 << 10         // bytes; larger answer buffers are given back
+	readBuffer = 4096     // questions sent in one go are answered in one go
+	burst      = 16 << 10 // answers are written when they are that many
+	keepBuffer = 32 << 10 // larger buffers are given back
 )
 
-// stream is one TCP listener with its connections. Each connection has one goroutine: it answers in order, so a slow
-// reader holds up nobody else, and never holds more than one question and one answer.
+// idleSteps is in how many steps the idle time shrinks. At each one the connections that wait learn of it.
+const idleSteps = 8
+
+// step says how full the table is: 0 up to half of it, idleSteps when it is full.
+func (l *TCP) step(open int) int {
+	half := l.Connections / 2
+	if open <= half {
+		return 0
+	}
+	return ((open-half)*idleSteps + l.Connections - half - 1) / (l.Connections - half)
+}
+
+func (l *TCP) idle(step int) time.Duration {
+	return l.Idle - (l.Idle-l.IdleMin)*time.Duration(step)/idleSteps
+}
+
+// stream is one TCP listener with its connections. Each connection has one goroutine: it answers in order, which costs
+// nothing because answering never waits, so a slow reader holds up nobody else. It never holds more than one question
+// and one burst of answers.
 type stream struct {
 	s        *Server
 	listener net.Listener
-	places   chan struct{}
-	mu       sync.Mutex
-	conns    map[net.Conn]struct{}
-	stopped  bool
+	limits   TCP
+
+	mu      sync.Mutex
+	clients map[*client]struct{}
+	near    map[netip.Prefix]int // connections by network
+	step    int                  // how full clients is
+	stopped bool
+}
+
+// client is one connection.
+type client struct {
+	conn   net.Conn
+	from   netip.Addr // invalid: not known
+	prefix netip.Prefix
+	idle   time.Time // since when it waits for another question; zero: it does not. Guarded by the stream's mu
 }
 
 func newStream(s *Server, l net.Listener) *stream {
-	return &stream{s: s, listener: l, places: make(chan struct{}, s.opt.MaxTCP), conns: map[net.Conn]struct{}{}}
+	return &stream{s: s, listener: l, limits: s.opt.TCP.orDefaults(), clients: map[*client]struct{}{}, near: map[netip.Prefix]int{}}
 }
 
 func (t *stream) accept() {
@@ -50,40 +109,60 @@ func (t *stream) accept() {
 			}
 			continue
 		}
-		select {
-		case t.places <- struct{}{}:
-		default:
-			t.s.m.turns[refusedFull].Add(1)
-			conn.Close()
+		if c := t.enter(conn); c != nil {
+			t.s.running.Go(func() { t.serve(c) })
 			continue
 		}
-		if !t.enter(conn) {
-			conn.Close()
-			<-t.places
-			continue
-		}
-		t.s.running.Go(func() { t.serve(conn) })
+		conn.Close()
 	}
 }
 
-func (t *stream) enter(conn net.Conn) bool {
+// enter gives a connection its place, or nil.
+func (t *stream) enter(conn net.Conn) *client {
+	c := &client{conn: conn, from: source(conn)}
+	c.prefix = network(c.from)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.stopped {
-		return false
+	switch {
+	case t.stopped:
+		return nil
+	case len(t.clients) >= t.limits.Connections:
+		t.s.m.refused[refusedFull].Add(1)
+		return nil
+	case c.prefix.IsValid() && t.near[c.prefix] >= t.limits.PerPrefix:
+		t.s.m.refused[refusedPrefix].Add(1)
+		return nil
 	}
-	t.conns[conn] = struct{}{}
+	t.clients[c] = struct{}{}
+	t.near[c.prefix]++
 	t.s.m.open.Add(1)
-	return true
+	if step := t.limits.step(len(t.clients)); step > t.step {
+		t.hurry(step)
+	}
+	return c
 }
 
-func (t *stream) leave(conn net.Conn) {
-	conn.Close()
+// hurry tells connections that wait for another question that they may not wait as long any more. It needs mu.
+func (t *stream) hurry(step int) {
+	t.step = step
+	for c := range t.clients {
+		if !c.idle.IsZero() {
+			_ = c.conn.SetReadDeadline(c.idle.Add(t.limits.idle(step))) // fails on a closed connection only
+		}
+	}
+}
+
+func (t *stream) leave(c *client, why int) {
+	c.conn.Close()
 	t.mu.Lock()
-	delete(t.conns, conn)
+	delete(t.clients, c)
+	if t.near[c.prefix]--; t.near[c.prefix] == 0 {
+		delete(t.near, c.prefix)
+	}
+	t.step = t.limits.step(len(t.clients))
 	t.mu.Unlock()
 	t.s.m.open.Add(-1)
-	<-t.places
+	t.s.m.closed[why].Add(1)
 }
 
 // stop ends accepting and waiting for questions; answers under way are still written.
@@ -92,8 +171,8 @@ func (t *stream) stop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.stopped = true
-	for conn := range t.conns {
-		_ = conn.SetReadDeadline(time.Now()) // fails on a closed connection only
+	for c := range t.clients {
+		_ = c.conn.SetReadDeadline(time.Now()) // fails on a closed connection only
 	}
 }
 
@@ -102,63 +181,182 @@ func (t *stream) cut() {
 	t.stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for conn := range t.conns {
-		conn.Close()
+	for c := range t.clients {
+		c.conn.Close()
 	}
 }
 
-// deadline is set under the lock, so that a stop that came in between is not undone.
-func (t *stream) deadline(conn net.Conn, d time.Duration) bool {
+// wait starts the time in which the next question has to be there, all of it. It is set under the lock, so that a stop or
+// a hurry that came in between is not undone. false: there is no more time.
+func (t *stream) wait(c *client, first bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.stopped && conn.SetDeadline(time.Now().Add(d)) == nil
+	if t.stopped {
+		return false
+	}
+	now, d := time.Now(), t.limits.First
+	if !first {
+		c.idle, d = now, t.limits.idle(t.step)
+	}
+	return c.conn.SetReadDeadline(now.Add(d)) == nil
 }
 
-// serve reads one question after the other until the client or its time is over. A half-closed client still gets
-// what it asked for.
-func (t *stream) serve(conn net.Conn) {
-	defer t.leave(conn)
-	a, in, from := t.s.responder(), bufio.NewReaderSize(conn, readBuffer), source(conn)
-	defer t.s.m.give(a.c)
-	queries := &a.c.tcp6
-	if from.Unmap().Is4() {
-		queries = &a.c.tcp4
+// begun ends the waiting and returns how long the client may wait for its next question, as of now.
+func (t *stream) begun(c *client) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.idle = time.Time{}
+	return t.limits.idle(t.step)
+}
+
+// serve answers until the client or its time is over.
+func (t *stream) serve(c *client) {
+	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.s.responder()}
+	talk.queries = &talk.a.c.tcp6
+	if c.from.Unmap().Is4() {
+		talk.queries = &talk.a.c.tcp4
 	}
-	var question bytes.Buffer
-	var out []byte
-	for wait := firstQuestion; ; wait = idleTimeout {
-		if in.Buffered() == 0 && !t.deadline(conn, wait) {
-			return
+	defer t.s.m.give(talk.a.c)
+	why := talk.run()
+	if why == closedSlow {
+		abort(c.conn)
+	}
+	t.leave(c, why)
+}
+
+// abort makes closing throw away what the client does not take, instead of leaving it to the kernel for minutes.
+func abort(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails on a closed connection only
+	}
+}
+
+// talk is what is said on one connection.
+type talk struct {
+	t        *stream
+	c        *client
+	in       *bufio.Reader
+	a        *responder
+	queries  counter
+	question bytes.Buffer
+	out      []byte // answers that are not written yet, each behind its length
+	held     int    // how many
+}
+
+// run reads one question after the other and returns why there will be no more. A half-closed client still gets what it
+// asked for; what is no question has no place on a connection, but what was asked before it is answered.
+func (k *talk) run() (why int) {
+	for first := true; ; first = false {
+		if !another(k.in) && !k.t.wait(k.c, first) {
+			return closedStopped
 		}
-		if readMessage(in, &question) != nil {
-			return
+		if err := readMessage(k.in, &k.question); err != nil {
+			return k.t.because(err)
 		}
-		queries.Add(1)
-		if cap(out) < 2+plainSize || cap(out) > keepBuffer {
-			out = make([]byte, 2+plainSize, 2+2*udpSize)
+		idle := k.t.begun(k.c)
+		k.queries.Add(1)
+		k.a.keepalive = tenths(idle)
+		if !k.answer() {
+			_ = k.flush(idle) // it ends anyway
+			return closedMisuse
 		}
-		reply := t.s.answer(a, question.Bytes(), out[2:2], true, from)
-		if reply == nil {
-			return // what is no question has no place on a connection
+		if k.held < k.t.limits.InFlight && len(k.out) < burst && another(k.in) {
+			continue
 		}
-		if out = framed(out, reply); out == nil {
-			return
-		}
-		if !t.deadline(conn, idleTimeout) && conn.SetWriteDeadline(time.Now().Add(idleTimeout)) != nil {
-			return
-		}
-		if _, err := conn.Write(out); err != nil {
-			return
+		if err := k.flush(idle); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return closedSlow
+			}
+			return closedClient
 		}
 	}
+}
+
+// answer adds the answer to the question to out. false: it was none.
+func (k *talk) answer() bool {
+	if k.out == nil {
+		k.out = make([]byte, 0, 2+udpSize+wireSlack)
+	}
+	at := len(k.out)
+	k.out = append(k.out, 0, 0)
+	reply := k.t.s.answer(k.a, k.question.Bytes(), k.out[at+2:], true, k.c.from)
+	if reply == nil || len(reply) > streamSize {
+		k.out = k.out[:at]
+		return false
+	}
+	if room := k.out[at+2 : cap(k.out)]; len(room) >= len(reply) && &room[0] == &reply[0] {
+		k.out = k.out[:at+2+len(reply)] // it was written in place
+	} else {
+		k.out = append(k.out, reply...)
+	}
+	binary.BigEndian.PutUint16(k.out[at:], uint16(len(reply))) //nolint:gosec // at most 65535, see above
+	k.held++
+	return true
+}
+
+// flush writes the answers, all at once. They have to be taken within idle.
+func (k *talk) flush(idle time.Duration) error {
+	if k.held == 0 {
+		return nil
+	}
+	err := k.c.conn.SetWriteDeadline(time.Now().Add(idle))
+	if err == nil {
+		_, err = k.c.conn.Write(k.out)
+	}
+	k.held, k.out = 0, k.out[:0]
+	if cap(k.out) > keepBuffer {
+		k.out = nil
+	}
+	return err
+}
+
+// another reports that the next question has arrived as a whole.
+func another(in *bufio.Reader) bool {
+	if in.Buffered() < 2 {
+		return false
+	}
+	prefix, err := in.Peek(2)
+	return err == nil && in.Buffered() >= 2+int(binary.BigEndian.Uint16(prefix))
+}
+
+// because is why reading ended.
+func (t *stream) because(err error) int {
+	switch {
+	case t.s.isStopping():
+		return closedStopped
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return closedIdle
+	}
+	return closedClient
+}
+
+// tenths is the unit of the keepalive option [RFC 7828]: 100 ms.
+func tenths(d time.Duration) uint16 {
+	return uint16(min(d/(100*time.Millisecond), 0xFFFF)) //nolint:gosec // at most 65535
 }
 
 // source is the address of the client, invalid when the connection has none.
 func source(conn net.Conn) netip.Addr {
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr()
+		return a.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
+}
+
+// How much of an address is one network, in bits: what one customer has, mostly.
+const (
+	network4 = 24
+	network6 = 56
+)
+
+// network is where an address belongs; invalid for one that is not known.
+func network(a netip.Addr) netip.Prefix {
+	bits := network6
+	if a.Is4() {
+		bits = network4
+	}
+	p, _ := a.WithZone("").Prefix(bits) // fails on an invalid address only
+	return p
 }
 
 // readMessage reads one message behind its length into b. Memory grows with what has arrived, not with what was
@@ -174,18 +372,4 @@ func readMessage(in *bufio.Reader, b *bytes.Buffer) error {
 	b.Reset()
 	_, err := io.CopyN(b, in, int64(binary.BigEndian.Uint16(prefix[:])))
 	return err
-}
-
-// framed puts the length before the reply, which normally lies in out[2:] already.
-func framed(out, reply []byte) []byte {
-	if len(reply) > streamSize {
-		return nil
-	}
-	if 2+len(reply) <= cap(out) && &out[:3][2] == &reply[0] {
-		out = out[:2+len(reply)]
-	} else {
-		out = append(out[:2], reply...)
-	}
-	binary.BigEndian.PutUint16(out, uint16(len(reply))) //nolint:gosec // at most 65535, see above
-	return out
 }

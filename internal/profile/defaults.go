@@ -20,6 +20,7 @@ const (
 func defaultFile() *File {
 	return &File{Node: Node{
 		Data:        DefaultData,
+		Nameserver:  NameserverFront{TCP: defaultStreamLimits(), QueryLog: defaultQueryLog()},
 		Proxy:       ProxyFront{TLS: ProxyTLS{MinVersion: TLS12}, AccessLog: AccessLog{Sample: 1}},
 		API:         API{Listen: DefaultAPIListen},
 		Store:       Store{Lease: 3 * time.Second, Renew: time.Second},

@@ -79,6 +79,9 @@ type NameserverFront struct {
 	TLS    []string `yaml:"tls"`
 	HTTPS  []string `yaml:"https"`
 	QUIC   []string `yaml:"quic"`
+
+	TCP      StreamLimits `yaml:"tcp"`
+	QueryLog QueryLog     `yaml:"query_log"`
 }
 
 // ProxyFront lists the HTTP listeners and what holds for all of them.

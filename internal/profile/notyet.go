@@ -62,6 +62,7 @@ func notYetNode(r *report, a *at, n *Node) {
 	r.notYet(ns.child("tls"), len(n.Nameserver.TLS) > 0, "DNS over TLS", plain)
 	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
 	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
+	r.notYet(ns.child("query_log").child("file"), n.Nameserver.QueryLog.File != "", "logging questions", "leave it out")
 	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
 		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
 	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,

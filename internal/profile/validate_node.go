@@ -20,6 +20,8 @@ func validateNode(r *report, a *at, n *Node) {
 		r.errorf(a.child("data"), "is empty; write a directory like %s", DefaultData)
 	}
 	validateListeners(r, a, n)
+	validateStreamLimits(r, a.child("nameserver").child("tcp"), &n.Nameserver.TCP)
+	validateQueryLog(r, a.child("nameserver").child("query_log"), &n.Nameserver.QueryLog)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
 	validateStore(r, a.child("store"), &n.Store)
 	for _, name := range slices.Sorted(maps.Keys(n.Secrets)) {
