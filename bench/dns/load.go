@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+)
+
+// loadVerb makes this program the client.
+const loadVerb = "load"
+
+// loadSockets share the load; with 65536 IDs each, an ID comes again after more than a second at any rate reached here.
+const loadSockets = 4
+
+// loadResult is what the client saw. Latencies are in microseconds and count from when a question was due, not from when
+// it could be sent: a server that stops for a moment pays for every question of that moment.
+type loadResult struct {
+	Sent     int                `json:"sent"`
+	Answers  int                `json:"answers"`
+	Lost     int                `json:"lost"`
+	Empty    int                `json:"empty"` // NOERROR without a record
+	Rcodes   map[string]int     `json:"rcodes"`
+	QPS      float64            `json:"qps"`
+	Quantile map[string]float64 `json:"us"` // p50, p90, p99, p999, max
+}
+
+const noerror = "0"
+
+// counts says why a run does not count.
+func (r loadResult) counts() error {
+	if r.Answers == 0 || r.Lost > 0 || r.Empty > 0 || r.Rcodes[noerror] != r.Answers {
+		return fmt.Errorf("%d sent, %d lost, %d without a record, response codes %v", r.Sent, r.Lost, r.Empty, r.Rcodes)
+	}
+	return nil
+}
+
+// asked is a question under way.
+type asked struct {
+	due   time.Duration // since the begin of the load
+	under bool
+}
+
+// load runs the client as a process of its own on the client's core. With a rate it is an open loop: questions are sent
+// when due, whatever became of others. With rate 0 it keeps a window of questions under way.
+func (b *bench) load(l *live, rate float64, seconds int) (r loadResult, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return r, err
+	}
+	c := exec.CommandContext(b.ctx, "taskset", "-c", strconv.Itoa(b.ClientCore), self, loadVerb, //nolint:gosec // ourselves
+		"-port", strconv.Itoa(l.port), "-names", strconv.Itoa(l.world.names), "-window", strconv.Itoa(b.Window),
+		"-rate", strconv.FormatFloat(rate, 'f', 0, 64), "-seconds", strconv.Itoa(seconds))
+	c.WaitDelay = 2 * time.Second
+	var out, said bytes.Buffer
+	c.Stdout, c.Stderr = &out, &said
+	if err := c.Run(); err != nil {
+		return r, fmt.Errorf("load: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	return r, json.Unmarshal(out.Bytes(), &r)
+}
+
+func loadMain(args []string) error {
+	f := flag.NewFlagSet(loadVerb, flag.ContinueOnError)
+	port := f.Int("port", 0, "UDP port on 127.0.0.1")
+	names := f.Int("names", 100, "how many names")
+	window := f.Int("window", 200, "questions under way at once, without -rate")
+	rate := f.Float64("rate", 0, "questions per second; 0: as many as the window allows")
+	seconds := f.Int("seconds", 1, "how long")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if *port <= 0 || *names <= 0 || *window <= 0 || *rate < 0 || *seconds <= 0 {
+		return errors.New("load: -port, -names, -window and -seconds are above 0")
+	}
+	g := &generator{names: make([][]byte, *names), window: *window, rate: *rate, length: time.Duration(*seconds) * time.Second}
+	for at, i := range rand.New(rand.NewPCG(1, 2)).Perm(*names) { //nolint:gosec // the same in every run
+		g.names[at] = question(name(i), typeA)
+	}
+	for i := range g.sockets {
+		var err error
+		if g.sockets[i], err = newSocket(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: *port}); err != nil {
+			return err
+		}
+	}
+	r, err := g.run(context.Background())
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// generator is the client: one thread that never sleeps and never allocates while it measures.
+type generator struct {
+	names   [][]byte
+	sockets [loadSockets]*socket
+	window  int
+	rate    float64
+	length  time.Duration
+
+	began                          time.Time
+	sent, under, lost, late, empty int
+	rcodes                         [16]int
+	latency                        histogram
+}
+
+// patience is how long after the end answers are waited for.
+const patience = time.Second
+
+func (g *generator) run(ctx context.Context) (loadResult, error) {
+	g.began = time.Now()
+	end := time.Duration(0)
+	for ctx.Err() == nil {
+		now := time.Since(g.began)
+		if now < g.length {
+			if err := g.send(now); err != nil {
+				return loadResult{}, err
+			}
+			end = now
+		} else if g.under == 0 || now > g.length+patience {
+			break
+		}
+		for _, s := range g.sockets {
+			if err := g.take(s); err != nil {
+				return loadResult{}, err
+			}
+		}
+	}
+	return g.result(end), ctx.Err()
+}
+
+// send sends what is due: a batch at most on one socket, so that answers are read in between.
+func (g *generator) send(now time.Duration) error {
+	due := g.window - g.under
+	if g.rate > 0 {
+		due = int(now.Seconds()*g.rate) - g.sent
+	}
+	if due <= 0 || g.rate == 0 && due < batch && g.under > 0 {
+		return nil // a window is filled by whole batches
+	}
+	s := g.sockets[g.sent/batch%loadSockets]
+	for range min(due, batch-g.sent%batch) {
+		at := now
+		if g.rate > 0 {
+			at = time.Duration(float64(g.sent) / g.rate * float64(time.Second))
+		}
+		a := &s.asked[s.next]
+		if a.under { // no answer for a whole round of IDs
+			g.lost++
+			g.under--
+		}
+		*a = asked{due: at, under: true}
+		s.put(g.names[g.sent%len(g.names)], s.next)
+		s.next++
+		g.sent++
+		g.under++
+	}
+	return s.flush()
+}
+
+// take reads what has arrived at one socket.
+func (g *generator) take(s *socket) error {
+	n, err := s.receive()
+	if err != nil || n == 0 {
+		return err
+	}
+	now := time.Since(g.began)
+	for i := range n {
+		p := s.packet(i)
+		if len(p) < 12 || p[2]&0x80 == 0 {
+			continue // no answer
+		}
+		a := &s.asked[uint16(p[0])<<8|uint16(p[1])]
+		if !a.under {
+			g.late++ // counted as lost before, or answered twice
+			continue
+		}
+		a.under = false
+		g.under--
+		g.latency.add(now - a.due)
+		g.rcodes[p[3]&15]++
+		if p[3]&15 == 0 && p[6]|p[7] == 0 {
+			g.empty++
+		}
+	}
+	return nil
+}
+
+func (g *generator) result(length time.Duration) loadResult {
+	r := loadResult{
+		Sent: g.sent, Lost: g.lost + g.under, Empty: g.empty, Rcodes: map[string]int{}, Quantile: map[string]float64{},
+		Answers: int(g.latency.n), QPS: float64(g.latency.n) / length.Seconds(), //nolint:gosec // a count
+	}
+	for code, n := range g.rcodes {
+		if n > 0 {
+			r.Rcodes[strconv.Itoa(code)] = n
+		}
+	}
+	for key, q := range map[string]float64{"p50": .5, "p90": .9, "p99": .99, "p999": .999, "max": 1} {
+		r.Quantile[key] = float64(g.latency.quantile(q)) / float64(time.Microsecond)
+	}
+	return r
+}

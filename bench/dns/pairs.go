@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// attempts is how often a run that does not count is tried again.
+const attempts = 3
+
+// contender is a server in one state that is set against others.
+type contender struct {
+	label  string // unique in its measure; the case of its row
+	server *server
+	world  world
+	env    []string
+}
+
+// values are the figures of one run.
+type values map[string]float64
+
+// outcome is what a contender did in each pair; nil where no attempt counted.
+type outcome struct {
+	contender
+	runs []values
+	why  []string
+}
+
+// pairs measures every contender once per round, each time in a fresh process; the order turns round with every round,
+// so that a machine that grows slower or faster favours nobody.
+func (b *bench) pairs(measure string, rounds int, list []contender, one func(*live) (values, error)) ([]*outcome, error) {
+	all := make([]*outcome, len(list))
+	for i, c := range list {
+		all[i] = &outcome{contender: c, runs: make([]values, rounds)}
+	}
+	for round := range rounds {
+		order := slices.Clone(all)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, o := range order {
+			b.try(o, round, one)
+			if err := b.ctx.Err(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, o := range all {
+		b.report.Rows = append(b.report.Rows, o.row(measure, o.label, ""))
+	}
+	return all, nil
+}
+
+// try runs a contender until a run counts.
+func (b *bench) try(o *outcome, round int, one func(*live) (values, error)) {
+	for range attempts {
+		v, err := b.once(o, one)
+		if err == nil {
+			o.runs[round] = v
+			return
+		}
+		if b.ctx.Err() != nil {
+			return
+		}
+		o.why = append(o.why, fmt.Sprintf("pair %d: %v", round+1, err))
+	}
+}
+
+func (b *bench) once(o *outcome, one func(*live) (values, error)) (v values, err error) {
+	l, err := b.start(o.server, o.world, o.env...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, l.stop()) }()
+	return one(l)
+}
+
+// row is the medians of the runs that counted. With a prefix only the values behind it are meant.
+func (o *outcome) row(measure, of, prefix string) row {
+	r := row{Measure: measure, Case: of, Server: o.server.name, Values: values{}, Why: strings.Join(o.why, "; ")}
+	keys := map[string][]float64{}
+	for _, v := range o.runs {
+		if v == nil {
+			continue
+		}
+		r.Runs++
+		for key, f := range v {
+			if short, ok := strings.CutPrefix(key, prefix); ok {
+				keys[short] = append(keys[short], f)
+			}
+		}
+	}
+	for key, list := range keys {
+		r.Values[key] = median(list)
+	}
+	return r
+}
+
+// median of what a contender did; 0 when nothing counted.
+func (o *outcome) median(key string) float64 {
+	var list []float64
+	for _, v := range o.runs {
+		if f, ok := v[key]; ok {
+			list = append(list, f)
+		}
+	}
+	return median(list)
+}
+
+// ratio is the median over pairs of one value of a to that of b, in the same round. It says why when there is none.
+func ratio(a *outcome, b func(round int) (float64, bool), key string) (middle float64, why string) {
+	var list []float64
+	for round, v := range a.runs {
+		f, ok := v[key]
+		g, also := b(round)
+		if ok && also && g > 0 {
+			list = append(list, f/g)
+		}
+	}
+	if len(list) == 0 {
+		return 0, "no pair of runs counts"
+	}
+	return median(list), ""
+}
+
+// to is the value of one outcome in a round, for ratio.
+func to(o *outcome, key string) func(int) (float64, bool) {
+	return func(round int) (float64, bool) {
+		f, ok := o.runs[round][key]
+		return f, ok
+	}
+}
+
+// toBest is the best of several in a round: the highest, or the lowest.
+func toBest(peers []*outcome, key string, highest bool) func(int) (float64, bool) {
+	return func(round int) (best float64, found bool) {
+		for _, o := range peers {
+			f, ok := o.runs[round][key]
+			if ok && (!found || (f > best) == highest) {
+				best, found = f, true
+			}
+		}
+		return best, found
+	}
+}
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(list))
+	return (s[len(s)/2] + s[(len(s)-1)/2]) / 2
+}
+
+// spent is what the server spends while something is done.
+func spent(l *live, do func() error) (cpu, wall time.Duration, err error) {
+	before, err := l.cpu()
+	if err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	if err := do(); err != nil {
+		return 0, 0, err
+	}
+	wall = time.Since(began)
+	after, err := l.cpu()
+	return after - before, wall, err
+}
+
+func microseconds(d time.Duration, per int) float64 {
+	return float64(d) / float64(time.Microsecond) / float64(per)
+}
