@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -31,6 +32,7 @@ var costColumns = []column{
 	{"us_most", "us at most", "%.2f"},
 	{"idle", "idle ms/s", "%.1f"},
 	{"bytes", "bytes", "%.0f"},
+	{"other", "other %", "%.0f"},
 }
 
 // everybody is each server with the usual names, chosen by health where it can.
@@ -78,11 +80,11 @@ func (b *bench) cost() error {
 // costOf is one run of a server: idle, warm-up, dnsperf, then as much as it can.
 func (b *bench) costOf(l *live) (values, error) {
 	v := values{}
-	idle, wall, err := spent(l, func() error { return b.sleep(time.Second) })
+	u, err := b.spent(l, func() error { return b.sleep(time.Second) })
 	if err != nil {
 		return nil, err
 	}
-	v["idle"] = float64(idle) / float64(time.Millisecond) / wall.Seconds()
+	v["idle"] = float64(u.cpu) / float64(time.Millisecond) / u.wall.Seconds()
 	if _, err := b.dnsperf(l, 1); err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func (b *bench) costOf(l *live) (values, error) {
 // perfOf adds the figures of one run of dnsperf, their names behind a prefix.
 func (b *bench) perfOf(l *live, v values, prefix string, args ...string) error {
 	var p perf
-	cpu, _, err := spent(l, func() (err error) {
+	u, err := b.spent(l, func() (err error) {
 		p, err = b.dnsperf(l, b.Seconds, args...)
 		return err
 	})
@@ -105,7 +107,8 @@ func (b *bench) perfOf(l *live, v values, prefix string, args ...string) error {
 	if err := p.counts(); err != nil {
 		return err
 	}
-	v[prefix+"us"], v[prefix+"qps"], v[prefix+"bytes"] = microseconds(cpu, p.completed), p.qps, float64(p.response)
+	v[prefix+"us"], v[prefix+"qps"], v[prefix+"bytes"] = microseconds(u.cpu, p.completed), p.qps, float64(p.response)
+	v[prefix+"other"] = u.other
 	return nil
 }
 
@@ -113,7 +116,7 @@ func (b *bench) perfOf(l *live, v values, prefix string, args ...string) error {
 // limit.
 func (b *bench) mostOf(l *live, v values) error {
 	var r loadResult
-	cpu, _, err := spent(l, func() (err error) {
+	u, err := b.spent(l, func() (err error) {
 		r, err = b.load(l, 0, b.Seconds)
 		return err
 	})
@@ -123,7 +126,7 @@ func (b *bench) mostOf(l *live, v values) error {
 	if err := r.counts(); err != nil {
 		return err
 	}
-	v["most"], v["us_most"] = r.QPS, microseconds(cpu, r.Answers)
+	v["most"], v["us_most"] = r.QPS, microseconds(u.cpu, r.Answers)
 	v["busy"] = 100 * v["us_most"] * r.QPS / 1e6
 	return nil
 }
@@ -136,6 +139,7 @@ var latencyColumns = []column{
 	{"p99", "p99 us", "%.0f"},
 	{"p999", "p99.9 us", "%.0f"},
 	{"max", "max us", "%.0f"},
+	{"other", "other %", "%.0f"},
 }
 
 // latency loads all with the same rate: 70 % of what the slowest of them can do.
@@ -171,7 +175,7 @@ func (b *bench) latencyOf(l *live, rate float64) (values, error) {
 		return nil, err
 	}
 	var r loadResult
-	cpu, _, err := spent(l, func() (err error) {
+	u, err := b.spent(l, func() (err error) {
 		r, err = b.load(l, rate, b.Seconds)
 		return err
 	})
@@ -181,10 +185,8 @@ func (b *bench) latencyOf(l *live, rate float64) (values, error) {
 	if err := r.counts(); err != nil {
 		return nil, err
 	}
-	v := values{"rate": r.QPS, "us": microseconds(cpu, r.Answers)}
-	for key, q := range r.Quantile {
-		v[key] = q
-	}
+	v := values{"rate": r.QPS, "us": microseconds(u.cpu, r.Answers), "other": u.other}
+	maps.Copy(v, r.Quantile)
 	return v, nil
 }
 

@@ -2,11 +2,15 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,13 +24,14 @@ const (
 	leastEvents = 0.8
 
 	eventSeconds = 10 // at least
+
+	verdictChanges = "jurymast_verdict_changes_total"
 )
 
 // origin answers the probes of all flapping profiles. While it flips, each of its paths is good and bad in turn.
 type origin struct {
 	url   string
 	flip  atomic.Bool
-	turns atomic.Int64
 	close func() error
 
 	mu  sync.Mutex
@@ -60,7 +65,6 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bad := !o.bad[r.URL.Path]
 	o.bad[r.URL.Path] = bad
 	o.mu.Unlock()
-	o.turns.Add(1)
 	if bad {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
@@ -76,6 +80,7 @@ var eventColumns = []column{
 	{"wrong", "not NOERROR", "%.0f"},
 	{"flips", "flips", "%.0f"},
 	{"reloads", "reloads", "%.0f"},
+	{"other", "other %", "%.0f"},
 }
 
 // events sets a quiet Jurymast against one in which ten profiles flip once a second each and the configuration file,
@@ -132,26 +137,35 @@ func (b *bench) eventsOf(l *live, o *origin, rate float64, seconds int) (values,
 	}
 	o.flip.Store(l.world.events)
 	defer o.flip.Store(false)
-	turns := o.turns.Load()
+	before, err := l.metric(b.ctx, verdictChanges)
+	if err != nil {
+		return nil, err
+	}
 	stop, done := make(chan struct{}), make(chan int, 1)
 	if l.world.events {
 		go func() { done <- l.reload(stop) }()
 	}
-	r, err := b.load(l, rate, seconds)
+	var r loadResult
+	u, err := b.spent(l, func() (err error) {
+		r, err = b.load(l, rate, seconds)
+		return err
+	})
 	close(stop)
+	if err != nil {
+		return nil, err
+	}
+	changes, err := l.metric(b.ctx, verdictChanges)
 	if err != nil {
 		return nil, err
 	}
 	v := values{
 		"rate": r.QPS, "lost": float64(r.Lost), "wrong": float64(r.Answers - r.Rcodes[noerror] + r.Empty),
-		"flips": float64(o.turns.Load() - turns), "reloads": 0,
+		"flips": changes - before, "reloads": 0, "us": microseconds(u.cpu, r.Answers), "other": u.other,
 	}
 	if l.world.events {
 		v["reloads"] = float64(<-done)
 	}
-	for key, q := range r.Quantile {
-		v[key] = q
-	}
+	maps.Copy(v, r.Quantile)
 	return v, nil
 }
 
@@ -175,4 +189,36 @@ func (l *live) reload(stop <-chan struct{}) (seen int) {
 			seen++
 		}
 	}
+}
+
+// metric is the sum over all series of a name.
+func (l *live) metric(ctx context.Context, name string) (sum float64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", l.api), http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("metrics of %s: %s", l.name, resp.Status)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name); ok && strings.HasPrefix(rest, "{") {
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
+			if err != nil {
+				return 0, err
+			}
+			sum += v
+		}
+	}
+	return sum, nil
 }

@@ -26,7 +26,7 @@ func (h *histogram) add(d time.Duration) {
 // bucket is exact below steps; above, the leading bits choose.
 func bucket(v uint64) int {
 	if v < steps {
-		return int(v) //nolint:gosec // below steps
+		return int(v)
 	}
 	shift := bits.Len64(v) - bits.Len64(steps)
 	return (shift+1)*steps + int(v>>shift) - steps //nolint:gosec // v>>shift is below 2*steps
@@ -38,7 +38,7 @@ func upper(b int) uint64 {
 		return uint64(b) //nolint:gosec // a position
 	}
 	shift := b/steps - 1
-	return uint64(b%steps+steps+1)<<shift - 1 //nolint:gosec // a position
+	return uint64(b%steps+steps+1)<<shift - 1
 }
 
 // quantile is the latency that the share q of all did not exceed, rounded up to its bucket.

@@ -69,7 +69,7 @@ func main() {
 	flag.IntVar(&s.Pairs, "pairs", 5, "how often each server is measured; medians are over these")
 	flag.IntVar(&s.Seconds, "seconds", 4, "length of one measurement")
 	flag.IntVar(&s.Clients, "clients", 8, "sockets of dnsperf")
-	flag.IntVar(&s.Window, "window", 200, "questions under way at once")
+	flag.IntVar(&s.Window, "window", 160, "questions under way at once; a socket with the usual buffer of 208 KiB is sure to hold 192")
 	flag.IntVar(&s.ServerCore, "server-core", 0, "`CORE` of the server")
 	flag.IntVar(&s.ClientCore, "client-core", 1, "`CORE` of the clients and of everything else here")
 	flag.StringVar(&s.Shapes, "shapes", "", "`SHAPE:BATCH,...` to set against each other, for example raw:16,raw:64,two:16")

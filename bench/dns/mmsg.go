@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -44,7 +46,7 @@ func newSocket(target *net.UDPAddr) (*socket, error) {
 	}
 	s := &socket{conn: conn}
 	if err := raw.Control(func(fd uintptr) {
-		s.fd = int(fd) //nolint:gosec // a descriptor
+		s.fd = int(fd)
 		if unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20) != nil {
 			_ = unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20) // as much as there is
 		}
@@ -65,7 +67,7 @@ func newSocket(target *net.UDPAddr) (*socket, error) {
 func (s *socket) put(q []byte, id uint16) {
 	b := &s.outBuf[s.queued]
 	n := copy(b[:], q)
-	b[0], b[1] = byte(id>>8), byte(id)
+	binary.BigEndian.PutUint16(b[:], id)
 	s.outVec[s.queued].SetLen(n)
 	s.queued++
 }
@@ -74,10 +76,10 @@ func (s *socket) put(q []byte, id uint16) {
 func (s *socket) flush() error {
 	for from := 0; from < s.queued; {
 		n, _, e := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&s.out[from])), //nolint:gosec // sendmmsg(2)
-			uintptr(s.queued-from), unix.MSG_DONTWAIT, 0, 0) //nolint:gosec // a small number
+			uintptr(s.queued-from), unix.MSG_DONTWAIT, 0, 0)
 		switch e {
 		case 0:
-			from += int(n) //nolint:gosec // at most batch
+			from += int(n)
 		case unix.EAGAIN, unix.EINTR, unix.ENOBUFS:
 		default:
 			return fmt.Errorf("sendmmsg: %w", e)
@@ -93,7 +95,7 @@ func (s *socket) receive() (int, error) {
 		batch, unix.MSG_DONTWAIT, 0, 0)
 	switch e {
 	case 0:
-		return int(n), nil //nolint:gosec // at most batch
+		return int(n), nil
 	case unix.EAGAIN, unix.EINTR:
 		return 0, nil
 	default:
@@ -102,3 +104,26 @@ func (s *socket) receive() (int, error) {
 }
 
 func (s *socket) packet(i int) []byte { return s.inBuf[i][:min(int(s.in[i].n), len(s.inBuf[i]))] }
+
+// poller waits until a socket has something to read.
+type poller struct{ fds [loadSockets]unix.PollFd }
+
+func newPoller(sockets []*socket) *poller {
+	p := &poller{}
+	for i, s := range sockets {
+		p.fds[i] = unix.PollFd{Fd: int32(s.fd), Events: unix.POLLIN} //nolint:gosec // a descriptor
+	}
+	return p
+}
+
+func (p *poller) wait(d time.Duration) error {
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, e := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&p.fds[0])), loadSockets, //nolint:gosec // ppoll(2)
+		uintptr(unsafe.Pointer(&ts)), 0, 0, 0) //nolint:gosec // ppoll(2)
+	if e != 0 && e != unix.EINTR {
+		return fmt.Errorf("ppoll: %w", e)
+	}
+	return nil
+}
+
+func (p *poller) ready(i int) bool { return p.fds[i].Revents != 0 }

@@ -155,19 +155,35 @@ func median(list []float64) float64 {
 	return (s[len(s)/2] + s[(len(s)-1)/2]) / 2
 }
 
-// spent is what the server spends while something is done.
-func spent(l *live, do func() error) (cpu, wall time.Duration, err error) {
+// use is what something cost.
+type use struct {
+	cpu, wall time.Duration
+	other     float64 // percent of the server's core that went to anybody else, stolen time included
+}
+
+// spent is what the server uses while something is done.
+func (b *bench) spent(l *live, do func() error) (u use, err error) {
 	before, err := l.cpu()
 	if err != nil {
-		return 0, 0, err
+		return u, err
+	}
+	core, err := coreBusy(b.ServerCore)
+	if err != nil {
+		return u, err
 	}
 	began := time.Now()
 	if err := do(); err != nil {
-		return 0, 0, err
+		return u, err
 	}
-	wall = time.Since(began)
+	u.wall = time.Since(began)
 	after, err := l.cpu()
-	return after - before, wall, err
+	if err != nil {
+		return u, err
+	}
+	busy, err := coreBusy(b.ServerCore)
+	u.cpu = after - before
+	u.other = max(0, 100*float64(busy-core-u.cpu)/float64(u.wall))
+	return u, err
 }
 
 func microseconds(d time.Duration, per int) float64 {

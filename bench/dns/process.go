@@ -23,6 +23,7 @@ type live struct {
 	port, api int
 	world     world
 	cmd       *exec.Cmd
+	pid       int
 	took      time.Duration // from the start to the first right answer for the first and the last name
 }
 
@@ -64,6 +65,7 @@ func (b *bench) start(s *server, w world, env ...string) (l *live, err error) {
 	if err := l.cmd.Start(); err != nil {
 		return nil, err
 	}
+	l.pid = l.cmd.Process.Pid // taskset becomes the server
 	if err := l.await(b.ctx, 3*time.Minute); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w; it said: %s", s.name, err, tail(log.Name())), l.stop())
 	}
@@ -106,7 +108,7 @@ func (l *live) await(ctx context.Context, within time.Duration) error {
 			return ctx.Err()
 		case time.Now().After(end):
 			return fmt.Errorf("no answer within %v: %w", within, errors.Join(first, last))
-		case syscall.Kill(l.cmd.Process.Pid, 0) != nil || zombie(l.cmd.Process.Pid):
+		case zombie(l.pid):
 			return errors.New("it ended")
 		}
 	}
@@ -125,7 +127,7 @@ func (l *live) stop() error {
 // each process, which knows threads that have ended, too.
 func (l *live) cpu() (time.Duration, error) {
 	sum := time.Duration(0)
-	for _, pid := range family(l.cmd.Process.Pid) {
+	for _, pid := range family(l.pid) {
 		var ts unix.Timespec
 		clock := int32(^pid<<3 | 2) //nolint:gosec // CPUCLOCK_SCHED of a process, see clock_getcpuclockid(3)
 		if err := unix.ClockGettime(clock, &ts); err != nil {
@@ -194,7 +196,7 @@ func freePort() (int, error) {
 		u, err := net.ListenUDP("udp", &net.UDPAddr{IP: a.IP, Port: a.Port})
 		l.Close()
 		if err == nil {
-			u.Close()
+			_ = u.Close()
 			return a.Port, nil
 		}
 	}
@@ -213,7 +215,7 @@ func tail(path string) string {
 // memory is what the server holds resident, in MiB, those it forked included.
 func (l *live) memory() float64 {
 	sum := 0.0
-	for _, pid := range family(l.cmd.Process.Pid) {
+	for _, pid := range family(l.pid) {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 		if err != nil {
 			continue
@@ -232,10 +234,37 @@ func (l *live) memory() float64 {
 // is no cost of an answer.
 func (b *bench) settle(l *live) error {
 	for range 20 {
-		cpu, wall, err := spent(l, func() error { return b.sleep(time.Second) })
-		if err != nil || cpu < wall/10 {
+		u, err := b.spent(l, func() error { return b.sleep(time.Second) })
+		if err != nil || u.cpu < u.wall/10 {
 			return err
 		}
 	}
 	return nil
+}
+
+// userHZ is the unit of /proc/stat in all of Linux' user space.
+const userHZ = 100
+
+// coreBusy is how long a core has not been idle since the machine began, in steps of 10 ms.
+func coreBusy(core int) (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || f[0] != fmt.Sprintf("cpu%d", core) {
+			continue
+		}
+		sum := 0
+		for _, i := range []int{1, 2, 3, 6, 7, 8} { // user, nice, system, irq, softirq, steal; neither idle nor iowait
+			n, err := strconv.Atoi(f[i])
+			if err != nil {
+				return 0, fmt.Errorf("/proc/stat: %w", err)
+			}
+			sum += n
+		}
+		return time.Duration(sum) * time.Second / userHZ, nil
+	}
+	return 0, fmt.Errorf("/proc/stat: no core %d", core)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"strings"
 	"time"
@@ -24,7 +23,7 @@ func question(name string, qtype byte) []byte {
 
 // ask sends one question and returns the whole answer, which must be NOERROR with a record.
 func ask(port int, name string, qtype byte) ([]byte, error) {
-	c, err := net.DialTimeout("udp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
+	c, err := net.DialUDP("udp", nil, &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
 	if err != nil {
 		return nil, err
 	}

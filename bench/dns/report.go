@@ -175,6 +175,9 @@ func (r *report) end(path string, strict bool) error {
 			return err
 		}
 	}
+	if n := r.disturbed(); n > 0 {
+		fmt.Printf("\n*** in %d of %d rows something else used more than %d %% of the server's core: measure again on a quiet machine\n", n, len(r.Rows), disturbance)
+	}
 	missed := slices.Clone(r.Missing)
 	for _, g := range r.Goals {
 		if !g.Met {
@@ -190,4 +193,16 @@ func (r *report) end(path string, strict bool) error {
 	}
 	fmt.Println("\n" + text)
 	return nil
+}
+
+// disturbance is how many percent of the server's core others may use: its own kernel threads and clocks.
+const disturbance = 5
+
+func (r *report) disturbed() (n int) {
+	for _, w := range r.Rows {
+		if w.Values["other"] > disturbance {
+			n++
+		}
+	}
+	return n
 }
