@@ -30,6 +30,7 @@ var costColumns = []column{
 	{"most", "most q/s", "%.0f"},
 	{"busy", "busy %", "%.0f"},
 	{"us_most", "us at most", "%.2f"},
+	{"own", "client us", "%.2f"},
 	{"idle", "idle ms/s", "%.1f"},
 	{"bytes", "bytes", "%.0f"},
 	{"other", "other %", "%.0f"},
@@ -127,6 +128,7 @@ func (b *bench) mostOf(l *live, v values) error {
 		return err
 	}
 	v["most"], v["us_most"] = r.QPS, microseconds(u.cpu, r.Answers)
+	v["own"] = r.Own
 	v["busy"] = 100 * v["us_most"] * r.QPS / 1e6
 	return nil
 }

@@ -32,7 +32,8 @@ type loadResult struct {
 	Empty    int                `json:"empty"` // NOERROR without a record
 	Rcodes   map[string]int     `json:"rcodes"`
 	QPS      float64            `json:"qps"`
-	Quantile map[string]float64 `json:"us"` // p50, p90, p99, p999, max
+	Own      float64            `json:"own_us"` // CPU time of the client for each question
+	Quantile map[string]float64 `json:"us"`     // p50, p90, p99, p999, max
 }
 
 const noerror = "0"
@@ -230,6 +231,10 @@ func (g *generator) result(length time.Duration) loadResult {
 	r := loadResult{
 		Sent: g.sent, Lost: g.lost + g.under, Empty: g.empty, Rcodes: map[string]int{}, Quantile: map[string]float64{},
 		Answers: int(g.latency.n), QPS: float64(g.latency.n) / length.Seconds(), //nolint:gosec // a count
+	}
+	var u unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_THREAD, &u) == nil && g.sent > 0 {
+		r.Own = microseconds(time.Duration(u.Utime.Nano()+u.Stime.Nano()), g.sent)
 	}
 	for code, n := range g.rcodes {
 		if n > 0 {
