@@ -165,7 +165,8 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	}
 	a.dns = nameserver.New(nameserver.Options{
 		Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics, Locator: a.places,
-		TCP: streamLimits(&n.Nameserver.TCP),
+		EDNS: nameserver.EDNSOf(&n.Nameserver, n.Name),
+		TCP:  streamLimits(&n.Nameserver.TCP),
 	})
 	if err := a.buildProxy(metrics); err != nil {
 		return err

@@ -22,6 +22,7 @@ const typeNXNAME = 128
 type record struct {
 	owner    []byte
 	set      *zone.RRset
+	turn     int // of the set
 	ttl      uint32
 	capped   bool // the SOA of a negative answer about a profile: its MINIMUM must not exceed ttl either
 	optional bool // may be left out without a word when the message is full
@@ -31,6 +32,7 @@ type record struct {
 type response struct {
 	rcode  uint16
 	aa     bool
+	class  uint16 // of all records
 	answer []record
 	author []record
 	glue   []record
@@ -46,6 +48,7 @@ type response struct {
 	trail   *steer.Trail
 	choice  choice // the last one that was not constant
 
+	set     *manners
 	asker   asker
 	windows [2]zone.RRset // of multivalue answers
 
@@ -57,7 +60,7 @@ type response struct {
 }
 
 func (r *response) reset() {
-	r.rcode, r.aa, r.errors, r.scope, r.given = wire.Success, false, nil, 0, r.given[:0]
+	r.rcode, r.aa, r.class, r.errors, r.scope, r.given = wire.Success, false, dns.ClassINET, nil, 0, r.given[:0]
 	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
 	r.zone, r.kind, r.profile, r.number = nil, zone.Missing, nil, zone.NoProfile
 }
@@ -80,8 +83,10 @@ func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Sl
 	switch {
 	case q.Opcode == wire.OpcodeNotify:
 		r.notify(q)
-	case q.Class != dns.ClassINET: // CH names tell versions, and ours stays with us
-		r.fail(wire.Refused)
+	case q.Class == dns.ClassCHAOS:
+		r.ofChaos(q)
+	case q.Class != dns.ClassINET:
+		r.fail(wire.Refused, whyClass...)
 	case meta(q.Type):
 		r.fail(wire.FormErr, whyMeta...)
 	case r.conf == nil:
@@ -99,9 +104,9 @@ func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Sl
 
 // notify: nobody is our primary, so a zone of ours is refused and another one is not ours [RFC 1996].
 func (r *response) notify(q *wire.Query) {
-	r.fail(wire.NotAuth)
+	r.fail(wire.NotAuth, whyForeign...)
 	if r.conf != nil && q.Class == dns.ClassINET && r.conf.zones[string(q.Name.Key(0))] != nil {
-		r.rcode = wire.Refused
+		r.fail(wire.Refused, whyNotify...)
 	}
 }
 
@@ -219,7 +224,16 @@ func (r *response) redirect(m zone.Match, name *wire.Name, typ uint16) (next []b
 // add puts a set into the answer under the name that was asked for. Its bytes belong to the packet or to a zone's
 // data, both of which outlive the message.
 func (r *response) add(name *wire.Name, set *zone.RRset) {
-	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, ttl: set.TTL})
+	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, turn: r.turn(set), ttl: set.TTL})
+}
+
+// turn throws the dice for the order of a set, except for explain: it tells what there is.
+func (r *response) turn(set *zone.RRset) int {
+	n := set.Turns()
+	if n == 1 || r.trail != nil || r.asker.dice == nil {
+		return 0
+	}
+	return int(r.asker.dice() % uint64(n)) //nolint:gosec // 1..8
 }
 
 // put is add with the TTL of a choice.

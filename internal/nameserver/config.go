@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -123,7 +124,11 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 	h := &zone.Host{Profile: number}
 	h.Name.Set(packed)
 	z := c.find(&h.Name, dns.TypeA)
-	if z == nil {
+	switch {
+	case z != nil:
+	case p.DNS == profile.DNSRequired:
+		return atHost, errors.New("it is in no zone, and the profile says dns: required; add the zone, or write dns: anywhere if its DNS is elsewhere")
+	default:
 		c.warnings = append(c.warnings, fmt.Sprintf(
 			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
 		return atHost, nil

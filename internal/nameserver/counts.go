@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"jurymast/internal/nameserver/cookie"
 )
 
 // cacheLine is a generous bound for the processors this runs on, in bytes: two lines are fetched at once on some.
@@ -29,6 +31,7 @@ type counts struct {
 
 	edns      [ednsKinds]atomic.Uint64
 	subnets   atomic.Uint64 // questions with a client subnet of a known family
+	cookies   [cookieStates]atomic.Uint64
 	malformed [malformedKinds]atomic.Uint64
 	dropped   [droppedKinds]atomic.Uint64
 
@@ -46,8 +49,8 @@ type counts struct {
 	_ [cacheLine]byte
 }
 
-// rcodeOther is where codes beyond BADVERS are counted.
-const rcodeOther = 17
+// rcodeOther is where codes beyond BADCOOKIE are counted.
+const rcodeOther = 24
 
 // Kinds of EDNS, each counted for its own.
 const (
@@ -56,6 +59,9 @@ const (
 	ednsVersion        // of a version above 0, answered BADVERS
 	ednsKinds
 )
+
+// cookieStates are those of cookie.State; questions without a cookie are not counted.
+const cookieStates = int(cookie.Renewed) + 1
 
 // Why a packet was answered with FORMERR.
 const (

@@ -3,7 +3,6 @@ package nameserver
 import (
 	"net"
 	"net/netip"
-	"time"
 
 	"jurymast/internal/steer"
 )
@@ -18,6 +17,17 @@ func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
 	a := s.responder()
 	defer s.m.give(a.c)
 	return s.answer(a, pkt, nil, stream, from)
+}
+
+// SetNow makes cookies be checked and made at a time, in seconds since 1970.
+func (s *Server) SetNow(now uint32) { s.set.now = func() uint32 { return now } }
+
+// RawIdle is RawFrom over a connection that may wait so many times 100 ms.
+func (s *Server) RawIdle(pkt []byte, from netip.Addr, idle uint16) []byte {
+	a := s.responder()
+	defer s.m.give(a.c)
+	a.keepalive = idle
+	return s.answer(a, pkt, nil, true, from)
 }
 
 // SetDice makes loops throw the given dice from now on.

@@ -12,12 +12,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/snapshot"
 )
 
 // rcodeNames are the label values of responses, by code; all others are "other".
 var rcodeNames = map[uint16]string{
 	0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 9: "NOTAUTH", 16: "BADVERS",
+	23: "BADCOOKIE",
 }
 
 // The label values of what is counted by kind, in the order of the constants.
@@ -133,6 +135,7 @@ var (
 	panicsDesc    = desc("panics_total", "Questions whose answering failed inside; each was answered SERVFAIL.")
 	ednsDesc      = desc("edns_total", "Questions with EDNS, by kind: any, do (DNSSEC OK), version (above 0).", "kind")
 	ecsDesc       = desc("ecs_total", "Questions with a client subnet of a known family.")
+	cookiesDesc   = desc("cookies_total", "Questions with a client cookie, by their server cookie: missing, wrong, valid, renewed (valid, but old).", "state")
 	malformedDesc = desc("malformed_total", "Packets answered with FORMERR because they could not be read, by what was wrong.", "why")
 	droppedDesc   = desc("dropped_total", "Packets without an answer: short (no whole header), response, buffer (dropped by the kernel, UDP).", "why")
 	sizeDesc      = desc("size_bytes", "Sizes of answers.")
@@ -148,7 +151,7 @@ var (
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, malformedDesc, droppedDesc,
+		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
 		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
 	} {
 		to <- d
@@ -165,6 +168,9 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	s.total(panicsDesc, func(c *counts) *atomic.Uint64 { return &c.panics })
 	s.kinds(ednsDesc, ednsKinds, func(c *counts, i int) *atomic.Uint64 { return &c.edns[i] }, ednsNames[:])
 	s.total(ecsDesc, func(c *counts) *atomic.Uint64 { return &c.subnets })
+	for state := cookie.Missing; state <= cookie.Renewed; state++ {
+		s.count(cookiesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.cookies[state] }), state.String())
+	}
 	s.kinds(malformedDesc, malformedKinds, func(c *counts, i int) *atomic.Uint64 { return &c.malformed[i] }, malformedNames[:])
 	s.kinds(droppedDesc, droppedKinds, func(c *counts, i int) *atomic.Uint64 { return &c.dropped[i] }, droppedNames[:])
 	s.histogram(sizeDesc, sizeFirst, sizeBuckets, 1, func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.sizes[:], &c.sizeSum })

@@ -12,6 +12,7 @@ const (
 	edeNotReady         = 14
 	edeProhibited       = 18
 	edeNotAuthoritative = 20
+	edeNotSupported     = 21
 	edeInvalidQueryType = 30
 )
 
@@ -20,6 +21,8 @@ const (
 var (
 	whyForeign  = []wire.EDE{{Code: edeNotAuthoritative, Text: "no zone of this server encloses the name"}}
 	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
+	whyNotify   = []wire.EDE{{Code: edeProhibited, Text: "the sender is no primary of this zone"}}
+	whyClass    = []wire.EDE{{Code: edeNotSupported, Text: "nothing of this class is told"}}
 	whyMeta     = []wire.EDE{{Code: edeInvalidQueryType}}
 	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
 	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}

@@ -3,13 +3,14 @@ package nameserver
 import (
 	"net/netip"
 
+	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 )
 
 // Sizes in bytes.
 const (
-	udpSize    = 1232  // what we send at most over UDP, and offer to receive [RFC 9715]
+	udpSize    = 1232  // what we send at most over UDP, and offer to receive, unless configured [RFC 9715]
 	plainSize  = 512   // over UDP without EDNS [RFC 1035 4.2.1]
 	streamSize = 65535 // over TCP
 )
@@ -27,6 +28,9 @@ type responder struct {
 	keepalive uint16
 	r         response
 	w         wire.Writer
+
+	set    *manners
+	cookie []byte // to return; empty: none
 }
 
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
@@ -43,33 +47,17 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 			a.c.dropped[droppedResponse].Add(1)
 		}
 		return nil
-	case wire.NotOurs:
-		rcode = wire.NotImp
-		a.w.Begin(out, &a.q, plainSize)
-		reply = a.w.Finish(&a.q, 0, rcode)
-	case wire.Malformed:
-		if a.q.Question == nil {
-			a.c.malformed[malformedQuestion].Add(1)
-		} else {
-			a.c.malformed[malformedRest].Add(1)
-		}
-		rcode = wire.FormErr
-		a.w.Begin(out, &a.q, plainSize)
-		reply = a.w.Finish(&a.q, 0, rcode)
+	case wire.NotOurs: // what it knows as OPT is not read, so none goes back
+		rcode, reply = wire.NotImp, a.bare(out, wire.NotImp)
+	case wire.Malformed, wire.BadOption:
+		rcode, reply = a.malformed(out)
 	case wire.Version:
 		a.c.edns[ednsVersion].Add(1)
-		rcode = wire.BadVers
-		a.w.Begin(out, &a.q, plainSize)
-		a.w.OPT(rcode, udpSize, a.q.DO, wire.Options{})
-		reply = a.w.Finish(&a.q, 0, rcode)
+		rcode, reply = wire.BadVers, a.bare(out, wire.BadVers)
+	case wire.CookieOnly:
+		rcode, reply = a.cookieOnly(out, stream, from)
 	case wire.OK:
-		a.r.asker.begin(from, a.q.Subnet)
-		a.r.resolve(&a.q, a.load(), a.slot)
-		rcode = a.r.rcode
-		reply = a.message(out, a.limit(stream))
-		if !a.silent {
-			a.tally()
-		}
+		rcode, reply = a.question(out, stream, from)
 	}
 	a.countEDNS()
 	a.c.response(rcode)
@@ -86,9 +74,69 @@ func (a *responder) countEDNS() {
 	if a.q.DO {
 		a.c.edns[ednsDO].Add(1)
 	}
-	if a.q.Subnet != nil {
+	if a.q.Seen&wire.SeenSubnet != 0 {
 		a.c.subnets.Add(1)
 	}
+}
+
+// malformed says so.
+func (a *responder) malformed(out []byte) (rcode uint16, reply []byte) {
+	if a.q.Question == nil {
+		a.c.malformed[malformedQuestion].Add(1)
+	} else {
+		a.c.malformed[malformedRest].Add(1)
+	}
+	return wire.FormErr, a.bare(out, wire.FormErr)
+}
+
+// bare is an answer without records and, if the question had one, with an OPT without options.
+func (a *responder) bare(out []byte, rcode uint16) []byte {
+	return a.empty(out, 0, rcode, &wire.Options{})
+}
+
+// empty is an answer without records.
+func (a *responder) empty(out []byte, flags, rcode uint16, o *wire.Options) []byte {
+	a.w.Begin(out, &a.q, plainSize)
+	if a.q.EDNS {
+		a.w.OPT(rcode, uint16(a.set.udpSize), a.q.DO, o) //nolint:gosec // at most 1400
+	}
+	return a.w.Finish(&a.q, flags, rcode)
+}
+
+// cookieOnly answers a packet without a question that asks for a server cookie [RFC 7873 5.4].
+func (a *responder) cookieOnly(out []byte, stream bool, from netip.Addr) (rcode uint16, reply []byte) {
+	state := a.greet(from)
+	switch state {
+	case cookie.None:
+		return a.malformed(out)
+	case cookie.Wrong:
+		rcode = wire.BadCookie
+	case cookie.Missing, cookie.Valid, cookie.Renewed:
+	}
+	o := a.options(stream)
+	return rcode, a.empty(out, 0, rcode, &o)
+}
+
+// question answers what was asked, unless a cookie has to come first.
+func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode uint16, reply []byte) {
+	state := a.greet(from)
+	if a.set.RequireCookies && !a.set.NoCookies && !stream && !state.Proved() {
+		o, flags := a.options(stream), uint16(0)
+		if rcode = wire.BadCookie; state == cookie.None {
+			rcode, flags = wire.Success, wire.FlagTC // who knows no cookies proves its address by TCP
+		}
+		return rcode, a.empty(out, flags, rcode, &o)
+	}
+	if a.q.Subnet != nil && !a.set.Subnets.believes(from) {
+		a.q.Subnet = nil
+	}
+	a.r.asker.begin(from, a.q.Subnet)
+	a.r.resolve(&a.q, a.load(), a.slot)
+	reply = a.message(out, stream)
+	if !a.silent {
+		a.tally()
+	}
+	return a.r.rcode, reply
 }
 
 // tally counts what profiles answered.
@@ -107,13 +155,16 @@ func (a *responder) limit(stream bool) int {
 	case !a.q.EDNS:
 		return plainSize
 	}
-	return min(max(int(a.q.Size), plainSize), udpSize)
+	return min(max(int(a.q.Size), plainSize), a.set.udpSize)
 }
 
 // message writes the response. When a set does not fit, the answer is empty and TC asks to come again over TCP.
-func (a *responder) message(out []byte, limit int) []byte {
-	reserve, flags := 0, uint16(0)
-	options := wire.Options{Errors: a.r.errors}
+func (a *responder) message(out []byte, stream bool) []byte {
+	limit, reserve, flags := a.limit(stream), 0, uint16(0)
+	options := a.options(stream)
+	if !a.set.NoErrors {
+		options.Errors = a.r.errors
+	}
 	if a.r.ours() {
 		options.Subnet, options.Scope = a.q.Subnet, a.r.scope
 	}
@@ -124,13 +175,14 @@ func (a *responder) message(out []byte, limit int) []byte {
 		flags |= wire.FlagAA
 	}
 	a.w.Begin(out, &a.q, limit)
+	a.w.Class(a.r.class)
 	if !a.sections(reserve) {
 		flags |= wire.FlagTC
 		a.w.Begin(out, &a.q, limit)
 		a.c.truncated.Add(1)
 	}
 	if a.q.EDNS {
-		a.w.OPT(a.r.rcode, udpSize, a.q.DO, options)
+		a.w.OPT(a.r.rcode, uint16(a.set.udpSize), a.q.DO, &options) //nolint:gosec // at most 1400
 	}
 	return a.w.Finish(&a.q, flags, a.r.rcode)
 }
@@ -140,7 +192,7 @@ func (a *responder) sections(reserve int) bool {
 		for j := range list {
 			rec := &list[j]
 			section := wire.Section(i)
-			if !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Data, reserve) {
+			if !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Turn(rec.turn), reserve) {
 				if rec.optional {
 					continue
 				}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
@@ -28,6 +29,8 @@ type Options struct {
 	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
 	TCP        TCP                   // limits of connections
 	Locator    Locator               // where clients are; nil: nobody knows
+	EDNS       EDNS                  // what is done with the options of questions
+	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
 }
 
 const (
@@ -43,6 +46,7 @@ type Server struct {
 	log      *slog.Logger
 	m        *metrics
 	slot     snapshot.Slot
+	set      *manners
 	broken   error // from New
 	mu       sync.Mutex
 	udp      []*datagram
@@ -60,6 +64,7 @@ type Server struct {
 // not be set up is returned by Listen.
 func New(opt Options) *Server {
 	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice}
+	s.set = mannersOf(opt.EDNS, opt.Cookies)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -177,7 +182,8 @@ func (s *Server) isStopping() bool {
 
 // responder makes one with counts of its own. Who stops using it gives the counts back to s.m.
 func (s *Server) responder() *responder {
-	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: s.m.take()}
+	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: s.m.take(), set: s.set}
+	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator, a.r.asker.dice = s.opt.Locator, s.dice()
 	return a
 }

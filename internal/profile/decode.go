@@ -93,6 +93,8 @@ func (d *decoder) known(a *at, p any) bool {
 		d.allDown(a, p)
 	case *Combine:
 		d.combine(a, p)
+	case *ECSPolicy:
+		d.ecs(a, p)
 	case *Defaults:
 		d.defaults(a)
 	default:

@@ -20,13 +20,35 @@ const (
 func defaultFile() *File {
 	return &File{Node: Node{
 		Data:        DefaultData,
-		Nameserver:  NameserverFront{TCP: defaultStreamLimits(), QueryLog: defaultQueryLog()},
+		Nameserver:  defaultNameserver(),
 		Proxy:       ProxyFront{TLS: ProxyTLS{MinVersion: TLS12}, AccessLog: AccessLog{Sample: 1}},
 		API:         API{Listen: DefaultAPIListen},
 		Store:       Store{Lease: 3 * time.Second, Renew: time.Second},
 		OnIsolation: IsolationHold,
 	}}
 }
+
+// DefaultUDPSize of DNS answers in bytes: what passes every path without fragments [RFC 9715].
+const DefaultUDPSize = 1232
+
+func defaultNameserver() NameserverFront {
+	return NameserverFront{
+		UDPSize: DefaultUDPSize,
+		Cookies: Cookies{Enabled: true, Require: RequireNever},
+		ECS:     ECSPolicy{Rule: ECSOn},
+		NSID:    NSIDAuto,
+		EDE:     On,
+		EDEText: On,
+
+		TCP:      defaultStreamLimits(),
+		QueryLog: defaultQueryLog(),
+	}
+}
+
+func defaultZone() *Zone { return &Zone{Order: OrderRotate} }
+
+// defaultService offers what nearly every web server speaks.
+func defaultService() *Service { return &Service{ALPN: []string{"h2", "http/1.1"}} }
 
 func defaultProfile() *Profile {
 	return &Profile{
@@ -43,6 +65,7 @@ func defaultProfile() *Profile {
 		Checking:  CheckingSecond,
 		Climb:     true,
 		Answer:    AnswerAuto,
+		DNS:       DNSAnywhere,
 		MinUsable: 1,
 	}
 }
@@ -127,8 +150,11 @@ func defaultSessions() *Sessions {
 }
 
 func (f *File) newElement(key string, a *at) any {
-	if key == "profiles" {
+	switch key {
+	case "profiles":
 		return startingProfile(a)
+	case "zones":
+		return defaultZone()
 	}
 	return nil
 }
@@ -139,6 +165,8 @@ func (p *Profile) newElement(key string, _ *at) any {
 		return defaultEndpoint(p.Monitor)
 	case "proxy":
 		return defaultProxy()
+	case "https":
+		return defaultService()
 	}
 	return nil
 }

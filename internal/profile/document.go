@@ -69,7 +69,7 @@ func DecodeZone(name string, source []byte) (*Zone, error) {
 	if root == nil {
 		return nil, d.err()
 	}
-	z, a := &Zone{}, rootAt(root)
+	z, a := defaultZone(), rootAt(root)
 	d.into(a, reflect.ValueOf(z).Elem(), nil)
 	finishZone(z)
 	if a.has("file") {

@@ -82,6 +82,13 @@ type NameserverFront struct {
 
 	TCP      StreamLimits `yaml:"tcp"`
 	QueryLog QueryLog     `yaml:"query_log"`
+	UDPSize  int          `yaml:"udp_size"` // bytes of an answer over UDP at most, 512..1400
+	Cookies  Cookies      `yaml:"cookies"`
+	ECS      ECSPolicy    `yaml:"ecs"`
+	NSID     string       `yaml:"nsid"` // NSIDOff, NSIDAuto, or the text itself
+	EDE      Switch       `yaml:"ede"`
+	EDEText  Switch       `yaml:"ede_text"`
+	Chaos    Chaos        `yaml:"chaos"`
 }
 
 // ProxyFront lists the HTTP listeners and what holds for all of them.
@@ -153,6 +160,7 @@ type Zone struct {
 	Hostmaster  string   `yaml:"hostmaster"`
 	Records     string   `yaml:"records"` // zone-file text
 	File        string   `yaml:"file"`    // node's own file only; inlined into Records when read
+	Order       Order    `yaml:"order"`   // of several addresses at one name
 	DNSSEC      DNSSEC   `yaml:"dnssec"`
 }
 

@@ -43,7 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	Strict: true, ModeBalance: true, AnswerFlatten: true,
+	Strict: true, ModeBalance: true, AnswerFlatten: true, RequirePressure: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.
@@ -63,6 +63,8 @@ func notYetNode(r *report, a *at, n *Node) {
 	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
 	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
 	r.notYet(ns.child("query_log").child("file"), n.Nameserver.QueryLog.File != "", "logging questions", "leave it out")
+	r.notYet(ns.child("cookies").child("require"), later[n.Nameserver.Cookies.Require],
+		"asking for cookies under pressure, which needs rate limiting", "use require: never, or require: always")
 	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
 		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
 	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,
@@ -76,6 +78,7 @@ func notYetZone(r *report, a *at, z *Zone) {
 func notYetProfile(r *report, a *at, p *Profile) {
 	r.notYet(a.child("fencing"), later[p.Fencing], "strict fencing", "use fencing: relaxed")
 	r.notYet(a.child("answer"), later[p.Answer], "resolving the targets ourselves", "use answer: auto, or write the targets' addresses")
+	r.notYet(a.child("https"), p.HTTPS != nil, "HTTPS records", "leave it out")
 	if p.Proxy != nil {
 		proxy := a.child("proxy")
 		r.notYet(proxy.child("mode"), later[p.Proxy.Mode], "spreading requests over several endpoints", "use mode: failover")

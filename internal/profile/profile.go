@@ -30,6 +30,8 @@ type Profile struct {
 	Checking       CheckingRule      `yaml:"checking"`        // where endpoints without a verdict stand
 	Climb          bool              `yaml:"climb"`           // geographic, subnet: the next level when the mapped endpoint is no candidate
 	Answer         AnswerForm        `yaml:"answer"`          // form of the answer for a host-name target
+	DNS            DNSDuty           `yaml:"dns"`             // whether every host name must be in a zone of ours
+	HTTPS          *Service          `yaml:"https"`           // nil: no HTTPS records
 	Sticky         bool              `yaml:"sticky"`          // weighted: the client's network chooses instead of dice
 	MinUsable      int               `yaml:"min_usable"`      // an order that leaves fewer is refused, 0..
 	MinBetween     time.Duration     `yaml:"min_between"`     // between the begins of two operator orders
@@ -39,6 +41,11 @@ type Profile struct {
 
 	// Ranges are the endpoints' subnets in address order, parsed and free of overlaps between endpoints.
 	Ranges []SubnetRange `yaml:"-"`
+}
+
+// Service is what HTTPS records [RFC 9460] tell of a profile's endpoints.
+type Service struct {
+	ALPN []string `yaml:"alpn"` // protocols by their TLS names, the preferred first; clients assume http/1.1 beside them
 }
 
 // SubnetRange is the addresses From..To, both included and of one family, that belong to the endpoint with that number.

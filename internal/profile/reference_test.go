@@ -22,13 +22,13 @@ const (
 	fullSample = `
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {env: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example]}]
-profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], proxy: {sessions: {keys: [{cookie: c}]}}}]
+profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{cookie: c}]}}}]
 safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 	bareSample = `
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {file: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example]}]
-profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], proxy: {sessions: {keys: [{header: c}]}}, failback: {mode: auto}}]
+profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{header: c}]}}, failback: {mode: auto}}]
 safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 )
@@ -79,7 +79,7 @@ func rows(t *testing.T, lines []string) map[string]row {
 // keys walks a type and lists its keys with their values in v: lists are shown by their first entry.
 func keys(path string, v reflect.Value, out map[string]reflect.Value) {
 	switch v.Interface().(type) {
-	case Target, Quorum, Value, StatusRange, AllDown, Combine:
+	case Target, Quorum, Value, StatusRange, AllDown, Combine, ECSPolicy:
 		out[path] = v
 		return
 	}

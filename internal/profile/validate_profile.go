@@ -22,6 +22,9 @@ func validateProfile(r *report, a *at, p *Profile) {
 	shared := validateSharedMonitor(r, a.child("monitor"), p)
 	validateEndpoints(r, a.child("endpoints"), p, shared)
 	validateRouting(r, a, p)
+	if p.HTTPS != nil {
+		validateService(r, a.child("https"), p.HTTPS)
+	}
 	if p.Proxy != nil {
 		validateProxy(r, a.child("proxy"), p)
 	}

@@ -27,6 +27,11 @@ type (
 	OnSilence    string // what a missing signal means
 	AllDownRule  string // the answer while everything is down
 	CombineRule  string // how several checks become one opinion
+	Switch       string // something told or not
+	Require      string // when a question needs a cookie
+	Order        string // of the addresses of a static set
+	DNSDuty      string // whether we must be the ones who answer a profile's names
+	ECSRule      string // whose client subnets are believed
 )
 
 // The words themselves.
@@ -102,6 +107,23 @@ const (
 	AllDownNone       AllDownRule = "none"        // NODATA
 	AllDownTarget     AllDownRule = "target"      // a fixed host or address of last resort
 
+	On  Switch = "on"
+	Off Switch = "off"
+
+	RequireNever    Require = "never"
+	RequireAlways   Require = "always"
+	RequirePressure Require = "pressure" // of sources that ask too much
+
+	OrderRotate Order = "rotate" // begins elsewhere for each question
+	OrderFixed  Order = "fixed"  // as written
+
+	DNSAnywhere DNSDuty = "anywhere" // a host name in no zone of ours is answered by others
+	DNSRequired DNSDuty = "required" // that is an error
+
+	ECSOn   ECSRule = "on"
+	ECSOff  ECSRule = "off"
+	ECSFrom ECSRule = "from" // of the resolvers in the list
+
 	CombineAll     CombineRule = "all"
 	CombineAny     CombineRule = "any"
 	CombineAtLeast CombineRule = "at_least"
@@ -126,6 +148,24 @@ func (AnswerForm) Allowed() []string   { return []string{"auto", "cname", "flatt
 func (CloseWith) Allowed() []string    { return []string{"fin", "reset"} }
 func (Assume) Allowed() []string       { return []string{"up", "down"} }
 func (OnSilence) Allowed() []string    { return []string{"down", "up", "last"} }
+
+func (Switch) Allowed() []string  { return []string{"on", "off"} }
+func (Require) Allowed() []string { return []string{"never", "always", "pressure"} }
+func (Order) Allowed() []string   { return []string{"rotate", "fixed"} }
+func (DNSDuty) Allowed() []string { return []string{"anywhere", "required"} }
+
+// ECSPolicy says whose client subnets [RFC 7871] are believed: on, off, or a list of resolvers' networks.
+type ECSPolicy struct {
+	Rule ECSRule
+	From []string // networks or addresses; ECSFrom only
+}
+
+func (e ECSPolicy) String() string {
+	if e.Rule == ECSFrom {
+		return "[" + strings.Join(e.From, ", ") + "]"
+	}
+	return string(e.Rule)
+}
 
 // Size is a number of bytes, written 64KiB, 1MiB or as a bare number.
 type Size int64

@@ -86,7 +86,7 @@ func (w *advisor) hostnames(a *at, p *Profile, zones []string) {
 	for i, h := range p.Hostnames {
 		bare := strings.TrimPrefix(h, "*.")
 		inside := slices.ContainsFunc(zones, func(zone string) bool { return bare == zone || strings.HasSuffix(bare, "."+zone) })
-		if inside {
+		if inside || p.DNS == DNSRequired { // the nameserver refuses it then
 			continue
 		}
 		zone := bare

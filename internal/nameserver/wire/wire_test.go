@@ -100,7 +100,7 @@ func TestExtendedErrorsGiveWay(t *testing.T) {
 	for limit, want := range map[int]int{100: 17 + 11 + 6 + 4, 17 + 11 + 6 + 4: 17 + 11 + 6 + 4, 17 + 11 + 6 + 3: 17 + 11 + 6, 17 + 11 + 5: 17 + 11} {
 		var w wire.Writer
 		w.Begin(nil, q, limit)
-		w.OPT(16, 1232, true, wire.Options{Errors: []wire.EDE{{Code: 3, Text: "text"}}})
+		w.OPT(16, 1232, true, &wire.Options{Errors: []wire.EDE{{Code: 3, Text: "text"}}})
 		if got := w.Finish(q, 0, 16); len(got) != want {
 			t.Errorf("limit %d: %d bytes, want %d", limit, len(got), want)
 		}

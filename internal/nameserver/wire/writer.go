@@ -5,6 +5,8 @@ import "encoding/binary"
 // maxTargets bounds how many label positions a message remembers for compression; beyond it names are written out.
 const maxTargets = 64
 
+const classIN = 1
+
 // Section of a message.
 type Section uint8
 
@@ -18,7 +20,8 @@ const (
 // Writer puts one message together in one buffer. Begin first, then the records in section order, OPT, Finish.
 type Writer struct {
 	buf     []byte
-	limit   int // of the message, in bytes
+	limit   int    // of the message, in bytes
+	class   uint16 // of records
 	counts  [3]uint16
 	targets [maxTargets]uint16 // offsets of labels a pointer may name
 	n       int
@@ -26,7 +29,7 @@ type Writer struct {
 
 // Begin starts the answer to q in buf[:0], which must not share memory with the packet q points into.
 func (w *Writer) Begin(buf []byte, q *Query, limit int) {
-	w.buf, w.limit, w.counts, w.n = append(buf[:0], make([]byte, HeaderLen)...), limit, [3]uint16{}, 0
+	w.buf, w.limit, w.counts, w.n, w.class = append(buf[:0], make([]byte, HeaderLen)...), limit, [3]uint16{}, 0, classIN
 	if len(q.Question) == 0 {
 		return
 	}
@@ -35,6 +38,9 @@ func (w *Writer) Begin(buf []byte, q *Query, limit int) {
 	}
 	w.buf = append(w.buf, q.Question...)
 }
+
+// Class of the records from here on; a message begins with IN.
+func (w *Writer) Class(c uint16) { w.class = c }
 
 func (w *Writer) target(off int) {
 	if w.n < maxTargets && off < 1<<14 {
@@ -50,7 +56,7 @@ func (w *Writer) RRset(s Section, owner []byte, typ uint16, ttl uint32, data [][
 	for _, rdata := range data {
 		w.name(owner)
 		w.buf = binary.BigEndian.AppendUint16(w.buf, typ)
-		w.buf = append(w.buf, 0, 1) // IN
+		w.buf = binary.BigEndian.AppendUint16(w.buf, w.class)
 		w.buf = binary.BigEndian.AppendUint32(w.buf, ttl)
 		at := len(w.buf)
 		w.buf = append(w.buf, 0, 0)
@@ -162,24 +168,37 @@ type EDE struct {
 	Text string
 }
 
-// Options are what our OPT record carries.
+// Options are what our OPT record carries, in the order in which they are written.
 type Options struct {
-	Subnet []byte // contents of the client subnet to return; nil: none
-	Scope  uint8  // of the subnet: leading bits of the address the answer holds for
-	Errors []EDE
+	Subnet    []byte // contents of the client subnet to return; nil: none
+	Scope     uint8  // of the subnet: leading bits of the address the answer holds for
+	Cookie    []byte // contents of the COOKIE option; nil: none
+	NSID      []byte // nil: none
+	Keepalive bool   // tell Idle [RFC 7828]
+	Idle      uint16 // how long the connection may be idle, in units of 100 ms
+	Errors    []EDE
+	Codes     bool // errors without their texts
 }
+
+const idleLen = 2
 
 // Len is the room that must be left for the options which may not be given up.
 func (o *Options) Len() int {
-	if o.Subnet == nil {
-		return 0
+	n := 0
+	for _, data := range [...][]byte{o.Subnet, o.Cookie, o.NSID} {
+		if data != nil {
+			n += 4 + len(data)
+		}
 	}
-	return 4 + len(o.Subnet)
+	if o.Keepalive {
+		n += 4 + idleLen
+	}
+	return n
 }
 
-// OPT writes our OPT record with the client subnet and as many of the extended errors as fit; those are the first
-// thing to give up.
-func (w *Writer) OPT(rcode uint16, size uint16, do bool, o Options) {
+// OPT writes our OPT record with the options and as many of the extended errors as fit; those are the first thing to
+// give up.
+func (w *Writer) OPT(rcode uint16, size uint16, do bool, o *Options) {
 	w.buf = append(w.buf, 0, 0, TypeOPT)
 	w.buf = binary.BigEndian.AppendUint16(w.buf, size)
 	w.buf = append(w.buf, byte(rcode>>4&0xFF), 0)
@@ -191,25 +210,44 @@ func (w *Writer) OPT(rcode uint16, size uint16, do bool, o Options) {
 	at := len(w.buf)
 	w.buf = append(w.buf, 0, 0)
 	if o.Subnet != nil {
-		w.buf = append(w.buf, 0, OptionECS, 0, byte(len(o.Subnet))) //nolint:gosec // at most 20 bytes
-		w.buf = append(w.buf, o.Subnet...)
+		w.option(OptionECS, o.Subnet)
 		w.buf[len(w.buf)-len(o.Subnet)+3] = o.Scope
 	}
+	if o.Cookie != nil {
+		w.option(OptionCookie, o.Cookie)
+	}
+	if o.NSID != nil {
+		w.option(OptionNSID, o.NSID)
+	}
+	if o.Keepalive {
+		w.buf = append(w.buf, 0, OptionKeepalive, 0, idleLen)
+		w.buf = binary.BigEndian.AppendUint16(w.buf, o.Idle)
+	}
+	w.errors(o)
+	binary.BigEndian.PutUint16(w.buf[at:], uint16(len(w.buf)-at-2)) //nolint:gosec // below the message limit
+	w.counts[Additional]++
+}
+
+func (w *Writer) option(code uint16, data []byte) {
+	w.buf = binary.BigEndian.AppendUint16(w.buf, code)
+	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(len(data))) //nolint:gosec // options of ours have at most some hundred bytes
+	w.buf = append(w.buf, data...)
+}
+
+func (w *Writer) errors(o *Options) {
 	for _, e := range o.Errors {
 		text := e.Text
-		if len(w.buf)+6+len(text) > w.limit {
+		if o.Codes || len(w.buf)+6+len(text) > w.limit {
 			text = ""
 		}
 		if len(w.buf)+6+len(text) > w.limit {
-			break
+			return
 		}
 		w.buf = binary.BigEndian.AppendUint16(w.buf, OptionEDE)
 		w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(2+len(text))) //nolint:gosec // below the message limit
 		w.buf = binary.BigEndian.AppendUint16(w.buf, e.Code)
 		w.buf = append(w.buf, text...)
 	}
-	binary.BigEndian.PutUint16(w.buf[at:], uint16(len(w.buf)-at-2)) //nolint:gosec // below the message limit
-	w.counts[Additional]++
 }
 
 // Finish writes the header of the answer to q and returns the message. flags are AA and TC as due.

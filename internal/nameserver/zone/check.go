@@ -9,12 +9,13 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/profile"
 )
 
 // check looks at what only the whole zone can tell and finishes it.
 func (p *parser) check() error {
 	z := p.zone
-	z.seal()
+	z.seal(p.doc.Order == profile.OrderRotate)
 	if z.SOA = z.Apex.Set(dns.TypeSOA); z.SOA == nil {
 		return errors.New("no SOA at the apex")
 	}

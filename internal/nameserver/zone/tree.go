@@ -20,6 +20,35 @@ type RRset struct {
 	Type uint16
 	TTL  uint32   // seconds, one for the whole set [RFC 2181 5.2]
 	Data [][]byte // RDATA in wire form, names not compressed
+
+	ring [][]byte // Data twice in a row, if the set rotates
+}
+
+// maxTurns are the orders a set is told in at most.
+const maxTurns = 8
+
+// Turns is in how many orders the set is told, 1..8. Other orders say the same [RFC 1034 3.6].
+func (s *RRset) Turns() int {
+	if s.ring == nil {
+		return 1
+	}
+	return min(len(s.Data), maxTurns)
+}
+
+// Turn is Data in the i-th order, 0..Turns()-1. It shares memory with the set.
+func (s *RRset) Turn(i int) [][]byte {
+	if s.ring == nil {
+		return s.Data
+	}
+	at := i * len(s.Data) / s.Turns()
+	return s.ring[at : at+len(s.Data) : at+len(s.Data)]
+}
+
+// rotate makes addresses of several records begin elsewhere for each question.
+func (s *RRset) rotate() {
+	if (s.Type == dns.TypeA || s.Type == dns.TypeAAAA) && len(s.Data) > 1 {
+		s.ring = append(slices.Clone(s.Data), s.Data...)
+	}
 }
 
 // Node is one name of a zone. Without Sets and profile it is an empty non-terminal.
@@ -173,11 +202,16 @@ func (z *Zone) contains(n *wire.Name) bool {
 }
 
 // seal marks cuts and sorts sets after all records are in.
-func (z *Zone) seal() {
+func (z *Zone) seal(rotate bool) {
 	for _, n := range z.nodes {
 		slices.SortFunc(n.Sets, func(a, b RRset) int { return cmp.Compare(a.Type, b.Type) })
 		n.cut = n != z.Apex && n.Set(dns.TypeNS) != nil
 		n.dname = n.Set(dns.TypeDNAME) != nil
+		for i := range n.Sets {
+			if rotate {
+				n.Sets[i].rotate()
+			}
+		}
 	}
 }
 
