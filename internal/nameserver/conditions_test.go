@@ -57,8 +57,8 @@ var (
 	thisHour = uint32(1_700_000_000)
 )
 
-// served is a cookie of ours as the option it goes back in, age seconds old.
-func served(age uint32) string {
+// baked is a cookie of ours as the option it goes back in, age seconds old.
+func baked(age uint32) string {
 	data, _ := aJar.Answer(nil, aClient, nil, aSender, thisHour-age)
 	return hex.EncodeToString(append([]byte{0, 10, 0, 24}, data...))
 }
@@ -97,10 +97,10 @@ func conditions() []condition {
 		{"NOTIFY without a question, with a cookie", q("1234 2000 0000 0000 0000 0001", anOPT, withOptions(onlyClient)), q("1234 a001 0000 0000 0000 0000")},
 
 		// no question
-		{"no question, client cookie", q("1234 0100 0000 0000 0000 0001", anOPT, withOptions(onlyClient)), q("1234 8100 0000 0000 0000 0001", ours, withOptions(served(0)))},
-		{"no question, our cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(served(60))), q("1234 8000 0000 0000 0000 0001", ours, withOptions(served(60)))},
-		{"no question, our old cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(served(2000))), q("1234 8000 0000 0000 0000 0001", ours, withOptions(served(0)))},
-		{"no question, another's cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(wrong)), q("1234 8007 0000 0000 0000 0001", "00 0029 04d0 01000000", withOptions(served(0)))},
+		{"no question, client cookie", q("1234 0100 0000 0000 0000 0001", anOPT, withOptions(onlyClient)), q("1234 8100 0000 0000 0000 0001", ours, withOptions(baked(0)))},
+		{"no question, our cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(baked(60))), q("1234 8000 0000 0000 0000 0001", ours, withOptions(baked(60)))},
+		{"no question, our old cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(baked(2000))), q("1234 8000 0000 0000 0000 0001", ours, withOptions(baked(0)))},
+		{"no question, another's cookie", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(wrong)), q("1234 8007 0000 0000 0000 0001", "00 0029 04d0 01000000", withOptions(baked(0)))},
 		{"no question, no cookie", q("1234 0000 0000 0000 0000 0001", anOPT, none), q("1234 8001 0000 0000 0000 0000")},
 		{"no question, no OPT", q("1234 0000 0000 0000 0000 0000"), q("1234 8001 0000 0000 0000 0000")},
 		{"no question, cookie, trailing byte", q("1234 0000 0000 0000 0000 0001", anOPT, withOptions(onlyClient), "00"), q("1234 8001 0000 0000 0000 0000")},
@@ -160,7 +160,7 @@ func conditions() []condition {
 		{"AXFR of another zone", q(opt, "name:x.test", "00fc 0001", anOPT, none), q("1234 8005 0001 0000 0000 0001", "name:x.test", "00fc 0001", ours, withOptions(ede(20, foreign)))},
 
 		// not ours, not ready
-		{"outside", q(opt, "name:x.test", "0001 0001", anOPT, withOptions(onlyClient)), q("1234 8005 0001 0000 0000 0001", "name:x.test", "0001 0001", ours, withOptions(served(0), ede(20, foreign)))},
+		{"outside", q(opt, "name:x.test", "0001 0001", anOPT, withOptions(onlyClient)), q("1234 8005 0001 0000 0000 0001", "name:x.test", "0001 0001", ours, withOptions(baked(0), ede(20, foreign)))},
 		{"the root", q(head, "00 0002 0001"), q("1234 8005 0001 0000 0000 0000", "00 0002 0001")},
 		{"no first round", q(opt, "name:silent.dr.example", "0001 0001", anOPT, none), q("1234 8002 0001 0000 0000 0001", "name:silent.dr.example", "0001 0001", ours, withOptions(ede(14, noChecks)))},
 
@@ -176,11 +176,11 @@ func conditions() []condition {
 			"options: unknown, padding, keepalive over UDP, NSID without a name", q(opt, www, "0001 0001", "00 0029 1000 00007fff", withOptions("ffdc 0002 6161", "000c 0004 00000000", "000b 0000", "0003 0000")),
 			q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, none),
 		},
-		{"client cookie", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient)), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(served(0)))},
-		{"our cookie", q(opt, www, "0001 0001", anOPT, withOptions(served(1800))), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(served(1800)))},
-		{"another's cookie", q(opt, www, "0001 0001", anOPT, withOptions(wrong)), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(served(0)))},
-		{"two cookies", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient, "000a 0008 0000000000000000")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(served(0)))},
-		{"subnet, cookie", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient, "0008 0007 0001 18 ff c00002")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions("0008 0007 0001 18 00 c00002", served(0)))},
+		{"client cookie", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient)), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(baked(0)))},
+		{"our cookie", q(opt, www, "0001 0001", anOPT, withOptions(baked(1800))), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(baked(1800)))},
+		{"another's cookie", q(opt, www, "0001 0001", anOPT, withOptions(wrong)), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(baked(0)))},
+		{"two cookies", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient, "000a 0008 0000000000000000")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions(baked(0)))},
+		{"subnet, cookie", q(opt, www, "0001 0001", anOPT, withOptions(onlyClient, "0008 0007 0001 18 ff c00002")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions("0008 0007 0001 18 00 c00002", baked(0)))},
 		{"subnet of no bits", q(opt, www, "0001 0001", anOPT, withOptions("0008 0004 0002 00 00")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, withOptions("0008 0004 0002 00 00"))},
 		{"subnet of an unknown family", q(opt, www, "0001 0001", anOPT, withOptions("0008 0005 0003 20 00 ff")), q("1234 8400 0001 0001 0000 0001", www, "0001 0001", "c00c 0001 0001 00000258 0004 c0000219", ours, none)},
 		{"delegation", q(head, "name:x.sub.dr.example", "0001 0001"), q("1234 8000 0001 0000 0002 0001", "name:x.sub.dr.example", "0001 0001",

@@ -3,6 +3,7 @@ package nameserver
 import (
 	"net"
 	"net/netip"
+	"time"
 
 	"jurymast/internal/steer"
 )
