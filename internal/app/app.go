@@ -258,11 +258,15 @@ func (a *App) begin(ctx context.Context) error {
 		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
 		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives, Stops: a.file.Node.OnIsolation == profile.IsolationStop},
 	})
-	a.recover(last)
+	empty := a.hub.Load()
+	replaced := a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })
 	a.goTask(func() { a.good.run(work) })
 	a.goTask(func() { a.probing.run(work) })
 	a.goTask(func() { a.useSets(work) })
+	if replaced {
+		awaitState(ctx, empty)
+	}
 	a.serve()
 	tried := make(chan struct{})
 	a.goTask(func() {
@@ -277,6 +281,19 @@ func (a *App) begin(ctx context.Context) error {
 	a.goTask(func() { a.watchFile(work) })
 	a.goTask(func() { a.announceReady(work) })
 	return nil
+}
+
+// slowState is how long the fronts wait for their first state at most.
+const slowState = 10 * time.Second
+
+// awaitState waits until the first state is visible. The listeners are bound: what is asked meanwhile waits there, and is
+// not told that nothing is known.
+func awaitState(ctx context.Context, empty *snapshot.Snapshot) {
+	select {
+	case <-empty.Replaced():
+	case <-ctx.Done():
+	case <-time.After(slowState):
+	}
 }
 
 // slowDisk is how long a start waits for the look at the store's directory.

@@ -115,8 +115,8 @@ func withFile(set cluster.DocumentSet, mine []cluster.Record, owner string) []cl
 }
 
 // recover serves what an earlier life served last, marked stale; without one, the file alone: its static names are
-// answered at once and its profiles say that they are not ready.
-func (a *App) recover(last map[string]json.RawMessage) {
+// answered at once and its profiles say that they are not ready. It reports whether anything will be served at all.
+func (a *App) recover(last map[string]json.RawMessage) (replaced bool) {
 	set := cluster.DocumentSet{}
 	states := map[string]engine.Recovered{}
 	for key, val := range last {
@@ -147,10 +147,11 @@ func (a *App) recover(last map[string]json.RawMessage) {
 		set.Records = a.recordsOf(a.file)
 		if ed, err = a.library.prepare(set); err != nil {
 			a.log.Error("the file's documents cannot be prepared", "error", err)
-			return
+			return false
 		}
 	}
 	a.replace(ed, states)
+	return true
 }
 
 // newSet hands the newest documents to useSets; an older one that waits is dropped.
