@@ -68,7 +68,7 @@ bench-failover: build ## what clients notice when the primary is killed: five ru
 	go run ./bench/failover
 
 # BENCH_DNS='-only cost -pairs 3' for a part of it, '-strict' to fail when a goal is missed.
-bench-dns: build ## the nameserver beside gdnsd, Knot and NSD: CPU time, rate, latency, events; about 25 minutes, two cores
+bench-dns: build ## the nameserver beside gdnsd, Knot and NSD: CPU time, rate, latency, events; about 20 minutes, two cores
 	go run ./bench/dns -json bin/bench-dns.json $(BENCH_DNS)
 
 bench-scale: build ## one node with 10,000 profiles of 10 endpoints against the goals; a few minutes

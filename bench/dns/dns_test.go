@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,12 +120,12 @@ func TestRow(t *testing.T) {
 	}
 }
 
-// TestConfig: what Jurymast is started with is a good configuration, at every size and with events.
+// TestConfig: what Jurymast is started with is a good configuration, also with events and with more names than one $GENERATE makes.
 func TestConfig(t *testing.T) {
 	for _, w := range []world{
 		{names: 100, dynamic: true},
 		{names: 10, dynamic: true, origin: "http://127.0.0.1:1", events: true},
-		{names: 100_000},
+		{names: 10_001},
 		{names: 10_000, dynamic: true},
 	} {
 		f, err := profile.DecodeFile("jurymast.yaml", jurymastConfig("/tmp/bench", 5300, 9460, w))
@@ -201,6 +202,47 @@ func TestLoad(t *testing.T) {
 	n := bad.Sent
 	if bad.counts() == nil || bad.Lost != n/10 || bad.Answers != n-n/10 || bad.Rcodes["2"] == 0 || bad.Empty == 0 || bad.Rcodes["2"]+bad.Rcodes["0"] != bad.Answers {
 		t.Errorf("a bad nameserver: %+v", bad)
+	}
+}
+
+// TestMissing: a peer that is not there is told by its package, and fails a strict run; an unknown one is an error.
+func TestMissing(t *testing.T) {
+	known := []*server{
+		jurymastServer("sh"), {name: "gdnsd", pkg: "gdnsd-package", program: "no-such-program"}, {name: "nsd", pkg: "nsd", program: "sh"},
+	}
+	b := &bench{settings: settings{Peers: "nsd,gdnsd"}}
+	if err := b.findServers(known); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.servers) != 2 || b.servers[0] != known[0] || b.servers[1] != known[2] {
+		t.Errorf("%d servers", len(b.servers))
+	}
+	if len(b.report.Missing) != 1 || !strings.Contains(b.report.Missing[0], "apt install gdnsd-package") {
+		t.Errorf("missing: %q", b.report.Missing)
+	}
+	if b.report.end("", true) == nil || b.report.end("", false) != nil {
+		t.Error("a missing peer fails a strict run, and only that")
+	}
+	b.Peers = "bind"
+	if b.findServers(known) == nil {
+		t.Error("bind is no peer")
+	}
+}
+
+// TestGoals: a missed goal fails a strict run; what could not be measured is missed.
+func TestGoals(t *testing.T) {
+	for _, c := range []struct {
+		value float64
+		why   string
+		most  bool
+		least bool
+	}{{1.1, "", false, true}, {1, "", true, true}, {.9, "", true, false}, {1, "no pair", false, false}} {
+		var m, l report
+		m.most("x", c.value, 1, c.why)
+		l.least("x", c.value, 1, c.why)
+		if m.Goals[0].Met != c.most || l.Goals[0].Met != c.least || (m.end("", true) == nil) != c.most || (l.end("", true) == nil) != c.least {
+			t.Errorf("%+v: most %v, least %v", c, m.Goals[0].Met, l.Goals[0].Met)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -84,6 +85,7 @@ func (b *bench) dnsperf(l *live, seconds int, more ...string) (perf, error) {
 	}
 	c := exec.CommandContext(b.ctx, "taskset", append(args, more...)...) //nolint:gosec // arguments of our own
 	c.WaitDelay = 2 * time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var said bytes.Buffer
 	c.Stdout, c.Stderr = &said, &said
 	if err := c.Run(); err != nil {

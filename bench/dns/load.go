@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,7 @@ func (b *bench) load(l *live, rate float64, seconds int) (r loadResult, err erro
 		"-port", strconv.Itoa(l.port), "-names", strconv.Itoa(l.world.names), "-window", strconv.Itoa(b.Window),
 		"-rate", strconv.FormatFloat(rate, 'f', 0, 64), "-seconds", strconv.Itoa(seconds))
 	c.WaitDelay = 2 * time.Second
+	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var out, said bytes.Buffer
 	c.Stdout, c.Stderr = &out, &said
 	if err := c.Run(); err != nil {

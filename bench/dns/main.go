@@ -162,5 +162,8 @@ func (b *bench) prepare() error {
 			return fmt.Errorf("%s is missing: apt install %s", tool.name, tool.pkg)
 		}
 	}
-	return b.findServers()
+	if _, err := os.Stat(b.Binary); err != nil {
+		return fmt.Errorf("%w; make build makes it", err)
+	}
+	return b.findServers([]*server{jurymastServer(b.Binary), gdnsdServer(), knotServer(), nsdServer()})
 }

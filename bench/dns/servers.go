@@ -36,12 +36,9 @@ type file struct {
 
 const jurymast = "jurymast"
 
-func (b *bench) findServers() error {
-	if _, err := os.Stat(b.Binary); err != nil {
-		return fmt.Errorf("%w; make build makes it", err)
-	}
-	known := []*server{jurymastServer(b.Binary), gdnsdServer(), knotServer(), nsdServer()}
-	b.servers = known[:1]
+// findServers takes the peers that are asked for and here, and tells loudly which are not.
+func (b *bench) findServers(known []*server) error {
+	b.servers = slices.Clone(known[:1])
 	for peer := range strings.SplitSeq(b.Peers, ",") {
 		i := slices.IndexFunc(known, func(s *server) bool { return s.name == peer })
 		switch {
