@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -18,6 +19,8 @@ import (
 // compiled is what one profile can answer until its next view: the plan that chooses, and everything it can choose in
 // wire form. TTLs are not part of it, they come with each choice.
 type compiled struct {
+	prepared // first, because most questions need nothing else
+
 	view    *health.View
 	plan    *steer.Plan
 	needs   steer.Needs
@@ -88,8 +91,45 @@ func compile(v *health.View) *compiled {
 	}
 	if c.constant = c.needs == 0 && len(sets) == 0; c.constant {
 		c.always = c.choice(p.Pick(&steer.Client{}, nil, nil))
+		c.prepare()
 	}
 	return c
+}
+
+// prepared is a constant choice ready to be copied, when it is an address with nothing more to tell.
+type prepared struct {
+	ready  struct{ v4, v6 ready }
+	number atomic.Uint32 // of the counter of its answers, and one; 0: not known yet
+	room   [64]byte      // of the data, so that it lies where the rest does
+}
+
+// prepare makes the constant choice ready.
+func (c *compiled) prepare() {
+	p := &c.always
+	if p.Leaf < 0 || p.why != nil || p.Serving == steer.ServingNotReady {
+		return
+	}
+	room := c.ready.v4.fill(c.leaves[p.Leaf].v4, p.ttl, c.room[:0])
+	c.ready.v6.fill(c.leaves[p.Leaf].v6, p.ttl, room)
+}
+
+// fill writes the set, if there is one, into the room and returns what is left of that.
+func (r *ready) fill(set *zone.RRset, ttl uint32, room []byte) (rest []byte) {
+	if set == nil {
+		return room
+	}
+	r.data, r.records = appendReady(room, set, ttl), uint16(len(set.Data)) //nolint:gosec // a set fits a message
+	return r.data[len(r.data):]
+}
+
+// counter is that of the constant choice.
+func (c *compiled) counter(of *counts) *atomic.Uint64 {
+	n := c.number.Load()
+	if n == 0 {
+		n = c.leaves[c.always.Leaf].number(of.book, c.always.Rule) + 1
+		c.number.Store(n)
+	}
+	return of.answer(n - 1)
 }
 
 func (l *leaf) sets(t *profile.Target) {

@@ -24,6 +24,7 @@ func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.
 // config is what all questions of one set of documents share.
 type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
+	index    *index
 	warnings []string
 }
 
@@ -97,6 +98,7 @@ func build(docs *snapshot.Documents) (*config, error) {
 	if len(refused) > 0 {
 		return nil, refused
 	}
+	c.index = newIndex(c)
 	return c, nil
 }
 

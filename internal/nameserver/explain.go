@@ -62,7 +62,7 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 	a := s.responder()
 	s.m.give(a.c)
 	a.silent, a.r.trail, a.c = true, &trail, new(counts)
-	a.load = func() *snapshot.Snapshot { return snap }
+	a.snap = snap
 	reply := new(dns.Msg)
 	if err := reply.Unpack(a.respond(pkt, nil, true, client)); err != nil {
 		return Explanation{}, fmt.Errorf("question %s %s: our own answer cannot be read: %w", name, qtype, err)

@@ -17,6 +17,7 @@ func (s *Server) Raw(pkt []byte, stream bool) []byte {
 func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
 	a := s.responder()
 	defer s.m.give(a.c)
+	a.refresh()
 	return s.answer(a, pkt, nil, stream, from)
 }
 
@@ -28,6 +29,7 @@ func (s *Server) RawIdle(pkt []byte, from netip.Addr, idle uint16) []byte {
 	a := s.responder()
 	defer s.m.give(a.c)
 	a.keepalive = idle
+	a.refresh()
 	return s.answer(a, pkt, nil, true, from)
 }
 
@@ -37,7 +39,10 @@ func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d }
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
 func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
 	a, out := s.responder(), make([]byte, 0, udpSize+wireSlack)
-	return func(pkt []byte, from netip.Addr) []byte { return s.answer(a, pkt, out, false, from) }
+	return func(pkt []byte, from netip.Addr) []byte {
+		a.refresh()
+		return s.answer(a, pkt, out, false, from)
+	}
 }
 
 // Break spoils the served SOA of a zone, so that writing it panics.
@@ -102,3 +107,12 @@ func (s *Server) Listener() net.Listener { return s.tcp[0].listener }
 
 // Network is where an address belongs.
 var Network = network
+
+// Ways answers one packet over UDP by the quick way and by the long one; ok is false when the quick one leaves it.
+func (s *Server) Ways(pkt []byte, from netip.Addr) (quick, long []byte, ok bool) {
+	a := s.responder()
+	defer s.m.give(a.c)
+	a.refresh()
+	quick, ok = a.quick(pkt, make([]byte, 0, udpSize+wireSlack), from)
+	return quick, a.respond(pkt, nil, false, from), ok
+}

@@ -1,7 +1,4 @@
 package nameserver
 
-// What the kernel tells.
-var (
-	SocketDrops = socketDrops
-	ThreadTime  = threadTime
-)
+// ThreadTime is what the kernel tells.
+var ThreadTime = threadTime

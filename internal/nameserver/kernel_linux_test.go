@@ -1,7 +1,6 @@
 package nameserver_test
 
 import (
-	"net"
 	"runtime"
 	"testing"
 	"time"
@@ -10,48 +9,6 @@ import (
 
 	"jurymast/internal/nameserver"
 )
-
-// What does not fit into a socket's buffer is lost, and the kernel tells how much.
-func TestKernelDropsAreKnown(t *testing.T) {
-	server, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	if err := server.SetReadBuffer(4096); err != nil {
-		t.Fatal(err)
-	}
-	client, err := net.Dial("udp4", server.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	const sent = 200
-	for range sent {
-		if _, err := client.Write(make([]byte, 500)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	raw, err := server.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var drops uint64
-	var known bool
-	if err := raw.Control(func(fd uintptr) { drops, known = nameserver.SocketDrops(int(fd)) }); err != nil {
-		t.Fatal(err)
-	}
-	left := uint64(0)
-	for buf := make([]byte, 1000); ; left++ {
-		_ = server.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
-		if _, err := server.Read(buf); err != nil {
-			break
-		}
-	}
-	if !known || drops == 0 || drops+left != sent {
-		t.Errorf("sent %d, read %d, the kernel tells of %d lost (known: %v)", sent, left, drops, known)
-	}
-}
 
 func TestThreadTimeGrows(t *testing.T) {
 	runtime.LockOSThread()

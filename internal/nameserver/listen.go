@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"syscall"
+
+	"jurymast/internal/nameserver/batch"
 )
 
 // portTries bounds the search for a port that is free for UDP and TCP.
@@ -50,7 +52,7 @@ func (s *Server) bindAll(ctx context.Context, port uint16) error {
 
 // bindOne binds one address: TCP first, because its port is exclusive while UDP sockets share theirs.
 func (s *Server) bindOne(ctx context.Context, addr netip.AddrPort) (port uint16, err error) {
-	if addr.Addr().IsUnspecified() && !wildcardReplies {
+	if addr.Addr().IsUnspecified() && !batch.Wildcard {
 		return 0, errors.New("answers on a wildcard address could leave from another one on this system; list the addresses")
 	}
 	for try := 0; ; try++ {
@@ -76,9 +78,13 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 		l.Close()
 		return 0, err
 	}
-	var conns []*net.UDPConn
-	for range loops(s.opt.Loops) {
-		c, err := listenUDP(ctx, "udp"+family, bound)
+	count := s.opt.Loops
+	if !batch.Shared {
+		count = 1
+	}
+	var conns []batch.Conn
+	for range count {
+		c, err := batch.Listen(ctx, "udp"+family, bound, s.opt.Batch)
 		if err != nil {
 			for _, c := range conns {
 				_ = c.Close() // nothing was written
@@ -89,7 +95,7 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 		conns = append(conns, c)
 	}
 	for _, c := range conns {
-		s.udp = append(s.udp, newDatagram(s, c, bound.Addr()))
+		s.udp = append(s.udp, &datagram{s: s, conn: c, addr: bound})
 	}
 	s.tcp = append(s.tcp, newStream(s, l))
 	s.addrs = append(s.addrs, bound)

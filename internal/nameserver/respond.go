@@ -18,7 +18,8 @@ const (
 // responder answers packets one after the other; every loop and connection has its own. Nothing in it outlives one
 // packet.
 type responder struct {
-	load   func() *snapshot.Snapshot // once per packet
+	load   func() *snapshot.Snapshot
+	snap   *snapshot.Snapshot // of refresh: what questions are answered from
 	slot   snapshot.Slot
 	c      *counts
 	silent bool // asked by ourselves: profiles' answers are not counted
@@ -30,8 +31,12 @@ type responder struct {
 	w         wire.Writer
 
 	set    *manners
-	cookie []byte // to return; empty: none
+	cookie []byte             // to return; empty: none
+	key    [wire.MaxName]byte // of quick: the asked name in lower case
 }
+
+// refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.
+func (a *responder) refresh() { a.snap = a.load() }
 
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
 // transports without a datagram limit; from is the sender, if known. pkt and out must not overlap.
@@ -131,7 +136,7 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 		a.q.Subnet = nil
 	}
 	a.r.asker.begin(from, a.q.Subnet)
-	a.r.resolve(&a.q, a.load(), a.slot)
+	a.r.resolve(&a.q, a.snap, a.slot)
 	reply = a.message(out, stream)
 	if !a.silent {
 		a.tally()

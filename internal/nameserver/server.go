@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver/batch"
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
@@ -26,7 +27,8 @@ type Options struct {
 	Listen     []string // host:port each, for UDP and TCP; port 0 is any port, the same for both; no host is all addresses
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer // nil: metrics are counted but shown nowhere
-	Loops      int                   // UDP sockets per address; 0: as many as processors, at most 4
+	Loops      int                   // UDP sockets per address; 0: as many as processors
+	Batch      batch.Options         // how they wait and how much they take at a time
 	TCP        TCP                   // limits of connections
 	Locator    Locator               // where clients are; nil: nobody knows
 	EDNS       EDNS                  // what is done with the options of questions
@@ -34,10 +36,8 @@ type Options struct {
 }
 
 const (
-	maxLoops      = 4                     // default of Loops
-	closeGrace    = 5 * time.Second       // of Run, for connections that are still being written to
-	drainTime     = 20 * time.Millisecond // what is queued in UDP sockets is still answered within
-	panicHexBytes = 512                   // of a packet that broke something, in the log
+	closeGrace    = 5 * time.Second // of Run, for connections that are still being written to
+	panicHexBytes = 512             // of a packet that broke something, in the log
 )
 
 // Server is the DNS front. Listen, then Serve, then Close; or Run for the last two.
@@ -69,7 +69,7 @@ func New(opt Options) *Server {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.opt.Loops <= 0 {
-		s.opt.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
+		s.opt.Loops = runtime.GOMAXPROCS(0)
 	}
 	s.broken = s.m.register(opt.Registerer)
 	s.slot = opt.Hub.Register(snapshot.Compiler{
@@ -141,8 +141,7 @@ func (s *Server) Close(ctx context.Context) error {
 		t.stop()
 	}
 	for _, d := range s.udp {
-		// Not the past: a read with an elapsed deadline would leave queued questions unread.
-		_ = d.conn.SetReadDeadline(time.Now().Add(drainTime)) // fails on a closed socket only
+		d.conn.Stop()
 	}
 	s.mu.Unlock()
 	done := make(chan struct{})
@@ -206,6 +205,11 @@ func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.A
 			}
 		}
 	}()
+	if !stream {
+		if reply, ok := a.quick(pkt, out, from); ok {
+			return reply
+		}
+	}
 	return a.respond(pkt, out, stream, from)
 }
 

@@ -23,15 +23,20 @@ type tally struct {
 
 // count is the counter of one reason, among those of who asks.
 func (l *leaf) count(c *counts, rule steer.Rule) *atomic.Uint64 {
+	return c.answer(l.number(c.book, rule))
+}
+
+// number is that under which answers for one reason are counted.
+func (l *leaf) number(b *book, rule steer.Rule) uint32 {
 	list := l.counts.list.Load()
 	if list != nil {
 		for i := range *list {
 			if (*list)[i].rule == rule {
-				return c.answer((*list)[i].number)
+				return (*list)[i].number
 			}
 		}
 	}
-	number := c.book.number(series{l.profile, l.endpoint, rule})
+	number := b.number(series{l.profile, l.endpoint, rule})
 	for {
 		var longer []tally
 		if list != nil {
@@ -39,7 +44,7 @@ func (l *leaf) count(c *counts, rule steer.Rule) *atomic.Uint64 {
 		}
 		longer = append(longer, tally{rule, number})
 		if l.counts.list.CompareAndSwap(list, &longer) {
-			return c.answer(number)
+			return number
 		}
 		list = l.counts.list.Load() // two entries of one reason have the same number
 	}

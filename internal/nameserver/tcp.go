@@ -256,6 +256,7 @@ func (k *talk) run() (why int) {
 		idle := k.t.begun(k.c)
 		k.queries.Add(1)
 		k.a.keepalive = tenths(idle)
+		k.a.refresh()
 		if !k.answer() {
 			_ = k.flush(idle) // it ends anyway
 			return closedMisuse

@@ -5,6 +5,6 @@
 //	engine: hub.Publish(prepared, views...)   cannot fail: changed profiles get new parts, the rest is shared
 //	fronts: s := hub.Load()                   once per query or request; never a lock
 //
-// All parts of one change are published together. Publishing one changed profile copies one path of a tree of fan-out
-// 32, so its cost does not depend on how many profiles there are.
+// All parts of one change are published together. Publishing one changed profile copies its chunk of 256 and the list of
+// chunks, some kilobytes for 100,000 profiles, and a reader is two steps from any of them.
 package snapshot

@@ -43,8 +43,11 @@ type Snapshot struct {
 // Part is one profile in a snapshot.
 type Part struct {
 	View     *health.View
-	compiled []any // by slot
+	compiled [maxSlots]any
 }
+
+// maxSlots is how many fronts there can be.
+const maxSlots = 4
 
 // Compiled is what the front behind slot made of this view.
 func (p *Part) Compiled(slot Slot) any { return p.compiled[slot] }
@@ -106,12 +109,15 @@ type Hub struct {
 // NewHub returns a hub with an empty snapshot.
 func NewHub() *Hub {
 	h := &Hub{}
-	h.current.Store(&Snapshot{docs: &Documents{}, index: map[string]int{}, parts: newVector[*Part](0), next: make(chan struct{}), at: time.Now()})
+	h.current.Store(&Snapshot{docs: &Documents{}, index: map[string]int{}, next: make(chan struct{}), at: time.Now()})
 	return h
 }
 
 // Register gives a front its slot. It must be called before the first Prepare.
 func (h *Hub) Register(c Compiler) Slot {
+	if len(h.compilers) == maxSlots {
+		panic("snapshot: more fronts than maxSlots") // before anything is served: a mistake in the program
+	}
 	h.compilers = append(h.compilers, c)
 	return Slot(len(h.compilers) - 1)
 }
@@ -152,15 +158,17 @@ func (h *Hub) Publish(p *Prepared, views ...*health.View) {
 		}
 		s.parts = carried(old, p.Docs)
 	}
+	parts := edit[*Part]{vector: s.parts}
 	for _, v := range views {
 		i, ok := s.index[v.Profile.Name]
 		if !ok {
 			continue
 		}
-		if was := s.Part(i); was == nil || was.View != v {
-			s.parts = s.parts.set(i, h.part(v))
+		if was := parts.at(i); was == nil || was.View != v {
+			parts.set(i, h.part(v))
 		}
 	}
+	s.parts = parts.vector
 	h.current.Store(s)
 	close(old.next)
 }
@@ -177,7 +185,7 @@ func carried(old *Snapshot, docs *Documents) vector[*Part] {
 }
 
 func (h *Hub) part(v *health.View) *Part {
-	p := &Part{View: v, compiled: make([]any, len(h.compilers))}
+	p := &Part{View: v}
 	for i, c := range h.compilers {
 		if c.Part != nil {
 			p.compiled[i] = c.Part(v)

@@ -159,6 +159,9 @@ func (z *Zone) Glue(n *wire.Name) *Node {
 // All are the nodes of the zone in no order, those hidden below a cut and the empty ones too.
 func (z *Zone) All() iter.Seq[*Node] { return maps.Values(z.nodes) }
 
+// Size is the number of nodes.
+func (z *Zone) Size() int { return len(z.nodes) }
+
 // node returns the node of a name inside the zone and creates it, with the empty non-terminals above it.
 func (z *Zone) node(n *wire.Name) *Node {
 	if z.Apex == nil {
