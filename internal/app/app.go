@@ -163,11 +163,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	if err := a.openPlaces(); err != nil {
 		return err
 	}
-	a.dns = nameserver.New(nameserver.Options{
-		Hub: a.hub, Listen: n.Nameserver.Listen, Logger: a.log, Registerer: metrics, Locator: a.places,
-		EDNS: nameserver.EDNSOf(&n.Nameserver, n.Name),
-		TCP:  streamLimits(&n.Nameserver.TCP),
-	})
+	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places}))
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}
@@ -213,6 +209,7 @@ func (a *App) listen(ctx context.Context) error {
 		return err
 	}
 	a.undo.add("nameserver", 10*time.Second, a.dns.Close)
+	a.spareProcessors()
 	if err := a.api.Listen(ctx); err != nil {
 		return err
 	}

@@ -94,8 +94,12 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 		}
 		conns = append(conns, c)
 	}
-	for _, c := range conns {
-		s.udp = append(s.udp, &datagram{s: s, conn: c, addr: bound})
+	for i, c := range conns {
+		d := &datagram{s: s, conn: c, addr: bound, cpu: -1}
+		if s.opt.Batch.ByCPU {
+			d.cpu = i
+		}
+		s.udp = append(s.udp, d)
 	}
 	s.tcp = append(s.tcp, newStream(s, l))
 	s.addrs = append(s.addrs, bound)

@@ -110,6 +110,13 @@ func (s *Server) Addrs() []netip.AddrPort {
 	return append([]netip.AddrPort(nil), s.addrs...)
 }
 
+// Loops is how many goroutines read datagrams, each of which keeps a processor with batch.Raw and batch.Busy.
+func (s *Server) Loops() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.udp)
+}
+
 // Serve starts answering on the bound addresses and returns at once.
 func (s *Server) Serve() {
 	s.mu.Lock()

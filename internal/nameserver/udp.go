@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"jurymast/internal/nameserver/batch"
@@ -21,12 +22,23 @@ type datagram struct {
 	s    *Server
 	conn batch.Conn
 	addr netip.AddrPort
+	cpu  int // the processor it is pinned to, -1: none
 }
 
 func (d *datagram) loop() {
 	b := batch.New(d.s.opt.Batch, udpSize+wireSlack)
 	a := d.s.responder()
 	a.c.kernel.Store(new(d.conn.Dropped))
+	if d.s.opt.Batch.Shape == batch.Raw || d.cpu >= 0 {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		id, err := ownThread(d.cpu)
+		if err != nil {
+			d.s.log.Warn("a loop is not pinned to its processor", "address", d.addr.String(), "processor", d.cpu, "error", err)
+		}
+		a.c.thread.Store(id)
+		defer a.c.thread.Store(0)
+	}
 	queries := &a.c.udp6
 	if d.addr.Addr().Is4() {
 		queries = &a.c.udp4

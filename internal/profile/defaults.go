@@ -40,6 +40,7 @@ func defaultNameserver() NameserverFront {
 		EDE:     On,
 		EDEText: On,
 
+		UDP:      UDP{Batch: 16, Wait: WaitRaw, Spread: SpreadClient},
 		TCP:      defaultStreamLimits(),
 		QueryLog: defaultQueryLog(),
 	}

@@ -80,6 +80,7 @@ type NameserverFront struct {
 	HTTPS  []string `yaml:"https"`
 	QUIC   []string `yaml:"quic"`
 
+	UDP      UDP          `yaml:"udp"`
 	TCP      StreamLimits `yaml:"tcp"`
 	QueryLog QueryLog     `yaml:"query_log"`
 	UDPSize  int          `yaml:"udp_size"` // bytes of an answer over UDP at most, 512..1400
@@ -89,6 +90,14 @@ type NameserverFront struct {
 	EDE      Switch       `yaml:"ede"`
 	EDEText  Switch       `yaml:"ede_text"`
 	Chaos    Chaos        `yaml:"chaos"`
+}
+
+// UDP says how datagrams are read and written. The defaults fit most machines.
+type UDP struct {
+	Loops  int       `yaml:"loops"` // sockets per address, each with a loop of its own; 0: as many as processors
+	Batch  int       `yaml:"batch"` // datagrams per system call, at most
+	Wait   UDPWait   `yaml:"wait"`
+	Spread UDPSpread `yaml:"spread"`
 }
 
 // ProxyFront lists the HTTP listeners and what holds for all of them.

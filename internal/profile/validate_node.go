@@ -58,6 +58,8 @@ func validateListeners(r *report, a *at, n *Node) {
 		}
 	}
 	ns, proxy := a.child("nameserver"), a.child("proxy")
+	r.between(ns.child("udp").child("loops"), n.Nameserver.UDP.Loops, 0, 1024)
+	r.between(ns.child("udp").child("batch"), n.Nameserver.UDP.Batch, 1, 64)
 	all(ns.child("listen"), n.Nameserver.Listen, udp, tcp)
 	all(ns.child("tls"), n.Nameserver.TLS, tcp)
 	all(ns.child("https"), n.Nameserver.HTTPS, tcp)

@@ -19,6 +19,8 @@ type (
 	OnFailback   string // preferred endpoint back
 	Presence     string // do instances need to see each other's agents
 	OnIsolation  string // what a node does that cannot confirm its decision
+	UDPWait      string // how a loop waits for datagrams
+	UDPSpread    string // which loop gets a datagram
 	TLSVersion   string // lowest version accepted
 	CheckingRule string // where endpoints without a verdict stand
 	AnswerForm   string // form of the answer for a host-name target
@@ -81,6 +83,14 @@ const (
 	IsolationHold OnIsolation = "hold"
 	IsolationStop OnIsolation = "stop"
 
+	WaitRaw      UDPWait = "raw"      // keeps its processor for some milliseconds of silence
+	WaitPolite   UDPWait = "polite"   // gives it away as soon as nothing is queued
+	WaitBusy     UDPWait = "busy"     // never waits
+	WaitPortable UDPWait = "portable" // one datagram per call, through package net
+
+	SpreadClient    UDPSpread = "client"    // by a hash of the client's address and port
+	SpreadProcessor UDPSpread = "processor" // that of the processor which received it, to which the loop is pinned
+
 	TLS12 TLSVersion = "1.2"
 	TLS13 TLSVersion = "1.3"
 
@@ -142,6 +152,8 @@ func (OnFailure) Allowed() []string    { return []string{"rebind", "fail", "borr
 func (OnFailback) Allowed() []string   { return []string{"return", "stay", "stay-until-idle"} }
 func (Presence) Allowed() []string     { return []string{"not-needed", "needed"} }
 func (OnIsolation) Allowed() []string  { return []string{"hold", "stop"} }
+func (UDPWait) Allowed() []string      { return []string{"raw", "polite", "busy", "portable"} }
+func (UDPSpread) Allowed() []string    { return []string{"client", "processor"} }
 func (TLSVersion) Allowed() []string   { return []string{"1.2", "1.3"} }
 func (CheckingRule) Allowed() []string { return []string{"second", "serve"} }
 func (AnswerForm) Allowed() []string   { return []string{"auto", "cname", "flatten"} }

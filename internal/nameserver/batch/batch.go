@@ -34,6 +34,7 @@ type Shape string
 const (
 	Polite   Shape = "polite"
 	Raw      Shape = "raw"
+	Busy     Shape = "busy"
 	Portable Shape = "portable"
 )
 

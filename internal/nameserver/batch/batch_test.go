@@ -14,7 +14,7 @@ import (
 	"jurymast/internal/nameserver/batch"
 )
 
-var shapes = []batch.Shape{batch.Polite, batch.Raw, batch.Portable}
+var shapes = []batch.Shape{batch.Polite, batch.Raw, batch.Busy, batch.Portable}
 
 // echo answers every packet with itself until it is stopped.
 type echo struct {

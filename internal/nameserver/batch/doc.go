@@ -5,11 +5,12 @@
 //	Listen -> Conn: Receive(batch) -> the caller fills Reply of each message -> Send(batch) -> Receive ...
 //	Stop   -> Receive returns what is queued, then ErrStopped
 //
-// Three shapes exist, measured against each other by bench/dns:
+// Four shapes exist, measured against each other by bench/dns:
 //
-//	Polite    recvmmsg; the scheduler takes the processor away while nothing comes
+//	Polite    recvmmsg without waiting; when nothing is there, again and waiting: the scheduler takes the processor away
 //	Raw       recvmmsg that keeps its processor (a P) for a few milliseconds of silence, then polite until traffic
 //	          comes back: no hand-over for every batch. Needs one processor more than there are cores for each loop
+//	Busy      recvmmsg without waiting, again and again
 //	Portable  one message per call through package net, for systems without recvmmsg
 //
 // What holds the processor must not hold up the rest of the program. A stop of the world sends its threads a signal

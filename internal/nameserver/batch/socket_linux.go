@@ -234,11 +234,13 @@ func (c *conn) drained() bool {
 func (c *conn) receive(h *headers) (int, syscall.Errno) {
 	var n uintptr
 	var errno syscall.Errno
-	//nolint:gosec // as recvmmsg(2) wants it
-	if c.shape == Raw && !c.idle {
-		n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), unix.MSG_WAITFORONE, 0, 0)
-	} else {
-		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), unix.MSG_WAITFORONE, 0, 0)
+	flags := uintptr(unix.MSG_WAITFORONE)
+	if c.shape != Raw || c.idle {
+		flags = unix.MSG_DONTWAIT
+	}
+	n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), flags, 0, 0) //nolint:gosec // as recvmmsg(2) wants it
+	if errno == unix.EAGAIN && flags == unix.MSG_DONTWAIT && c.shape != Busy {
+		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), unix.MSG_WAITFORONE, 0, 0) //nolint:gosec // see above
 	}
 	c.idle = errno != 0
 	return int(n), errno
