@@ -33,7 +33,7 @@ zones:
       edition %[5]d TXT "%[6]d"
 `, dir, port, api, zone, ttl, w.edition)
 	if !w.dynamic {
-		const most = 10_000 // steps of one $GENERATE
+		const most = 1_000 // steps of one $GENERATE
 		for from := 0; from < w.names; from += most {
 			fmt.Fprintf(&o, "      $GENERATE %d-%d n$ %d A %s\n", from, min(from+most, w.names)-1, ttl, primary)
 		}
