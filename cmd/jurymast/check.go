@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"jurymast/internal/app"
 	"jurymast/internal/nameserver"
 	"jurymast/internal/preflight"
 	"jurymast/internal/profile"
@@ -102,7 +103,7 @@ func judge(name string, text []byte) judgement {
 	if f == nil {
 		return j
 	}
-	if err := f.InlineZoneFiles(beside(name)); err != nil {
+	if err := app.InlineZoneFiles(f, name); err != nil {
 		j.add(name, err)
 	}
 	found := nameserver.Problems(f)
@@ -184,11 +185,6 @@ func (j *judgement) records(f *profile.File, found profile.Problems) {
 			}
 		}
 	}
-}
-
-// beside reads zone files; relative names are relative to the configuration file.
-func beside(name string) func(string) ([]byte, error) {
-	return func(path string) ([]byte, error) { return os.ReadFile(besideName(name, path)) }
 }
 
 // besideName makes a relative name one beside the configuration file.

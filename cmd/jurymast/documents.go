@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"jurymast/internal/api"
+	"jurymast/internal/app"
 	"jurymast/internal/profile"
 )
 
@@ -75,7 +76,7 @@ func (c *cli) readDocuments(cmd *cobra.Command, file string) ([]profile.Document
 	}
 	f, err := profile.DecodeFile(name, text)
 	if err == nil {
-		err = f.InlineZoneFiles(beside(file))
+		err = app.InlineZoneFiles(f, file)
 	}
 	if err != nil {
 		return nil, usagef("the file is refused, nothing was changed:\n%w", err)

@@ -33,14 +33,7 @@ func readFile(path string) (*profile.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Dir(path)
-	err = f.InlineZoneFiles(func(name string) ([]byte, error) {
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(dir, name)
-		}
-		return os.ReadFile(name)
-	})
-	if err != nil {
+	if err := InlineZoneFiles(f, path); err != nil {
 		return nil, err
 	}
 	if missing := profile.NotYet(f); len(missing) > 0 {

@@ -47,7 +47,7 @@ etc/j.yaml:13:46: profiles[0].hostnames[2]: zone dr.example delegates d.dr.examp
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if err := f.InlineZoneFiles(func(string) ([]byte, error) { return []byte(c.zoneFile), nil }); err != nil {
+		if err := f.InlineZoneFiles(func(string) ([]byte, error) { return []byte(c.zoneFile), nil }, nil); err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		if got, want := nameserver.Problems(f).Error(), strings.TrimPrefix(c.want, "\n"); got != want {

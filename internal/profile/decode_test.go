@@ -182,7 +182,7 @@ func TestInlineZoneFiles(t *testing.T) {
 			t.Errorf("asked for %q", path)
 		}
 		return []byte(text), nil
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,12 +215,12 @@ func TestInlineZoneFilesReportsAll(t *testing.T) {
 			return make([]byte, maxDocumentBytes+1), nil
 		}
 		return nil, os.ErrNotExist
-	})
+	}, nil)
 	var problems Problems
 	if !errors.As(err, &problems) || len(problems) != 4 {
 		t.Fatalf("got %v", err)
 	}
-	for i, want := range []string{"cannot read the zone file", "SOA and NS", "is not text", "at most"} {
+	for i, want := range []string{"cannot read the zone file", "SOA and NS", "is not text", "more than"} {
 		if problems[i].Line != i+2 || !strings.Contains(problems[i].Message, want) {
 			t.Errorf("problem %d is %s, want %q", i, problems[i], want)
 		}

@@ -141,8 +141,10 @@ func encode(r *report, a *at, kind Kind, name string) Document {
 }
 
 // InlineZoneFiles reads every zone file the configuration names, through read, and puts its text into Records and
-// into the zone's Document, so that nothing shared names a file. Relative paths are handed to read as written.
-func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
+// into the zone's Document, so that nothing shared names a file. Relative paths are handed to read as written. What the
+// text includes is read through include, which gets the zone file as written and a clean relative path below its folder;
+// it must not follow a link out of that folder. With a nil include nothing can be included.
+func (f *File) InlineZoneFiles(read func(path string) ([]byte, error), include func(zone, name string) ([]byte, error)) error {
 	r := &report{file: f.source}
 	zones := rootAt(f.root).child("zones")
 	for i := range f.Zones {
@@ -155,23 +157,47 @@ func (f *File) InlineZoneFiles(read func(path string) ([]byte, error)) error {
 			r.errorf(a.child("file"), "cannot read the zone file: %v; correct the path or write the text in records", err)
 			continue
 		}
-		if len(text) > maxDocumentBytes {
-			r.errorf(a.child("file"), "%s has %d bytes; allowed: at most %d; split the zone", z.File, len(text), maxDocumentBytes)
+		if !f.inline(r, a, i, text, include) {
 			continue
 		}
-		if !(&report{}).plainText(string(text)) {
-			r.errorf(a.child("file"), "%s is not text; allowed: UTF-8 without control characters", z.File)
-			continue
-		}
-		if f.zoneFiles == nil {
-			f.zoneFiles = map[int]string{}
-		}
-		f.zoneFiles[i] = z.File
-		z.Records, z.File = string(text), ""
 		validateAuthority(r, a, z)
 		f.Documents[i] = encode(r, &at{up: a.up, item: true, index: i, n: a.n.inlined(z.Records), line: a.line, column: a.column}, KindZone, z.Name)
 	}
 	return r.err()
+}
+
+// inline makes the text of the i-th zone's file its records.
+func (f *File) inline(r *report, a *at, i int, text []byte, include func(zone, name string) ([]byte, error)) bool {
+	z := &f.Zones[i]
+	if !(&report{}).plainText(string(text)) && len(text) <= maxDocumentBytes {
+		r.errorf(a.child("file"), "%s is not text; allowed: UTF-8 without control characters", z.File)
+		return false
+	}
+	whole := zoneText{file: z.File}
+	records, full := string(text), len(text) > maxDocumentBytes
+	if include != nil && !full && includes(records) {
+		in := &includer{r: r, a: a, source: f.source, text: whole, origin: z.Name + "."}
+		if z.Name == "." {
+			in.origin = z.Name
+		}
+		in.read = func(name string) ([]byte, error) { return include(z.File, name) }
+		before := len(r.list)
+		in.file(&context{}, records)
+		if len(r.list) > before {
+			return false
+		}
+		records, whole, full = in.out.String(), in.text, in.full
+	}
+	if full {
+		r.errorf(a.child("file"), "%s has more than %d bytes with what it includes, which is all one zone may have; split the zone", z.File, maxDocumentBytes)
+		return false
+	}
+	if f.zoneFiles == nil {
+		f.zoneFiles = map[int]zoneText{}
+	}
+	f.zoneFiles[i] = whole
+	z.Records, z.File = records, ""
+	return true
 }
 
 // inlined is a copy of a zone's node with the file's text in place of its name.

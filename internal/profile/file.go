@@ -18,7 +18,7 @@ type File struct {
 	source string // name of the text, for messages
 	root   *node  // the text itself, with the place of every value
 
-	zoneFiles map[int]string // zone number -> the file its records were read from, as written
+	zoneFiles map[int]zoneText // zone number -> where its records were read from
 }
 
 // Kind of a shared document.

@@ -2,7 +2,6 @@ package profile
 
 import (
 	"fmt"
-	"path"
 	"strings"
 )
 
@@ -25,16 +24,14 @@ func (f *File) Problem(s Severity, message string, steps ...any) Problem {
 }
 
 // RecordProblem is a finding about a zone's records. line and column count in their text from 1; 0 is unknown. It
-// points into the zone file they were read from, or at their line of the configuration; a text written in quotes has
+// points into the zone file they were read from, or the file included there, or at their line of the configuration; a text written in quotes has
 // no lines of its own, and the finding points at its beginning.
 func (f *File) RecordProblem(s Severity, zone, line, column int, message string) Problem {
-	if name, ok := f.zoneFiles[zone]; ok {
+	if text, ok := f.zoneFiles[zone]; ok {
 		p := f.Problem(s, message, "zones", zone, "file")
 		if line > 0 {
-			if !path.IsAbs(name) {
-				name = path.Join(path.Dir(f.source), name)
-			}
-			p.File, p.Line, p.Column = name, line, max(column, 1)
+			p.Column = max(column, 1)
+			p.File, p.Line = text.place(f.source, line)
 		}
 		return p
 	}

@@ -136,7 +136,7 @@ const recordForm = "; write NAME TTL TYPE VALUE like www 300 A 192.0.2.1"
 func words(message, token string) string {
 	switch {
 	case strings.Contains(message, "INCLUDE"):
-		return "$INCLUDE is not allowed here; put the included records into the text"
+		return "$INCLUDE is possible only in a file that zones[].file names, and in what that includes; put the included records into the text"
 	case message == "unexpected newline" || token == "" && strings.HasPrefix(message, "bad "):
 		return ended(message)
 	case strings.HasPrefix(message, "expecting RR type"), message == "unknown RR type", message == "unknown class",

@@ -31,7 +31,7 @@ func TestRefusedZones(t *testing.T) {
 		{"a IN SOA a b 1 2 3 4 5\n", "a.dr.example. SOA: only the apex"},
 		{"d IN DNAME e\nx.y.d IN A 192.0.2.1\n", "records line 2: x.y.d.dr.example. lies below the DNAME at d.dr.example."},
 		{"d IN DNAME e\nd IN DNAME f\n", "a second DNAME"},
-		{"$INCLUDE /etc/passwd\n", "records line 1, column 10: $INCLUDE is not allowed here"},
+		{"$INCLUDE /etc/passwd\n", "records line 1, column 10: $INCLUDE is possible only in a file that zones[].file names"},
 		{"a CH TXT x\n", "class CH: only IN is served"},
 		{"a IN TXT \"x\x01\"\n", "records line 1: control character"},
 		{"a 3000000000 IN A 192.0.2.1\n", "TTL"},
