@@ -22,16 +22,16 @@ func jurymastConfig(dir string, port, api int, w world) []byte {
 	fmt.Fprintf(&o, `node:
   name: bench
   data: %s/data
-  nameserver: {listen: ["127.0.0.1:%d"]}
+  nameserver: {listen: ["127.0.0.1:%d"], udp: {%s}}
   api: {listen: "127.0.0.1:%d"}
 zones:
   - name: %s
-    nameservers: [ns1.%[4]s]
-    hostmaster: ops.%[4]s
+    nameservers: [ns1.%[5]s]
+    hostmaster: ops.%[5]s
     records: |
       ns1 300 A 127.0.0.1
-      edition %[5]d TXT "%[6]d"
-`, dir, port, api, zone, ttl, w.edition)
+      edition %[6]d TXT "%[7]d"
+`, dir, port, w.udp, api, zone, ttl, w.edition)
 	if !w.dynamic {
 		const most = 1_000 // steps of one $GENERATE
 		for from := 0; from < w.names; from += most {

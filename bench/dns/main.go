@@ -72,7 +72,7 @@ func main() {
 	flag.IntVar(&s.Window, "window", 160, "questions under way at once; a socket with the usual buffer of 208 KiB is sure to hold 192")
 	flag.IntVar(&s.ServerCore, "server-core", 0, "`CORE` of the server")
 	flag.IntVar(&s.ClientCore, "client-core", 1, "`CORE` of the clients and of everything else here")
-	flag.StringVar(&s.Shapes, "shapes", "", "`SHAPE:BATCH,...` to set against each other, for example raw:16,raw:64,two:16")
+	flag.StringVar(&s.Shapes, "shapes", "", "`SHAPE:BATCH,...` to set against each other, for example raw:16,raw:64,polite:16")
 	flag.StringVar(&s.Env, "env", "", "`NAME=VALUE,...` in the environment of Jurymast")
 	flag.StringVar(&s.JSON, "json", "", "write all figures to `FILE`")
 	flag.BoolVar(&s.Strict, "strict", false, "end with 1 when a goal is missed or a server is missing")

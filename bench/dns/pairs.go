@@ -16,7 +16,6 @@ type contender struct {
 	label  string // unique in its measure; the case of its row
 	server *server
 	world  world
-	env    []string
 }
 
 // values are the figures of one run.
@@ -70,7 +69,7 @@ func (b *bench) try(o *outcome, round int, one func(*live) (values, error)) {
 }
 
 func (b *bench) once(o *outcome, one func(*live) (values, error)) (v values, err error) {
-	l, err := b.start(o.server, o.world, o.env...)
+	l, err := b.start(o.server, o.world)
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ type live struct {
 }
 
 // start writes the configuration, starts the server alone on its core and waits until it answers.
-func (b *bench) start(s *server, w world, env ...string) (l *live, err error) {
+func (b *bench) start(s *server, w world) (l *live, err error) {
 	l = &live{server: s, world: w}
 	if l.dir, err = os.MkdirTemp(b.dir, s.name+"-"); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (b *bench) start(s *server, w world, env ...string) (l *live, err error) {
 	l.cmd.WaitDelay = 5 * time.Second
 	l.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	l.cmd.Stdout, l.cmd.Stderr, l.cmd.Dir = log, log, l.dir
-	l.cmd.Env = append(os.Environ(), env...)
+	l.cmd.Env = os.Environ()
 	if s.env != nil {
 		l.cmd.Env = append(l.cmd.Env, s.env(b)...)
 	}

@@ -17,6 +17,7 @@ type world struct {
 	origin  string // http://HOST:PORT that flips; "" nothing flips
 	events  bool   // it does flip, and the files are rewritten
 	edition int    // content of the record "edition": grows with each reload
+	udp     string // of Jurymast's node.nameserver.udp; "": as it is
 }
 
 // server is one nameserver program.

@@ -60,11 +60,11 @@ func (b *bench) shapes() error {
 	var all []contender
 	for _, text := range list(b.Shapes) {
 		shape, size, _ := strings.Cut(text, ":")
-		c := contender{label: text, server: b.servers[0], world: world{names: usual, dynamic: true}, env: []string{"JURYMAST_UDP_SHAPE=" + shape}}
+		udp := "wait: " + shape
 		if size != "" {
-			c.env = append(c.env, "JURYMAST_UDP_BATCH="+size)
+			udp += ", batch: " + size
 		}
-		all = append(all, c)
+		all = append(all, contender{label: text, server: b.servers[0], world: world{names: usual, dynamic: true, udp: udp}})
 	}
 	out, err := b.pairs("shapes", b.Pairs, all, b.costOf)
 	if err != nil {
