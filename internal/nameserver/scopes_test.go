@@ -133,7 +133,9 @@ func anyProfiles(t *rapid.T, tb testing.TB, dice *rand.Rand) []*profile.Profile 
 		return "[" + strings.Join(list, ", ") + "]"
 	}
 	codes := []string{"WORLD", "GEO-EU", "DE", "FR", "US", "US-CA", "JP"}
-	geographic := func(int) string { return ", geo: [" + fresh(func() string { return codes[dice.IntN(len(codes))] }) + "]" }
+	geographic := func(int) string {
+		return ", geo: [" + fresh(func() string { return codes[dice.IntN(len(codes))] }) + "]"
+	}
 	var taken []netip.Prefix
 	nets := func(i int) string {
 		if i == 0 {
