@@ -46,6 +46,7 @@ type response struct {
 	number  int        // of that profile, or zone.NoProfile
 	pick    steer.Pick // its choice, if there is a trail
 	trail   *steer.Trail
+	stops   []stop // of flattened answers, if there is a trail
 	choice  choice // the last one that was not constant
 
 	set     *manners

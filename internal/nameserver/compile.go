@@ -47,6 +47,7 @@ func (c *compiled) choice(p steer.Pick) choice { return choice{p, seconds(p.TTL)
 // leaf is one target ready to be written: an alias, or addresses of one or both families.
 type leaf struct {
 	profile, endpoint string
+	host              string // of the alias, as config.routes knows it
 	alias             *zone.RRset
 	v4, v6            *zone.RRset
 	counts            tallies
@@ -135,7 +136,7 @@ func (c *compiled) counter(of *counts) *atomic.Uint64 {
 func (l *leaf) sets(t *profile.Target) {
 	if t.Host != "" {
 		if name, err := zone.PackName(t.Host); err == nil {
-			l.alias = &zone.RRset{Type: dns.TypeCNAME, Data: [][]byte{name}}
+			l.host, l.alias = profile.CanonicalName(t.Host), &zone.RRset{Type: dns.TypeCNAME, Data: [][]byte{name}}
 		}
 		return
 	}

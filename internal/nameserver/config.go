@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/profile"
@@ -25,6 +26,9 @@ func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.
 type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
 	index    *index
+	routes   map[string]*route     // by name of a target that is answered with its addresses
+	abroad   map[string][]string   // of those, what resolvers are asked for, with the host names it is answered for
+	flat     flatten.Set           // abroad, being looked up
 	warnings []string
 }
 
@@ -47,7 +51,7 @@ func (c *config) find(n *wire.Name, typ uint16) *zone.Zone {
 // refusal is one reason why documents cannot be served. Either zone or profile says whose it is; the other is -1.
 type refusal struct {
 	zone, profile  int
-	host, endpoint int // of the profile; endpoint may be atHost or atAllDown
+	host, endpoint int // of the profile; endpoint may be atHost, atAllDown or atAnswer
 	err            error
 }
 
@@ -55,6 +59,7 @@ type refusal struct {
 const (
 	atHost    = -1 // the host name itself
 	atAllDown = -2 // the target of all_down
+	atAnswer  = -3 // the form of the answer
 )
 
 // refusals are all of them, zones first.
@@ -85,16 +90,24 @@ func build(docs *snapshot.Documents) (*config, error) {
 		c.warnings = append(c.warnings, z.Warnings...)
 	}
 	t := newTrees(docs.Profiles)
+	var flat []flatHost
 	for i, p := range docs.Profiles {
 		spots := t.spots(p)
 		for j, host := range p.Hostnames {
-			if endpoint, err := c.attach(i, p, host, spots); err != nil {
+			flattened, endpoint, err := c.attach(i, p, host, spots)
+			switch {
+			case err != nil:
 				err = fmt.Errorf("profile %s: host name %s: %w", p.Name, host, err)
 				refused = append(refused, refusal{zone: -1, profile: i, host: j, endpoint: endpoint, err: err})
+			case flattened:
+				flat = append(flat, flatHost{profile: i, host: j, spots: spots})
 			}
 		}
 	}
 	c.enclose()
+	if len(refused) == 0 {
+		refused = c.route(docs, t, flat)
+	}
 	if len(refused) > 0 {
 		return nil, refused
 	}
@@ -116,12 +129,12 @@ func (c *config) enclose() {
 	}
 }
 
-// attach puts a host name into its zone. spots are all targets the profile leads to. With an error, endpoint says what
-// is the matter.
-func (c *config) attach(number int, p *profile.Profile, host string, spots []spot) (endpoint int, err error) {
+// attach puts a host name into its zone. spots are all targets the profile leads to; flat says that their addresses are
+// answered where they are host names. With an error, endpoint says what is the matter.
+func (c *config) attach(number int, p *profile.Profile, host string, spots []spot) (flat bool, endpoint int, err error) {
 	packed, err := zone.PackName(host)
 	if err != nil {
-		return atHost, err
+		return false, atHost, err
 	}
 	h := &zone.Host{Profile: number}
 	h.Name.Set(packed)
@@ -133,32 +146,24 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 	default:
 		c.warnings = append(c.warnings, fmt.Sprintf(
 			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))
-		return atHost, nil
+		return false, atHost, nil
 	}
-	var hosts, addrs *spot // the first of each that is an endpoint's
+	var kinds kinds
 	for i := range spots {
 		s := &spots[i]
-		h.Alias = h.Alias || s.target.Host != ""
 		if s.target.Host != "" && profile.CanonicalName(s.target.Host) == profile.CanonicalName(host) {
-			return s.endpoint, fmt.Errorf("%s: its target is this very name, so the answer would point to itself", s.where)
+			return false, s.endpoint, fmt.Errorf("%s: its target is this very name, so the answer would point to itself", s.where)
 		}
 		if err := checkTarget(s.target); err != nil {
-			return s.endpoint, fmt.Errorf("%s: %w", s.where, err)
+			return false, s.endpoint, fmt.Errorf("%s: %w", s.where, err)
 		}
-		switch {
-		case s.last:
-		case s.target.Host != "" && hosts == nil:
-			hosts = s
-		case s.target.Host == "" && addrs == nil:
-			addrs = s
-		}
+		kinds.add(s)
 	}
-	if hosts != nil && addrs != nil {
-		return hosts.endpoint, fmt.Errorf("%s answers the host name %s and %s answers addresses; one profile answers the one or the other, "+
-			"because resolving target names ourselves (answer: flatten) is not there yet: give host names only, or addresses only",
-			hosts.where, hosts.target.Host, addrs.where)
+	if flat, endpoint, err = kinds.form(p, z.NoAlias(&h.Name)); err != nil {
+		return false, endpoint, err
 	}
-	return atHost, z.Attach(h)
+	h.Flat, h.Alias = flat, kinds.host != nil && !flat
+	return flat, atHost, z.Attach(h)
 }
 
 func checkTarget(t *profile.Target) error {

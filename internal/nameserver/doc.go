@@ -8,5 +8,6 @@
 // The same core (response.resolve) serves UDP, TCP and Explain. What is fallible (zone text, names in each other's way,
 // what nested profiles lead to) happens in preparation (build); everything a profile can answer is put into wire form
 // when its view is published (compile), so that a question only chooses and copies. A profile whose choice no question
-// can change has chosen by then. Where the client is (asker) is found out only as far as a plan needs it.
+// can change has chosen by then. Where a CNAME may not stand, the addresses of its target are answered (routes.go,
+// flattened.go); package flatten keeps those of targets that are not ours. Where the client is (asker) is found out only as far as a plan needs it.
 package nameserver

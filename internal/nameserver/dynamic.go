@@ -39,7 +39,11 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 	}
 	p := r.choose(c)
 	answers, before := p.Answers(), len(r.answer)
-	if answers {
+	switch {
+	case !answers:
+	case n.Flat && p.Leaf >= 0 && c.leaves[p.Leaf].alias != nil:
+		return r.flattened(z, n, c, *p, name, typ)
+	default:
 		next = r.chosen(c, p, name, typ)
 	}
 	if static && len(r.answer) == before {

@@ -36,6 +36,7 @@ type Explanation struct {
 	TTL       uint32        `json:"ttl"`              // seconds a resolver may keep this: the smallest of the answer, or of the SOA
 	Errors    []string      `json:"errors,omitempty"` // extended errors [RFC 8914]
 	Trail     []steer.Step  `json:"trail,omitempty"`  // of the very choice that was answered
+	Flattened []Flattened   `json:"flattened,omitempty"`
 }
 
 // Explain answers one question with the code that answers the network, over TCP's sizes, and counts nothing. qtype is
@@ -83,6 +84,7 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 		e.Reason, e.Serving, e.Stale = p.Rule, p.Serving, p.Stale
 		e.Path, e.Endpoint = c.where(p, a.r.given)
 	}
+	e.flattened(&a.r)
 	return e, nil
 }
 

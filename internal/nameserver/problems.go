@@ -55,6 +55,8 @@ func (r *refusal) problems(f *profile.File) (list profile.Problems) {
 		where = []any{"profiles", r.profile, "endpoints", r.endpoint, "target"}
 	case r.endpoint == atAllDown:
 		where = []any{"profiles", r.profile, "all_down", "target"}
+	case r.endpoint == atAnswer:
+		where = []any{"profiles", r.profile, "answer"}
 	}
 	text := r.err.Error()
 	if clash, ok := errors.AsType[*zone.Clash](r.err); ok {

@@ -16,6 +16,7 @@ import (
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver/batch"
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
@@ -33,6 +34,7 @@ type Options struct {
 	Locator    Locator               // where clients are; nil: nobody knows
 	EDNS       EDNS                  // what is done with the options of questions
 	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
+	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
 }
 
 const (
@@ -78,6 +80,9 @@ func New(opt Options) *Server {
 			c, err := build(docs)
 			if err != nil {
 				return nil, err // a nil *config in an interface would not be nil
+			}
+			if opt.Targets != nil {
+				c.bind(opt.Targets)
 			}
 			return c, nil
 		},

@@ -194,10 +194,12 @@ func TestD36AddressLists(t *testing.T) {
 		mustWrite(t, compat, "routing: multivalue, "+families)
 		mustWrite(t, compat, "routing: multivalue, "+lists)
 		mustWrite(t, compat, "endpoints: [{name: a, target: a.example}, {name: b, target: b.example}]")
-		refusedFor(t, compat, beside, "host name", "poisons caches")
+		refusedFor(t, compat, "answer: cname, "+beside, "host name", map[string]string{"none": "poisons caches", "azure": "compat: azure"}[compat])
 	})
-	mustWrite(t, "none", "answer: flatten, "+beside) // then a name's addresses are answered, never a CNAME
-	refusedFor(t, "azure", "answer: flatten, "+beside, "host name", "compat: azure")
+	for _, form := range []string{"", "answer: auto, ", "answer: flatten, "} { // then a name's addresses are answered, never a CNAME
+		mustWrite(t, "none", form+beside)
+		refusedFor(t, "azure", form+beside, "host name", "compat: azure")
+	}
 }
 
 // A threshold that the families exceed, or that the nested profile cannot reach, is told and not refused.

@@ -43,6 +43,8 @@ func defaultNameserver() NameserverFront {
 		UDP:      UDP{Batch: 16, Wait: WaitRaw, Spread: SpreadClient},
 		TCP:      defaultStreamLimits(),
 		QueryLog: defaultQueryLog(),
+
+		FlattenMaxStale: time.Hour,
 	}
 }
 

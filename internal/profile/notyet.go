@@ -43,7 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	Strict: true, ModeBalance: true, AnswerFlatten: true, RequirePressure: true,
+	Strict: true, ModeBalance: true, RequirePressure: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.

@@ -23,6 +23,7 @@ func validateNode(r *report, a *at, n *Node) {
 	validateStreamLimits(r, a.child("nameserver").child("tcp"), &n.Nameserver.TCP)
 	validateQueryLog(r, a.child("nameserver").child("query_log"), &n.Nameserver.QueryLog)
 	validateNameserver(r, a.child("nameserver"), &n.Nameserver)
+	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
 	validateStore(r, a.child("store"), &n.Store)
 	for _, name := range slices.Sorted(maps.Keys(n.Secrets)) {

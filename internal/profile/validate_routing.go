@@ -30,11 +30,11 @@ func validateRouting(r *report, a *at, p *Profile) {
 	validateOverlaps(r, list, p)
 }
 
-// validateKinds refuses host names beside addresses: a name that is sometimes a CNAME and sometimes an address poisons
-// caches (D36 of docs/azure.md).
+// validateKinds refuses host names beside addresses where the answer for a host name is a CNAME: a name that is
+// sometimes a CNAME and sometimes an address poisons caches (D36 of docs/azure.md).
 func validateKinds(r *report, a *at, p *Profile) {
-	if p.Answer == AnswerFlatten && p.Compat != CompatAzure {
-		return
+	if p.Answer != AnswerCNAME && p.Compat != CompatAzure {
+		return // then the addresses of host names are answered
 	}
 	var name *at
 	var addr *at
@@ -54,11 +54,12 @@ func validateKinds(r *report, a *at, p *Profile) {
 	if after(addr, name) {
 		later, first, kinds = addr, name, "an address, and the target in line %d is a host name"
 	}
-	why := "a name that is sometimes CNAME and sometimes A poisons caches"
-	if p.Answer == AnswerFlatten {
-		why = "with compat: azure all targets are of one kind"
+	why, remedy := "with answer: cname the name would sometimes be a CNAME and sometimes have addresses, which poisons caches",
+		"write host names only or addresses only, or leave answer out"
+	if p.Azure() {
+		why, remedy = "with compat: azure all targets are of one kind", "write host names only or addresses only"
 	}
-	r.errorf(later, "is "+kinds+": "+why+"; write host names only or addresses only", first.line)
+	r.errorf(later, "is "+kinds+": "+why+"; "+remedy, first.line)
 }
 
 // validateOneFamily refuses what the service refuses: IPv4 and IPv6 in one profile, except under multivalue (D36 of

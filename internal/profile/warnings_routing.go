@@ -35,8 +35,8 @@ func (w *advisor) routing(a *at, f *File, p *Profile) {
 		w.warn(a.child("min_usable"), "%d is more than the %d endpoints there are, so every order is refused; write a lower number", p.MinUsable, len(p.Endpoints))
 	}
 	addressed := slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return len(e.Target.Addrs) > 0 })
-	if p.AllDown.Target.Host != "" && addressed && p.Answer != AnswerFlatten {
-		w.warn(a.child("all_down"), "answers a CNAME where addresses are answered else; caches that hold both answer wrongly for a while; write an address")
+	if p.AllDown.Target.Host != "" && addressed && p.Answer == AnswerCNAME {
+		w.warn(a.child("all_down"), "answers a CNAME where addresses are answered else; caches that hold both answer wrongly for a while; write an address, or leave answer out")
 	}
 }
 

@@ -28,7 +28,7 @@ func read(m *dns.Msg, name string, typ uint16) Reply {
 	r := Reply{ttl: dayOfAnswer}
 	owner := canonical(name)
 	for {
-		addrs, ttl := records(m, owner, typ)
+		addrs, ttl := addressesOf(m, owner, typ)
 		if len(addrs) > 0 {
 			r.addrs, r.ttl = addrs, min(r.ttl, ttl)
 			return believed(m, r)
@@ -87,8 +87,8 @@ func denial(m *dns.Msg, r Reply) Reply {
 	return r
 }
 
-// records are the addresses of an owner, and the smallest TTL of them.
-func records(m *dns.Msg, owner string, typ uint16) (addrs []netip.Addr, ttl time.Duration) {
+// addressesOf are the addresses of an owner, and the smallest TTL of them.
+func addressesOf(m *dns.Msg, owner string, typ uint16) (addrs []netip.Addr, ttl time.Duration) {
 	ttl = dayOfAnswer
 	for _, rr := range m.Answer {
 		h := rr.Header()

@@ -1,33 +1,18 @@
 package flatten
 
 import (
-	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"jurymast/internal/profile"
 )
-
-// Port of resolvers that are named without one.
-const Port = 53
-
-// ParseResolver reads "192.0.2.53", "192.0.2.53:5353", "2001:db8::53" or "[2001:db8::53]:5353".
-func ParseResolver(text string) (netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(text); err == nil {
-		return netip.AddrPortFrom(a.Unmap(), Port), nil
-	}
-	a, err := netip.ParseAddrPort(text)
-	if err != nil || a.Port() == 0 {
-		return netip.AddrPort{}, errors.New("resolver " + strconv.Quote(text) + ": not an address with an optional port, such as 192.0.2.53 or [2001:db8::53]:5353")
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
-}
 
 // Fixed returns the given resolvers always.
 func Fixed(list []netip.AddrPort) func() []netip.AddrPort {
@@ -82,9 +67,9 @@ func parseConf(path string, own []netip.AddrPort) (list, passed []netip.AddrPort
 		return nil, nil, err
 	}
 	for _, s := range conf.Servers {
-		a, err := ParseResolver(s)
+		a, ok := profile.ParseResolver(s)
 		switch {
-		case err != nil:
+		case !ok:
 		case Ours(a, own):
 			passed = append(passed, a)
 		case !slices.Contains(list, a):

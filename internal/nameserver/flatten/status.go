@@ -41,10 +41,10 @@ type Status struct {
 	TTL       uint32    `json:"ttl"`                 // seconds left; 1 while the set is being renewed
 	Resolver  string    `json:"resolver,omitempty"`  // that told
 	Learned   time.Time `json:"learned,omitzero"`
-	Next      time.Time `json:"next,omitzero"` // next lookup
+	Next      time.Time `json:"next,omitzero"`      // next lookup
 	Forgotten time.Time `json:"forgotten,omitzero"` // when the addresses are given up unless a lookup succeeds
 	Failures  int       `json:"failures,omitempty"` // lookups in a row that brought nothing
-	Trouble   string    `json:"trouble,omitempty"` // of the last lookup
+	Trouble   string    `json:"trouble,omitempty"`  // of the last lookup
 }
 
 // Status of the target at a moment.

@@ -79,6 +79,7 @@ type Host struct {
 	Name    wire.Name
 	Profile int  // number of the profile
 	Alias   bool // an endpoint answers with a CNAME, which tolerates nothing beside it
+	Flat    bool // instead of a CNAME its target's addresses are answered
 }
 
 // Attach makes the node of a host name one that the profile answers. The error says what stands in the way. Only
@@ -97,18 +98,33 @@ func (z *Zone) Attach(h *Host) error {
 	switch {
 	case n.Profile != NoProfile && n.Profile != h.Profile:
 		return errors.New("another profile answers it already")
-	case h.Alias && n == z.Apex:
-		return fmt.Errorf("it is the apex of zone %s and an endpoint's target is a host name; flattening is not there yet: give addresses", z.Name)
-	case h.Alias && len(n.Sets) > 0:
-		return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(n.Sets[0].Type)),
-			" and an endpoint's target is a host name; flattening is not there yet: give addresses")
+	}
+	if h.Alias {
+		if err := z.NoAlias(&h.Name); err != nil {
+			return err
+		}
 	}
 	for _, typ := range []uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA} {
 		if n.Set(typ) != nil {
 			return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(typ)), "; remove them, the profile answers there")
 		}
 	}
-	n.Profile, n.Alias = h.Profile, h.Alias
+	n.Profile, n.Alias, n.Flat = h.Profile, h.Alias, h.Flat
+	return nil
+}
+
+// NoAlias says why no CNAME may stand at a name of the zone, nil when it may. It is a *Clash when records of the text
+// stand there.
+func (z *Zone) NoAlias(name *wire.Name) error {
+	const remedy = "; write answer: flatten or leave answer out, then the addresses of that host are answered; or give addresses"
+	n := z.nodes[string(name.Key(0))]
+	switch {
+	case n == z.Apex:
+		return fmt.Errorf("it is the apex of zone %s, where no CNAME may stand, and an endpoint's target is a host name%s", z.Name, remedy)
+	case n != nil && len(n.Sets) > 0:
+		return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(n.Sets[0].Type)),
+			", beside which no CNAME may stand, and an endpoint's target is a host name"+remedy)
+	}
 	return nil
 }
 
