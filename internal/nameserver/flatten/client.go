@@ -117,17 +117,6 @@ func (c *Client) ask(ctx context.Context, server netip.AddrPort, name string, ty
 	return r
 }
 
-func (o outcome) String() string {
-	switch o {
-	case found:
-		return "found"
-	case denied:
-		return "none"
-	case failed:
-	}
-	return "failed"
-}
-
 // exchange is one question: over UDP, without EDNS if the resolver does not know it, over TCP if it does not fit.
 func exchange(ctx context.Context, server netip.AddrPort, name string, typ uint16, wait time.Duration) (*dns.Msg, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)

@@ -23,26 +23,6 @@ const (
 	maxAddrs    = 64               // of one family that are kept
 )
 
-// outcome of one question to the resolvers.
-type outcome uint8
-
-const (
-	failed outcome = iota // nobody gave a usable answer
-	denied                // there is no such address
-	found
-)
-
-// Reply is what the resolvers said of one family.
-type Reply struct {
-	outcome  outcome
-	addrs    []netip.Addr
-	ttl      time.Duration
-	via      []string // names the target is an alias of, in lower case and without a trailing dot
-	resolver netip.AddrPort
-	silent   bool  // failed: nobody answered at all
-	err      error // failed
-}
-
 // state is what one target's looks have brought. It has no clock: now and dice are arguments.
 type state struct {
 	v4, v6   memory
