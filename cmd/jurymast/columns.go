@@ -74,3 +74,31 @@ func writeLocations(p *printer, n *api.NodeStatus) {
 		p.printf("\n")
 	}
 }
+
+// writeFlattened counts the targets whose addresses DNS answers in place of a CNAME, and names those with trouble.
+func writeFlattened(p *printer, n *api.NodeStatus) {
+	fresh := 0
+	for i := range n.Flattened {
+		t := &n.Flattened[i]
+		if t.State == "fresh" {
+			fresh++
+			continue
+		}
+		p.printf("  target   %s ", t.Target)
+		tone := yellow
+		if t.State == "unknown" {
+			tone = red
+		}
+		p.paint(tone, t.State)
+		if len(t.Addresses) > 0 {
+			p.printf(" %s, learned %s", strings.Join(t.Addresses, " "), p.ago(t.Learned))
+		}
+		if t.Trouble != "" {
+			p.printf(": %s", oneLine(t.Trouble))
+		}
+		p.printf("\n")
+	}
+	if fresh > 0 {
+		p.printf("  targets  %s answered with fresh addresses\n", count(fresh, "host name"))
+	}
+}

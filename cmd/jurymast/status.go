@@ -130,6 +130,7 @@ func writeNode(p *printer, n *api.NodeStatus) {
 		p.printf("  file     %s, applied %s\n", n.Config.File, firstOf(p.ago(n.Config.Applied), "never"))
 	}
 	writeLocations(p, n)
+	writeFlattened(p, n)
 }
 
 // nodeState is the node in one word, worst first.

@@ -114,6 +114,7 @@ type NodeStatus struct {
 	Members     []NodeMember   `json:"members"`
 	Locations   []LocationFile `json:"locations,omitempty" doc:"this node's files about where clients are"`
 	Alarms      []string       `json:"alarms,omitempty"`
+	Flattened   []FlatTarget   `json:"flattened,omitempty" doc:"targets whose addresses DNS answers in place of a CNAME, those with trouble first; at most 1000"`
 	WaitingFor  []string       `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
 	ProbeSource []string       `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
 }
@@ -141,6 +142,20 @@ type LocationFile struct {
 	Modified time.Time `json:"modified,omitzero" doc:"of the file in force"`
 	Records  int       `json:"records" doc:"different records of a database, prefixes of a table"`
 	Fault    string    `json:"fault,omitempty" doc:"why the file as it is now is not used; the earlier reading stays in force"`
+}
+
+// FlatTarget is a host name outside our zones whose addresses are answered where a CNAME may not stand.
+type FlatTarget struct {
+	Target    string    `json:"target"`
+	State     string    `json:"state" doc:"fresh, stale, none (it has no address) or unknown (questions get SERVFAIL)"`
+	Addresses []string  `json:"addresses,omitempty"`
+	TTL       uint32    `json:"ttl,omitempty" doc:"seconds the addresses may be kept"`
+	Resolver  string    `json:"resolver,omitempty" doc:"that told"`
+	Learned   time.Time `json:"learned,omitzero" doc:"when"`
+	Next      time.Time `json:"next,omitzero" doc:"next lookup"`
+	Forgotten time.Time `json:"forgotten,omitzero" doc:"when the addresses are given up unless a lookup succeeds"`
+	Failures  int       `json:"failures,omitempty" doc:"lookups in a row that brought nothing"`
+	Trouble   string    `json:"trouble,omitempty" doc:"of the last lookup"`
 }
 
 // Listener is one open socket.

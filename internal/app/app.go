@@ -22,6 +22,7 @@ import (
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
 	"jurymast/internal/nameserver"
+	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/places"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
@@ -59,6 +60,7 @@ type App struct {
 	prober  *probe.Prober
 	places  *places.Places
 	dns     *nameserver.Server
+	targets *flatten.Book
 	web     *proxy.Proxy
 	api     *api.Server
 	store   *reopener
@@ -163,7 +165,10 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	if err := a.openPlaces(); err != nil {
 		return err
 	}
-	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places}))
+	if err := a.buildTargets(metrics); err != nil {
+		return err
+	}
+	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Targets: a.targets}))
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}
@@ -255,6 +260,7 @@ func (a *App) begin(ctx context.Context) error {
 		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
 		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives, Stops: a.file.Node.OnIsolation == profile.IsolationStop},
 	})
+	a.goTask(func() { a.targets.Run(work, a.dns.Targets) })
 	empty := a.hub.Load()
 	replaced := a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })
@@ -264,6 +270,7 @@ func (a *App) begin(ctx context.Context) error {
 	if replaced {
 		awaitState(ctx, empty)
 	}
+	a.settleTargets(ctx)
 	a.serve()
 	tried := make(chan struct{})
 	a.goTask(func() {

@@ -184,6 +184,7 @@ func (a *App) useSets(ctx context.Context) {
 			continue
 		}
 		a.alarms.set("documents", "")
+		a.settleTargets(ctx)
 		a.replace(ed, nil)
 	}
 }

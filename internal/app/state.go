@@ -121,6 +121,7 @@ func (a *App) ready() (bool, []string) {
 			why = append(why, fmt.Sprintf("profile %s: its first decision is not written yet", p.Name))
 		}
 	}
+	why = append(why, a.untriedTargets()...)
 	return len(why) == 0, why
 }
 

@@ -26,9 +26,9 @@ func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.
 type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
 	index    *index
-	routes   map[string]*route     // by name of a target that is answered with its addresses
-	abroad   map[string][]string   // of those, what resolvers are asked for, with the host names it is answered for
-	flat     flatten.Set           // abroad, being looked up
+	routes   map[string]*route   // by name of a target that is answered with its addresses
+	abroad   map[string][]string // of those, what resolvers are asked for, with the host names it is answered for
+	flat     flatten.Set         // abroad, being looked up
 	warnings []string
 }
 
@@ -142,7 +142,7 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 	switch {
 	case z != nil:
 	case p.DNS == profile.DNSRequired:
-		return atHost, errors.New("it is in no zone, and the profile says dns: required; add the zone, or write dns: anywhere if its DNS is elsewhere")
+		return false, atHost, errors.New("it is in no zone, and the profile says dns: required; add the zone, or write dns: anywhere if its DNS is elsewhere")
 	default:
 		c.warnings = append(c.warnings, fmt.Sprintf(
 			"profile %s: host name %s is in no zone, so DNS does not answer it here; add the zone unless its DNS is elsewhere", p.Name, host))

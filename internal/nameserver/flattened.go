@@ -158,7 +158,7 @@ func (r *response) through(f *flat, rt *route, host string, typ uint16) *leaf {
 		f.told = p.why
 	}
 	switch {
-	case p.Serving == steer.ServingNotReady:
+	case p.Serving == steer.ServingNotReady, p.Serving == steer.ServingHalted:
 		f.why = p.why
 		return nil
 	case !p.Answers():

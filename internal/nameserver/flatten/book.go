@@ -51,11 +51,12 @@ type Book struct {
 	mu    sync.Mutex
 	all   Set
 	queue queue
+	ended chan struct{} // closed when the next look ends
 }
 
 // New makes an empty book. The error is that its metrics cannot be registered.
 func New(opt Options) (*Book, error) {
-	b := &Book{opt: opt, log: opt.Logger, wake: make(chan struct{}, 1), all: Set{}}
+	b := &Book{opt: opt, log: opt.Logger, wake: make(chan struct{}, 1), all: Set{}, ended: make(chan struct{})}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -183,6 +184,8 @@ func (b *Book) look(ctx context.Context, t *Target) {
 	}
 	is := t.state.answer(t.due)
 	t.answer.Store(is)
+	close(b.ended)
+	b.ended = make(chan struct{})
 	b.mu.Unlock()
 	b.m.look(v4.outcome)
 	b.m.look(v6.outcome)
@@ -235,6 +238,26 @@ func (b *Book) sweep(used Set) {
 			if t.index >= 0 {
 				heap.Remove(&b.queue, t.index)
 			}
+		}
+	}
+}
+
+// Settle waits until a look has ended for every target there is, or ctx ends.
+func (b *Book) Settle(ctx context.Context) {
+	for {
+		b.mu.Lock()
+		ended, open := b.ended, false
+		for _, t := range b.all {
+			open = open || !t.state.tried
+		}
+		b.mu.Unlock()
+		if !open {
+			return
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

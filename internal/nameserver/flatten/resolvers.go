@@ -25,13 +25,13 @@ const (
 	rereadFor  = 5 * time.Second
 )
 
-// System returns the resolvers of /etc/resolv.conf, read again when they may have changed. own are addresses we listen
-// on ourselves: asking there would be asking us, and we resolve for nobody.
-func System(own []netip.AddrPort, log *slog.Logger) func() []netip.AddrPort {
+// System returns the resolvers of /etc/resolv.conf, read again when they may have changed. own are the addresses we
+// listen on ourselves: asking there would be asking us, and we resolve for nobody.
+func System(own func() []netip.AddrPort, log *slog.Logger) func() []netip.AddrPort {
 	return systemFrom(resolvConf, own, log)
 }
 
-func systemFrom(path string, own []netip.AddrPort, log *slog.Logger) func() []netip.AddrPort {
+func systemFrom(path string, own func() []netip.AddrPort, log *slog.Logger) func() []netip.AddrPort {
 	var mu sync.Mutex
 	var list []netip.AddrPort
 	var read time.Time
@@ -42,7 +42,7 @@ func systemFrom(path string, own []netip.AddrPort, log *slog.Logger) func() []ne
 			return list
 		}
 		read = time.Now()
-		fresh, passed, err := parseConf(path, own)
+		fresh, passed, err := parseConf(path, own())
 		switch {
 		case err != nil && list == nil:
 			log.Warn("cannot read which resolvers the system uses", "file", path, "error", err)
@@ -70,7 +70,7 @@ func parseConf(path string, own []netip.AddrPort) (list, passed []netip.AddrPort
 		a, ok := profile.ParseResolver(s)
 		switch {
 		case !ok:
-		case Ours(a, own):
+		case ours(a, own):
 			passed = append(passed, a)
 		case !slices.Contains(list, a):
 			list = append(list, a)
@@ -79,8 +79,8 @@ func parseConf(path string, own []netip.AddrPort) (list, passed []netip.AddrPort
 	return list, passed, nil
 }
 
-// Ours reports that an address is one of those we listen on, wildcards included.
-func Ours(a netip.AddrPort, own []netip.AddrPort) bool {
+// ours reports that an address is one of those we listen on, wildcards included.
+func ours(a netip.AddrPort, own []netip.AddrPort) bool {
 	return slices.ContainsFunc(own, func(o netip.AddrPort) bool {
 		same := o.Addr().Unmap() == a.Addr().Unmap() || o.Addr().IsUnspecified() && a.Addr().IsLoopback()
 		return same && o.Port() == a.Port()
