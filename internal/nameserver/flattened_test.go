@@ -35,7 +35,7 @@ func (p *phone) Look(_ context.Context, name string, typ uint16, _, _ netip.Addr
 	p.asked = append(p.asked, name)
 	var list []netip.Addr
 	ttl := 20 * time.Second
-	for _, text := range strings.Fields(p.book[name]) {
+	for text := range strings.FieldsSeq(p.book[name]) {
 		switch text {
 		case "!":
 			return flatten.Failed(errors.New("it answers SERVFAIL"), false)
@@ -216,4 +216,153 @@ func TestFlattened(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a flattened name answers while its target's resolvers come and go.
+func TestFlattenedOverTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{book: map[string]string{"x.test": "192.0.2.1"}}
+		ps := profiles(service("apex", names("dr.example"), host("x.test")))
+		ps[0].Endpoints[0].Monitor.Interval = time.Minute
+		f := flat(t, p, flatRecords, ps, []*health.View{view(ps[0], "u", nil)})
+		step := func(after time.Duration, says, want, six string) {
+			t.Helper()
+			if says != "" {
+				p.set("x.test", says)
+			}
+			time.Sleep(after)
+			if got := f.asked(t, "dr.example A"); got != want {
+				t.Errorf("A: got %q, want %q", got, want)
+			}
+			if got := f.asked(t, "dr.example AAAA"); got != six {
+				t.Errorf("AAAA: got %q, want %q", got, six)
+			}
+		}
+		step(0, "", "20 A 192.0.2.1", "20 NODATA")
+		step(5*time.Second, "...", "15 A 192.0.2.1", "15 NODATA")
+		step(30*time.Second, "", "30 A 192.0.2.1 (3)", "30 NODATA (3)")
+		step(50*time.Minute, "!", "30 A 192.0.2.1 (3)", "30 NODATA (3)")
+		step(20*time.Minute, "", "0 SERVFAIL (22)", "0 SERVFAIL (22)")
+		p.set("x.test", "1h 192.0.2.2 2001:db8::2")
+		time.Sleep(35 * time.Second) // longer than between two tries
+		step(0, "", "30 A 192.0.2.2", "30 AAAA 2001:db8::2")
+	})
+}
+
+// New documents with another target: the earlier answer stays until the new target's addresses may be known, and a
+// target of both is not forgotten in between.
+func TestFlattenedTargetChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{book: map[string]string{"x.test": "192.0.2.1", "y.test": "192.0.2.2"}}
+		ps := profiles(service("apex", names("dr.example"), host("x.test")), service("plain", names("p.dr.example"), host("y.test")))
+		views := []*health.View{view(ps[0], "u", nil), view(ps[1], "u", nil)}
+		f := flat(t, p, flatRecords, ps, views)
+		if got := f.asked(t, "p.dr.example A"); !strings.Contains(got, "CNAME y.test.") {
+			t.Error(got)
+		}
+		// Only the zone changes: the profile's part is carried over, and its name is flattened from now on.
+		f.publish(t, 8, []*profile.Zone{testZone(flatRecords + "p IN TXT now\n")}, ps, nil)
+		synctest.Wait()
+		for q, want := range map[string]string{"p.dr.example A": "A 192.0.2.2", "p.dr.example TXT": `TXT "now"`, "p.dr.example CNAME": "NODATA", "dr.example A": "A 192.0.2.1"} {
+			if got := f.asked(t, q); !strings.HasSuffix(got, " "+want) {
+				t.Errorf("%s: %s", q, got)
+			}
+		}
+		f.publish(t, 9, []*profile.Zone{testZone(flatRecords)}, ps, nil)
+		if got := f.asked(t, "p.dr.example A"); !strings.Contains(got, "CNAME y.test.") {
+			t.Error(got)
+		}
+	})
+}
+
+// An explanation tells the way from the target to the addresses, and how old they are.
+func TestFlattenedExplained(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &phone{book: map[string]string{"x.test": "192.0.2.1"}}
+		ps := profiles(service("apex", names("dr.example"), host("svc.dr.example")), service("svc", names("svc.dr.example"), host("x.test")), service("lost", names("side.dr.example"), host("no.dr.example")))
+		f := flat(t, p, flatRecords, ps, []*health.View{view(ps[0], "u", nil), view(ps[1], "u", nil), view(ps[2], "u", nil)})
+		time.Sleep(3 * time.Second)
+		e, err := f.srv.Explain(f.hub.Load(), "dr.example", "ANY", t0Addr)
+		if err != nil || len(e.Flattened) != 2 || e.Profile != "apex" || e.Endpoint != "a" {
+			t.Fatalf("%+v %v", e, err)
+		}
+		if one := e.Flattened[0]; one.Target != "svc.dr.example" || one.Profile != "svc" || one.Lookup != nil {
+			t.Errorf("%+v", one)
+		}
+		if two := e.Flattened[1]; two.Target != "x.test" || two.Lookup == nil || two.Lookup.State != flatten.Fresh || two.Lookup.TTL != 17 || two.Lookup.Resolver != phoneAt.String() {
+			t.Errorf("%+v", two)
+		}
+		if last := e.Trail[len(e.Trail)-1]; last.Step != "flatten" || !strings.HasPrefix(last.Result, "fresh: 192.0.2.1, told by 192.0.2.53:53 3s ago, next lookup in 1") {
+			t.Errorf("%+v", last)
+		}
+		if e, err = f.srv.Explain(f.hub.Load(), "side.dr.example", "A", t0Addr); err != nil || len(e.Flattened) != 1 || e.Trail[len(e.Trail)-1].Result != "zone dr.example has no such name" {
+			t.Errorf("%+v %v", e, err)
+		}
+		warnings, err := nameserver.Warnings(f.hub.Load().Documents())
+		if err != nil || len(warnings) != 1 || !strings.Contains(warnings[0], "host name side.dr.example of profile lost: endpoint a: target no.dr.example leads to nothing in zone dr.example") {
+			t.Errorf("%q %v", warnings, err)
+		}
+	})
+}
+
+// Whoever asks, the addresses are those of this node's resolvers: the scope is that of the choice alone.
+func TestFlattenedScopeAndAllocations(t *testing.T) {
+	p := &phone{book: map[string]string{"x.test": "192.0.2.1 192.0.2.2 2001:db8::1", "y.test": "192.0.2.3"}}
+	b, err := flatten.New(flatten.Options{Looker: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := create(nameserver.Options{Targets: b})
+	ps := append(decoded(t, `  - {name: net, hostnames: [net.dr.example], answer: flatten, routing: subnet, endpoints: [{name: a, target: x.test, subnets: [203.0.113.0/25]}, {name: b, target: y.test}]}
+  - {name: in, hostnames: [in.dr.example], answer: flatten, endpoints: [{name: a, target: many.dr.example}]}
+  - {name: many, hostnames: [many.dr.example], routing: multivalue, endpoints: [{name: a, target: 192.0.2.61}, {name: b, target: 192.0.2.62}]}
+`), service("apex", names("dr.example"), host("x.test")), service("lost", names("mail.dr.example"), host("net.dr.example")))
+	f.publish(t, 7, []*profile.Zone{testZone("mail IN MX 10 mail\n")}, ps, []*health.View{view(ps[0], "uu", nil), view(ps[1], "u", nil), view(ps[2], "uu", nil), view(ps[3], "u", nil), view(ps[4], "u", nil)})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Run(ctx, f.srv.Targets) }()
+	b.Settle(t.Context())
+	defer func() { stop(); <-done }()
+
+	for name, want := range map[string]string{"net": "203.0.113.0/24/25", "mail": "203.0.113.0/24/25", "in": "203.0.113.0/24/0"} {
+		e, err := f.srv.ExplainSubnet(f.hub.Load(), name+".dr.example", "A", t0Addr, netip.MustParsePrefix("203.0.113.0/24"))
+		if err != nil || e.Subnet != want || len(e.Answer) == 0 {
+			t.Errorf("%s: %+v %v", name, e, err)
+		}
+	}
+	answer := f.srv.RawLoop()
+	for kind, pkt := range map[string][]byte{
+		"apex": packet(head, apex, "0001 0001"), "AAAA": packet(head, apex, "001c 0001"), "ANY": packet(head, apex, "00ff 0001"),
+		"CNAME": packet(head, apex, "0005 0001"), "subnet": subnetQuestion("net"), "through": subnetQuestion("mail"), "multivalue": subnetQuestion("in"),
+	} {
+		for range 50 {
+			answer(pkt, t0Addr)
+		}
+		if n := testing.AllocsPerRun(200, func() { answer(pkt, t0Addr) }); n != 0 {
+			t.Errorf("%s: %v allocations", kind, n)
+		}
+	}
+}
+
+func BenchmarkFlattened(b *testing.B) {
+	p := &phone{book: map[string]string{"x.test": "192.0.2.1"}}
+	book, err := flatten.New(flatten.Options{Looker: p})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f := create(nameserver.Options{Targets: book})
+	ps := profiles(service("apex", names("dr.example"), host("x.test")))
+	f.publish(b, 7, []*profile.Zone{testZone("")}, ps, []*health.View{view(ps[0], "u", nil)})
+	ctx, stop := context.WithCancel(b.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); book.Run(ctx, f.srv.Targets) }()
+	book.Settle(b.Context())
+	defer func() { stop(); <-done }()
+	answer, pkt := f.srv.RawLoop(), packet(head, apex, "0001 0001")
+	for b.Loop() {
+		answer(pkt, t0Addr)
+	}
 }

@@ -143,7 +143,7 @@ func once(ctx context.Context, network string, server netip.AddrPort, q *dns.Msg
 	if err != nil {
 		return nil, plain(err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing is buffered
+	defer conn.Close()
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end) // fails on a closed socket only
 	}

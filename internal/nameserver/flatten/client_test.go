@@ -108,7 +108,7 @@ func TestMisbehavingResolvers(t *testing.T) {
 			_ = w.WriteMsg(m)
 		}, "no answer in time"},
 		"from another port": {func(_ *resolver, w dns.ResponseWriter, q *dns.Msg) {
-			if c, err := net.Dial("udp", w.RemoteAddr().String()); err == nil { //nolint:noctx // loopback
+			if c, err := net.Dial("udp", w.RemoteAddr().String()); err == nil {
 				pkt, _ := lie(q).Pack()
 				_, _ = c.Write(pkt)
 				_ = c.Close()

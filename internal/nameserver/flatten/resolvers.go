@@ -58,7 +58,7 @@ func systemFrom(path string, own func() []netip.AddrPort, log *slog.Logger) func
 }
 
 func parseConf(path string, own []netip.AddrPort) (list, passed []netip.AddrPort, err error) {
-	text, err := os.ReadFile(path) //nolint:gosec // a fixed name
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -65,7 +65,7 @@ func (s *state) learn(v4, v6 *Reply, maxStale time.Duration, now time.Time, dice
 		s.failures++
 		wait = min(wait, retry(s.failures))
 	}
-	next = now.Add(wait).Add(time.Duration(dice % uint64(spread))) //nolint:gosec // below a second
+	next = now.Add(wait).Add(time.Duration(dice % uint64(spread)))
 	for _, m := range []*memory{&s.v4, &s.v6} {
 		if m.Known != Unknown && !m.Failing {
 			m.Dead = later(m.Until, next).Add(max(maxStale, grace))
