@@ -1,0 +1,48 @@
+package xdp
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const membarrierGlobal = 1 // MEMBARRIER_CMD_GLOBAL in linux/membarrier.h
+
+// pool holds numbers of places: ready to be written, and given back but perhaps still looked at.
+type pool struct{ ready, resting []uint32 }
+
+func (p *pool) fill(from, to uint32) {
+	for n := to; n > from; n-- {
+		p.ready = append(p.ready, n-1)
+	}
+}
+
+func (p *pool) give(n uint32) { p.resting = append(p.resting, n) }
+
+func (t *Table) take(p *pool) (uint32, error) {
+	if len(p.ready) == 0 {
+		if err := t.settle(p); err != nil {
+			return 0, err
+		}
+	}
+	last := len(p.ready) - 1
+	n := p.ready[last]
+	p.ready = p.ready[:last]
+	return n, nil
+}
+
+// settle waits until no frame can be looking at what was given back: tens of milliseconds, if there is something.
+// The global barrier of membarrier(2) is a grace period of RCU, under which the program runs.
+func (t *Table) settle(p *pool) error {
+	if len(p.resting) == 0 {
+		return nil
+	}
+	if _, _, e := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); e != 0 {
+		return fmt.Errorf("wait for a grace period (membarrier): %w", e)
+	}
+	for _, q := range []*pool{&t.free, &t.vacant} {
+		q.ready = append(q.ready, q.resting...)
+		q.resting = q.resting[:0]
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+//go:build interop && linux
+
+package xdp_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"jurymast/internal/nameserver/xdp"
+)
+
+// What does not fit is refused with the reason, and what was published stays.
+func TestInteropRefusals(t *testing.T) {
+	table := load(t, options())
+	good := xdp.Answer{Records: a("203.0.113.1"), Count: 1}
+	publish(t, table, "www.dr.example", 1, good)
+	for _, c := range []struct {
+		name   []byte
+		qtype  uint16
+		answer xdp.Answer
+		want   string
+	}{
+		{wireName("www.dr.example"), 1, xdp.Answer{}, "negative answers belong to the sockets"},
+		{wireName("www.dr.example"), 1, xdp.Answer{Records: make([]byte, 129), Count: 1}, "at most 128"},
+		{wireName("www.dr.example"), 1, xdp.Answer{Records: good.Records, Count: 1, Slot: 4}, "counter 4 of 4"},
+		{wireName(strings.Repeat("a", 63) + ".bcdef"), 1, good, "1 to 68"},
+		{nil, 1, good, "1 to 68"},
+		{wireName("www.dr.example"), 65, good, "leave it to the sockets"},
+	} {
+		if err := table.Publish(c.name, c.qtype, c.answer); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v; want it to tell %q", c.name, err, c.want)
+		}
+	}
+	if verdict, _ := table.Try(t, frame4(question("www.dr.example", 1))); verdict != xdp.VerdictSend {
+		t.Errorf("verdict %d after refusals", verdict)
+	}
+	for _, o := range []xdp.Options{
+		{Answers: 0, Slots: 1, Addresses: []netip.Addr{server4}},
+		{Answers: 1, Slots: 0, Addresses: []netip.Addr{server4}},
+		{Answers: 1_000_001, Slots: 1, Addresses: []netip.Addr{server4}},
+		{Answers: 1, Slots: 1},
+		{Answers: 1, Slots: 1, Addresses: []netip.Addr{netip.IPv4Unspecified()}},
+	} {
+		if table, err := xdp.Load(o); err == nil || table != nil {
+			t.Errorf("%+v: %v, %v", o, table, err)
+		}
+	}
+	if err := table.Attach(1); err == nil || !strings.Contains(err.Error(), "xdp to off") {
+		t.Errorf("loopback has no XDP in its driver: %v", err)
+	}
+}
+
+// The table can be filled, emptied and filled with others for ever.
+func TestInteropPlaces(t *testing.T) {
+	table := load(t, options())
+	verdict := func(name string) uint32 {
+		v, _ := table.Try(t, frame4(question(name, 1)))
+		return v
+	}
+	for round := range 5 {
+		for i := range 8 {
+			publish(t, table, fmt.Sprintf("n%d-%d.example", round, i), 1, xdp.Answer{Records: a("203.0.113.1"), Count: 1})
+		}
+		if err := table.Publish(wireName("more.example"), 1, xdp.Answer{Records: a("203.0.113.1"), Count: 1}); err == nil || !strings.Contains(err.Error(), "full") {
+			t.Fatalf("round %d: a ninth of 8: %v", round, err)
+		}
+		for range 20 { // more changes than there are records
+			publish(t, table, fmt.Sprintf("n%d-3.example", round), 1, xdp.Answer{Records: a("203.0.113.2"), Count: 1})
+		}
+		for i := range 8 {
+			name := fmt.Sprintf("n%d-%d.example", round, i)
+			if v := verdict(name); v != xdp.VerdictSend {
+				t.Fatalf("%s: verdict %d", name, v)
+			}
+			if round == 2 {
+				continue
+			}
+			for range 2 {
+				if err := table.Withdraw(wireName(strings.ToUpper(name)), 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if v := verdict(name); v != xdp.VerdictPass {
+				t.Fatalf("%s: verdict %d after it was withdrawn", name, v)
+			}
+		}
+		if round == 2 {
+			if err := table.Clear(); err != nil {
+				t.Fatal(err)
+			}
+			if v := verdict("n2-3.example"); v != xdp.VerdictPass {
+				t.Fatalf("verdict %d in a cleared table", v)
+			}
+		}
+	}
+	if c, err := table.Counts(); err != nil || c.Missed != 4*8+1 || c.V4.Total() != 5*8 {
+		t.Errorf("counted %+v, %v", c, err)
+	}
+}
+
+// run a command of this test, which must work.
+func run(t *testing.T, command string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "sh", "-ec", command).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", command, err, out)
+	}
+}
+
+// within runs f on a thread inside the network namespace.
+func within(t *testing.T, namespace string, f func() error) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		file, err := os.Open("/run/netns/" + namespace)
+		if err == nil {
+			defer func() { _ = file.Close() }()
+			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cable is two namespaces joined by a virtual cable, the table at the server's end.
+type cable struct {
+	table  *xdp.Table
+	client map[string]net.Conn     // by family
+	socket map[string]*net.UDPConn // of the server
+}
+
+func newCable(t *testing.T, o xdp.Options) *cable {
+	t.Helper()
+	if _, err := exec.LookPath("ip"); err != nil && os.Getenv("JURYMAST_INTEROP") != "strict" {
+		t.Skip("ip is not installed; scripts/packages.txt names its package")
+	}
+	w := &cable{table: load(t, o), client: map[string]net.Conn{}, socket: map[string]*net.UDPConn{}}
+	peer := load(t, xdp.Options{Answers: 1, Slots: 1, Addresses: []netip.Addr{client4}}) // a cable answers if both ends have a program
+	s, c := fmt.Sprintf("jmxs%d", os.Getpid()), fmt.Sprintf("jmxc%d", os.Getpid())
+	t.Cleanup(func() { run(t, "ip netns del "+s+"; ip netns del "+c) })
+	run(t, strings.NewReplacer("$S", s, "$C", c).Replace(`ip netns add $S; ip netns add $C
+		ip link add eth0 netns $S type veth peer name eth0 netns $C
+		for n in $S $C; do ip -n $n link set lo up; ip -n $n link set eth0 up; done
+		ip -n $S addr add 192.0.2.1/24 dev eth0; ip -n $C addr add 192.0.2.9/24 dev eth0
+		ip -n $S addr add 2001:db8::1/64 dev eth0 nodad; ip -n $C addr add 2001:db8::9/64 dev eth0 nodad`))
+	end := func(table *xdp.Table) error {
+		i, err := net.InterfaceByName("eth0")
+		if err != nil {
+			return err
+		}
+		return table.Attach(i.Index)
+	}
+	within(t, s, func() error {
+		var errs []error
+		for family, addr := range map[string]netip.Addr{"udp4": server4, "udp6": server6} {
+			socket, err := net.ListenUDP(family, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 53)))
+			w.socket[family] = socket
+			errs = append(errs, err)
+		}
+		return errors.Join(append(errs, end(w.table))...)
+	})
+	within(t, c, func() error {
+		var errs []error
+		for family, addr := range map[string]netip.Addr{"udp4": server4, "udp6": server6} {
+			conn, err := (&net.Dialer{}).DialContext(context.Background(), family, netip.AddrPortFrom(addr, 53).String())
+			w.client[family] = conn
+			errs = append(errs, err)
+		}
+		return errors.Join(append(errs, end(peer))...)
+	})
+	t.Cleanup(func() {
+		for _, c := range w.client {
+			_ = c.Close()
+		}
+		for _, s := range w.socket {
+			_ = s.Close()
+		}
+	})
+	return w
+}
+
+// ask and return what comes back, whoever answers.
+func (w *cable) ask(t *testing.T, family string, q []byte) []byte {
+	t.Helper()
+	c := w.client[family]
+	if _, err := c.Write(q); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	in := make([]byte, 1500)
+	n, err := c.Read(in)
+	if err != nil {
+		counts, _ := w.table.Counts()
+		t.Fatalf("%v; counted %+v", err, counts)
+	}
+	return in[:n]
+}
+
+// On a cable the program answers what it has, real sockets take the answer, and the rest reaches the server.
+func TestInteropCable(t *testing.T) {
+	w := newCable(t, options())
+	publish(t, w.table, "www.dr.example", 1, xdp.Answer{Records: a("203.0.113.1"), Count: 1, Unsigned: true})
+	for family, socket := range w.socket {
+		go func() {
+			in := make([]byte, 1500)
+			for {
+				n, from, err := socket.ReadFromUDP(in)
+				if err != nil {
+					return
+				}
+				in[2] |= 0x80
+				_, _ = socket.WriteToUDP(in[:n], from)
+			}
+		}()
+		for range 3 {
+			want := append(question("www.dr.example", 1), a("203.0.113.1")...)
+			want[2], want[7] = 0x85, 1
+			if got := w.ask(t, family, question("www.dr.example", 1)); !bytes.Equal(got, want) {
+				t.Errorf("%s: % x; want % x", family, got, want)
+			}
+			want = question("other.dr.example", 1)
+			want[2] |= 0x80
+			if got := w.ask(t, family, question("other.dr.example", 1)); !bytes.Equal(got, want) {
+				t.Errorf("%s, from the socket: % x; want % x", family, got, want)
+			}
+		}
+	}
+	if c, err := w.table.Counts(); err != nil || c.V4.Plain != 3 || c.V6.Plain != 3 || c.Missed != 6 {
+		t.Errorf("counted %+v, %v", c, err)
+	}
+}
+
+// While answers change as fast as they can, through more changes than there are records, each question gets one of
+// those that were published for its name, whole.
+func TestInteropChanges(t *testing.T) {
+	table := load(t, xdp.Options{Answers: 2, Slots: 1, Addresses: []netip.Addr{server4}})
+	answer := func(name, version int) xdp.Answer {
+		addr := fmt.Sprintf("203.0.%d.%d", name, version)
+		return xdp.Answer{Records: bytes.Repeat(a(addr), 8), Count: 8, Unsigned: true}
+	}
+	names := []string{"n0.dr.example", "n1.dr.example"}
+	for i, name := range names {
+		publish(t, table, name, 1, answer(i, 0))
+	}
+	var stop atomic.Bool
+	changed := make(chan int)
+	go func() {
+		n := 0
+		for ; !stop.Load(); n++ {
+			for i, name := range names {
+				if err := table.Publish(wireName(name), 1, answer(i, n%250)); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		changed <- n
+	}()
+	asked := 0
+	for end := time.Now().Add(time.Second); time.Now().Before(end) && !t.Failed(); asked++ {
+		for i, name := range names {
+			q := question(name, 1)
+			verdict, frame := table.Try(t, frame4(q))
+			if verdict != xdp.VerdictSend {
+				t.Errorf("%s: verdict %d", name, verdict)
+				continue
+			}
+			got := unwrap(t, frame)[len(q):]
+			if want := answer(i, int(got[len(got)-1])).Records; !bytes.Equal(got, want) {
+				t.Errorf("%s: % x is no answer of it", name, got)
+			}
+		}
+	}
+	stop.Store(true)
+	if n := <-changed; n < 10 || asked < 100 {
+		t.Errorf("only %d changes, %d questions", n, asked)
+	}
+}
