@@ -16,7 +16,6 @@ const (
 	dataSize   = 144 // MaxRecords and an OPT, in words of eight bytes
 	recordSize = recordHead + dataSize
 	optSize    = 11
-	udpSize    = 1232 // what the OPT offers to receive [RFC 9715]
 )
 
 // The head of a record. Numbers are little endian but for the count, which is copied into the message as it is.
@@ -59,7 +58,7 @@ func makeKey(name []byte, qtype uint16) (key [keySize]byte, err error) {
 
 var errEmpty = errors.New("an answer without records is not for the table; negative answers belong to the sockets")
 
-func makeRecord(a Answer) (rec [recordSize]byte, err error) {
+func makeRecord(a Answer, udpSize uint16) (rec [recordSize]byte, err error) {
 	n := len(a.Records)
 	switch {
 	case n == 0 || a.Count == 0:

@@ -42,7 +42,7 @@ func load(t *testing.T, o xdp.Options) *xdp.Table {
 }
 
 func options() xdp.Options {
-	return xdp.Options{Answers: 8, Slots: 4, Addresses: []netip.Addr{server4, server6}}
+	return xdp.Options{Answers: 8, Slots: 4, UDPSize: 1232, Addresses: []netip.Addr{server4, server6}}
 }
 
 func wireName(name string) []byte {

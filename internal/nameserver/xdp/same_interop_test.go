@@ -16,7 +16,7 @@ import (
 
 // Whatever is asked for and whatever is known, the program sends the bytes that the sockets' writer makes, or nothing.
 func TestInteropSameBytes(t *testing.T) {
-	table := load(t, xdp.Options{Answers: 1, Slots: 1, Addresses: []netip.Addr{server4, server6}})
+	table := load(t, xdp.Options{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{server4, server6}})
 	label := rapid.SliceOfN(rapid.OneOf(rapid.ByteRange('A', 'z'), rapid.Byte()), 1, 20)
 	rapid.Check(t, func(t *rapid.T) {
 		var name, owner []byte
@@ -56,7 +56,7 @@ func TestInteropSameBytes(t *testing.T) {
 		w.RRset(wire.Answer, owner, qtype, 30, data, 0)
 		records := bytes.Clone(w.Finish(&q, wire.FlagAA, 0)[12+len(q.Question):])
 		if edns {
-			w.OPT(0, 1232, q.DO, wire.Options{})
+			w.OPT(0, 1232, q.DO, &wire.Options{})
 		}
 		want := w.Finish(&q, wire.FlagAA, 0)
 

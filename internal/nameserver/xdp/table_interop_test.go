@@ -48,11 +48,12 @@ func TestInteropRefusals(t *testing.T) {
 		t.Errorf("verdict %d after refusals", verdict)
 	}
 	for _, o := range []xdp.Options{
-		{Answers: 0, Slots: 1, Addresses: []netip.Addr{server4}},
-		{Answers: 1, Slots: 0, Addresses: []netip.Addr{server4}},
-		{Answers: 1_000_001, Slots: 1, Addresses: []netip.Addr{server4}},
-		{Answers: 1, Slots: 1},
-		{Answers: 1, Slots: 1, Addresses: []netip.Addr{netip.IPv4Unspecified()}},
+		{Answers: 0, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{server4}},
+		{Answers: 1, Slots: 0, UDPSize: 1232, Addresses: []netip.Addr{server4}},
+		{Answers: 1_000_001, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{server4}},
+		{Answers: 1, Slots: 1, UDPSize: 1232},
+		{Answers: 1, Slots: 1, UDPSize: 511, Addresses: []netip.Addr{server4}},
+		{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{netip.IPv4Unspecified()}},
 	} {
 		if table, err := xdp.Load(o); err == nil || table != nil {
 			t.Errorf("%+v: %v, %v", o, table, err)
@@ -155,7 +156,7 @@ func newCable(t *testing.T, o xdp.Options) *cable {
 		t.Skip("ip is not installed; scripts/packages.txt names its package")
 	}
 	w := &cable{table: load(t, o), client: map[string]net.Conn{}, socket: map[string]*net.UDPConn{}}
-	peer := load(t, xdp.Options{Answers: 1, Slots: 1, Addresses: []netip.Addr{client4}}) // a cable answers if both ends have a program
+	peer := load(t, xdp.Options{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{client4}}) // a cable answers if both ends have a program
 	s, c := fmt.Sprintf("jmxs%d", os.Getpid()), fmt.Sprintf("jmxc%d", os.Getpid())
 	t.Cleanup(func() { run(t, "ip netns del "+s+"; ip netns del "+c) })
 	run(t, strings.NewReplacer("$S", s, "$C", c).Replace(`ip netns add $S; ip netns add $C
@@ -253,7 +254,7 @@ func TestInteropCable(t *testing.T) {
 // While answers change as fast as they can, through more changes than there are records, each question gets one of
 // those that were published for its name, whole.
 func TestInteropChanges(t *testing.T) {
-	table := load(t, xdp.Options{Answers: 2, Slots: 1, Addresses: []netip.Addr{server4}})
+	table := load(t, xdp.Options{Answers: 2, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{server4}})
 	answer := func(name, version int) xdp.Answer {
 		addr := fmt.Sprintf("203.0.%d.%d", name, version)
 		return xdp.Answer{Records: bytes.Repeat(a(addr), 8), Count: 8, Unsigned: true}

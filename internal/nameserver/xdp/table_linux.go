@@ -25,9 +25,10 @@ const (
 
 // Options of a table. The memory it takes is about Answers x 650 bytes and Slots x 8 bytes per processor.
 type Options struct {
-	Answers   int // most answers held at once, 1 to 1,000,000
-	Slots     int // counters, 1 to 1,000,000
-	Addresses []netip.Addr
+	Answers   int          // most answers held at once, 1 to 1,000,000
+	Slots     int          // counters, 1 to 1,000,000
+	Addresses []netip.Addr // of this machine, whose port 53 is answered
+	UDPSize   uint16       // what OPT records of answers offer to receive, in bytes, at least 512
 }
 
 const limit = 1_000_000
@@ -42,6 +43,7 @@ type Table struct {
 	maps    maps
 	program *ebpf.Program
 	slots   int
+	udpSize uint16
 
 	mu      sync.Mutex
 	links   []link.Link
@@ -62,10 +64,12 @@ func Load(o Options) (t *Table, err error) {
 		return nil, errors.New("load the XDP program: it is written for little-endian processors; set nameserver.xdp to off")
 	case o.Answers < 1 || o.Answers > limit || o.Slots < 1 || o.Slots > limit:
 		return nil, fmt.Errorf("load the XDP program: %d answers and %d counters; 1 to %d of each are allowed", o.Answers, o.Slots, limit)
+	case o.UDPSize < 512:
+		return nil, fmt.Errorf("load the XDP program: answers would offer to receive %d bytes; 512 is the least [RFC 6891 6.2.3]", o.UDPSize)
 	case len(o.Addresses) == 0:
 		return nil, errors.New("load the XDP program: no address to answer at; name those the nameserver listens on")
 	}
-	t = &Table{slots: o.Slots, known: map[[keySize]byte]place{}}
+	t = &Table{slots: o.Slots, udpSize: o.UDPSize, known: map[[keySize]byte]place{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("load the XDP program: %w", err), t.Close())
@@ -151,7 +155,7 @@ func (t *Table) Publish(name []byte, qtype uint16, a Answer) error {
 	if err != nil {
 		return fmt.Errorf("publish to XDP: %w", err)
 	}
-	rec, err := makeRecord(a)
+	rec, err := makeRecord(a, t.udpSize)
 	if err != nil {
 		return fmt.Errorf("publish to XDP: %w", err)
 	}
