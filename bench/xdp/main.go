@@ -29,7 +29,7 @@ type settings struct {
 	jurymast       string
 	rounds, names  int
 	runs           string
-	d              time.Duration
+	d, moderation  time.Duration
 	prefer, edns   bool
 	high, mid, low int64
 }
@@ -43,8 +43,6 @@ type contender struct {
 	even   bool   // NAPI of the server's end sleeps between polls, as with interrupt moderation
 }
 
-const moderation = 30 * time.Microsecond
-
 func main() {
 	if len(os.Args) > 1 && (os.Args[1] == "generate" || os.Args[1] == "bare") {
 		child(os.Args[1:])
@@ -56,6 +54,7 @@ func main() {
 	flag.IntVar(&s.names, "names", 100, "names asked for and held")
 	flag.StringVar(&s.runs, "runs", "", "only rows that contain this")
 	flag.DurationVar(&s.d, "d", 3*time.Second, "of each run")
+	flag.DurationVar(&s.moderation, "moderation", 30*time.Microsecond, "how long NAPI of the server's end sleeps between polls at equal load")
 	flag.BoolVar(&s.prefer, "prefer", false, "run before all else on this machine (needs a session of its own: setsid)")
 	flag.BoolVar(&s.edns, "edns", false, "ask with EDNS")
 	flag.Int64Var(&s.high, "high", 2_000_000, "queries a second for XDP at its most")

@@ -77,7 +77,7 @@ func newRig(s *settings, c contender) (g *rig, err error) {
 		return g, err
 	}
 	if c.even {
-		err = sleeps(serverNS, serverDev, moderation)
+		err = sleeps(serverNS, serverDev, s.moderation)
 	}
 	if s.prefer {
 		err = errors.Join(err, unix.Setpriority(unix.PRIO_PROCESS, g.napi, -20))
