@@ -30,7 +30,7 @@ func TestHealthIsInTheMetrics(t *testing.T) {
 		`jurymast_serving{profile="integration",state="preferred"} 1`, `jurymast_stale{profile="integration"} 0`)
 	s.euTenant.kill()
 	shows(`jurymast_endpoint_up{endpoint="eu20",profile="integration"} 0`, `jurymast_endpoint_votes{endpoint="eu20",profile="integration",vote="down"} 1`,
-		`jurymast_serving{profile="integration",state="fallback"} 1`, `jurymast_verdict_changes_total{endpoint="eu20",profile="integration",verdict="down"} 1`)
+		`jurymast_serving{profile="integration",state="fallback"} 1`, `jurymast_verdict_changes_total{endpoint="eu20",profile="integration",verdict="Degraded"} 1`)
 	s.usTenant.kill()
 	shows(`jurymast_serving{profile="integration",state="all-down"} 1`)
 }
