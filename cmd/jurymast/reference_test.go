@@ -38,13 +38,13 @@ func reference(root *cobra.Command) string {
 	verbs := visible(root)[1:]
 	b.WriteString("\n## Verbs\n| verb | does |\n|---|---|\n")
 	for _, v := range verbs {
-		if v.Runnable() && !v.HasSubCommands() && !isCompletion(v) {
+		if isDocumented(v) {
 			fmt.Fprintf(&b, "| `%s` | %s |\n", useLine(v), v.Short)
 		}
 	}
 	b.WriteString("| `jurymast completion bash\\|zsh\\|fish\\|powershell` | Print the completion script of a shell |\n")
 	for _, v := range verbs {
-		if !v.Runnable() || v.HasSubCommands() || isCompletion(v) {
+		if !isDocumented(v) {
 			continue
 		}
 		fmt.Fprintf(&b, "\n## %s\n", v.CommandPath())
@@ -60,6 +60,11 @@ func reference(root *cobra.Command) string {
 		flagTable(&b, v.NonInheritedFlags())
 	}
 	return b.String()
+}
+
+// isDocumented: it does something by itself. Groups have a page each in the help, and none here.
+func isDocumented(v *cobra.Command) bool {
+	return v.Runnable() && (!v.HasSubCommands() || v.Annotations[isVerb] != "") && !isCompletion(v)
 }
 
 func isCompletion(v *cobra.Command) bool {

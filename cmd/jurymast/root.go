@@ -39,7 +39,7 @@ func newRoot(c *cli) *cobra.Command {
 		&cobra.Group{ID: groupTry, Title: "Try it out:"},
 	)
 	add(root, groupNode, newServe(c), newCheck(c), newApply(c), newGet(c), newDelete(c))
-	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newEvents(c), newAudit(c))
+	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newEvents(c), newAudit(c), newZone(c), newSeal(c))
 	add(root, groupAct, newEndpoint(c), newProfile(c), newOrder(c), newGate(c), newFailback(c), newSignal(c))
 	add(root, groupTry, newLab(c))
 	root.AddCommand(newVersion(c), newMan(root), newDemo(c))
@@ -137,7 +137,6 @@ var planned = map[string]string{
 	"domain":        "write certificates under node.proxy.tls.certificates",
 	"trace":         "jurymast explain NAME says what this node answers; ask resolvers with dig",
 	"import":        "write the profile by hand and judge it with jurymast check -c FILE",
-	"seal":          "the key is the file named by node.store.seal.file",
 	"lab connector": "jurymast lab tenant",
 	"lab sender":    "send with curl in a loop",
 }

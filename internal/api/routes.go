@@ -34,6 +34,7 @@ func (s *Server) handler() http.Handler {
 	s.journalRoutes(h)
 	s.toolRoutes(h)
 	s.signalRoutes(h)
+	s.secretRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
 	return s.guarded(mux)
 }

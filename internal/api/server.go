@@ -86,6 +86,7 @@ type Options struct {
 	Orders    OrderStore
 	Journal   Journal
 	Signals   Signals // nil: no signals are taken
+	Secrets   Secrets // nil: nothing is known of shared secrets
 	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
 	Ready     func() (bool, []string) // nil: as Node says

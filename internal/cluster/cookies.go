@@ -61,6 +61,7 @@ type cookieKeeper struct {
 	state  roll.State // what Use got last
 	rev    int64      // its revision in the store
 	used   string     // its mark
+	key    string     // what it was sealed with
 	logged string     // the trouble that was logged last
 }
 
@@ -104,9 +105,9 @@ func (k *cookieKeeper) read() (*roll.State, int64, error) {
 	if err != nil {
 		return nil, rev, fmt.Errorf("record sealed/%s: %w; give it up with: jurymast seal forget %[1]s", SealedCookies, err)
 	}
-	if mark := state.Mark(); mark != k.used {
+	if mark := state.Mark(); mark != k.used || box.Key != k.key {
 		k.o.Use(state, box)
-		k.used = mark
+		k.used, k.key = mark, box.Key
 		k.c.o.Logger.Info("cookie secrets", "step", state.Step, "stage", state.Stage, "issues", state.Current.Tag())
 	}
 	k.state, k.rev = state, rev

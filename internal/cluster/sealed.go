@@ -281,7 +281,7 @@ func (c *Cluster) RotateSeal(ctx context.Context, id, by, note string) error {
 	c.mu.Unlock()
 	var lack []string
 	for i := range members {
-		if !slices.Contains(members[i].Seals, id) {
+		if members[i].Name != c.o.Node.Name && !slices.Contains(members[i].Seals, id) {
 			lack = append(lack, members[i].Name)
 		}
 	}
