@@ -24,7 +24,7 @@ import (
 func (a *App) buildAPI(metrics http.Handler) *api.Server {
 	return api.New(api.Options{
 		Socket: a.file.Node.API.Socket, Listen: a.file.Node.API.Listen, Hub: a.hub, Node: a.nodeStatus,
-		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a), Signals: (*signalDesk)(a),
+		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a), Signals: (*signalDesk)(a), Secrets: (*secretDesk)(a),
 		Explain: a.explain, Probe: a.probeNow, Ready: a.ready, Metrics: metrics, Logger: a.log, Version: a.o.Version,
 	})
 }
@@ -43,6 +43,9 @@ func (a *App) nodeStatus() api.NodeStatus {
 		out.Store.Kind = "external"
 	}
 	out.Alarms = append(out.Alarms, a.storeAlarms(st.Reachable)...)
+	if why := a.cluster.SecretTrouble(); why != "" {
+		out.Alarms = append(out.Alarms, why)
+	}
 	files, faults := a.locationFiles()
 	out.Locations, out.Alarms = files, append(out.Alarms, faults...)
 	out.Flattened, faults = a.targetStatus(time.Now())

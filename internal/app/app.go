@@ -20,8 +20,10 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
+	"jurymast/internal/cluster/roll"
 	"jurymast/internal/engine"
 	"jurymast/internal/nameserver"
+	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/places"
 	"jurymast/internal/probe"
@@ -40,6 +42,7 @@ type Options struct {
 	Out     io.Writer // one line per listener, and "ready"
 	Version string
 	Reload  <-chan struct{} // SIGHUP; nil: only changes of the file reload it
+	Cookies roll.Rules      // times of a change of the cookie secret; zero: every day, and 65 minutes
 }
 
 // App is a running node.
@@ -67,6 +70,9 @@ type App struct {
 	cluster *cluster.Cluster
 	good    *keeper
 	journal *feed
+	seal    *sealer
+	cookies cookies
+	jar     *cookie.Jar
 	sets    chan cluster.DocumentSet // newest wins
 	again   chan struct{}            // the documents in force are to be prepared anew
 	begun   chan struct{}            // a session with the store has begun
@@ -86,6 +92,9 @@ type App struct {
 // Run starts a node and keeps it until ctx ends, then stops it in order, bounded. It returns an error when the node
 // cannot start: the configuration is wrong, an address is taken, the data directory is refused.
 func Run(ctx context.Context, o Options) error {
+	if o.Cookies == (roll.Rules{}) {
+		o.Cookies = roll.Rules{Every: roll.Every, Keep: roll.Keep}
+	}
 	signal.Ignore(syscall.SIGXFSZ) // a limit on file sizes is one more kind of full disk, not the end of the node
 	a, err := start(ctx, o)
 	if err != nil {
@@ -162,13 +171,18 @@ func nameNode(n *profile.Node) {
 func (a *App) build(metrics *prometheus.Registry) error {
 	n := &a.file.Node
 	a.library = &library{hub: a.hub, node: func() probe.Node { return *a.means.Load() }}
-	if err := a.openPlaces(); err != nil {
+	if err := errors.Join(a.openPlaces(), a.openSeal(n)); err != nil {
+		return err
+	}
+	if err := a.openCookies(n); err != nil {
 		return err
 	}
 	if err := a.buildTargets(metrics); err != nil {
 		return err
 	}
-	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Targets: a.targets}))
+	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
+		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Targets: a.targets, Cookies: a.jar,
+	}))
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}
@@ -196,6 +210,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	a.cluster = cluster.New(cluster.Options{
 		Store: a.store, Node: me, Lease: n.Store.Lease, Renew: n.Store.Renew, Listen: a.heard, Logger: a.log, WriteTimeout: a.writeTimeout(),
 	})
+	a.cluster.UseKeys(a.seal.keys())
 	a.api = a.buildAPI(promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
 	return nil
 }
@@ -282,6 +297,8 @@ func (a *App) begin(ctx context.Context) error {
 		<-tried
 		a.session(work)
 	})
+	a.goTask(func() { a.keepCookies(work) })
+	a.goTask(func() { a.finishSeal(work) })
 	a.goTask(func() { a.watchFile(work) })
 	a.goTask(func() { a.announceReady(work) })
 	return nil

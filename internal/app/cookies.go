@@ -42,7 +42,12 @@ func (a *App) openCookies(n *profile.Node) error {
 	a.jar = cookie.NewJar(cookie.Secrets{Issue: c.own})
 	files := &n.Nameserver.Cookies
 	if c.files = files.Current.File != ""; c.files {
-		return a.useCookieFiles(files)
+		secrets, tags, err := readCookieFiles(files)
+		if err != nil {
+			return err
+		}
+		a.useCookieFiles(secrets, tags)
+		return nil
 	}
 	if s, ok := c.earlier(a.seal.keys()); ok {
 		a.fillJar(s)
@@ -50,17 +55,11 @@ func (a *App) openCookies(n *profile.Node) error {
 	return nil
 }
 
-// useCookieFiles reads the files of node.nameserver.cookies; an error changes nothing.
-func (a *App) useCookieFiles(f *profile.Cookies) error {
-	secrets, tags, err := readCookieFiles(f)
-	if err != nil {
-		return err
-	}
+func (a *App) useCookieFiles(s cookie.Secrets, tags [3]string) {
 	a.cookies.mu.Lock()
 	a.cookies.tags = tags
 	a.cookies.mu.Unlock()
-	a.jar.Store(secrets)
-	return nil
+	a.jar.Store(s)
 }
 
 // readCookieFiles is current, next and previous as the jar wants them, with their tags.
@@ -101,6 +100,27 @@ func readCookieFile(path string) (cookie.Secret, error) {
 		return cookie.Secret{}, fmt.Errorf("%s is not a cookie secret: 32 hex digits and nothing else are expected; make one with: openssl rand -hex 16", path)
 	}
 	return cookie.Secret(raw), nil
+}
+
+// reloadSecretFiles reads the files with seal keys and cookie secrets anew, and returns what takes them into use. Whether
+// there are such files at all changes with a restart.
+func (a *App) reloadSecretFiles(f *profile.File) (use func(), err error) {
+	ring, err := a.seal.look()
+	if err != nil {
+		return nil, err
+	}
+	files := &f.Node.Nameserver.Cookies
+	if !a.cookies.files || files.Current.File == "" {
+		return func() { a.useKeys(ring) }, nil
+	}
+	secrets, tags, err := readCookieFiles(files)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		a.useKeys(ring)
+		a.useCookieFiles(secrets, tags)
+	}, nil
 }
 
 // fillJar takes a state of the shared secrets into use. What this life made of its own stays good as long as it can be.

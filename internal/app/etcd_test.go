@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"jurymast/internal/api"
+	"jurymast/internal/cluster/seal"
 )
 
 type member = api.NodeMember
@@ -40,7 +43,31 @@ func startEtcd(t *testing.T) string {
 	return client.Host
 }
 
-func storeText(address string) string { return fmt.Sprintf("  store: {endpoints: [%q]}\n", address) }
+// storeText names a store that several nodes share, and the key they share, too.
+func storeText(address string) string {
+	return fmt.Sprintf("  store: {endpoints: [%q], seal: {file: %q}}\n", address, sharedKey())
+}
+
+// sharedKey is a key file for all nodes of this run. The directory goes with the run.
+var sharedKey = sync.OnceValue(func() string {
+	name := filepath.Join(runDir(), "seal.key")
+	if _, _, err := seal.ReadOrCreate(name); err != nil {
+		panic(err)
+	}
+	return name
+})
+
+// runDir is a directory that TestMain removes.
+var runDir = sync.OnceValue(func() string {
+	dir, err := os.MkdirTemp("", "jurymast-app-test-")
+	if err != nil {
+		panic(err)
+	}
+	removeRunDir = func() { _ = os.RemoveAll(dir) }
+	return dir
+})
+
+var removeRunDir = func() {}
 
 // way forwards TCP to one address, until it is cut.
 type way struct {

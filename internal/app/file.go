@@ -302,6 +302,12 @@ func (a *App) reload() *profile.File {
 		a.refused(err)
 		return nil
 	}
+	useSecretFiles, err := a.reloadSecretFiles(f)
+	if err != nil {
+		a.refused(err)
+		return nil
+	}
+	useSecretFiles()
 	_ = a.places.Reload() // logged, and shown in status: the file itself is good
 	a.web.SetCertificates(certs)
 	a.useSecrets(f)
@@ -317,6 +323,9 @@ func (a *App) reload() *profile.File {
 func needsRestart(was, is *profile.Node) bool {
 	x, y := *was, *is
 	x.Secrets, y.Secrets = nil, nil
+	if p, q := &x.Nameserver.Cookies, &y.Nameserver.Cookies; p.Current.File != "" && q.Current.File != "" {
+		p.Current, p.Next, p.Previous = q.Current, q.Next, q.Previous
+	}
 	x.Proxy.TLS.Certificates, y.Proxy.TLS.Certificates = nil, nil
 	return !reflect.DeepEqual(x, y)
 }

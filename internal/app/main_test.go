@@ -24,7 +24,9 @@ func TestMain(m *testing.M) {
 	roles := map[string]func([]string) error{"node": node, "tenant": tenant}
 	role, ok := roles[os.Getenv(roleVar)]
 	if !ok {
-		os.Exit(m.Run())
+		code := m.Run()
+		removeRunDir()
+		os.Exit(code)
 	}
 	if err := role(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -48,7 +50,7 @@ func node(args []string) error {
 		}
 	}()
 	return app.Run(ctx, app.Options{
-		File: args[0], Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Out: os.Stdout, Version: "test", Reload: reload,
+		File: args[0], Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Out: os.Stdout, Version: "test", Reload: reload, Cookies: cookieRules(),
 	})
 }
 

@@ -35,7 +35,8 @@ func (a *App) openSeal(n *profile.Node) error {
 		return fmt.Errorf("node.store.seal.file: %s lies inside the data directory %s, so a copy of the data would open everything; put it elsewhere", a.seal.path, a.data.dir)
 	}
 	if !a.solo {
-		_, err := a.seal.read()
+		ring, err := a.seal.look()
+		a.seal.ring = ring
 		return err
 	}
 	ring, made, err := seal.ReadOrCreate(a.seal.path)
@@ -54,19 +55,22 @@ func inside(dir, file string) bool {
 	return err1 == nil && err2 == nil && err3 == nil && filepath.IsLocal(rel)
 }
 
-// read takes the file as it is now; an error leaves the keys read before.
-func (s *sealer) read() (seal.Ring, error) {
+// look reads the file as it is now; nothing changes.
+func (s *sealer) look() (seal.Ring, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.path == "" {
 		return seal.Ring{}, nil
 	}
-	ring, err := seal.Read(s.path)
-	if err != nil {
-		return s.ring, err
-	}
-	s.ring = ring
-	return ring, nil
+	return seal.Read(s.path)
+}
+
+// useKeys takes other keys into use.
+func (a *App) useKeys(ring seal.Ring) {
+	a.seal.mu.Lock()
+	a.seal.ring = ring
+	a.seal.mu.Unlock()
+	a.cluster.UseKeys(ring)
 }
 
 func (s *sealer) keys() seal.Ring {
@@ -75,14 +79,13 @@ func (s *sealer) keys() seal.Ring {
 	return s.ring
 }
 
-// write replaces the file; the keys are in use when it is safely there.
+// write replaces the file.
 func (s *sealer) write(ring seal.Ring) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := seal.Write(s.path, ring); err != nil {
 		return fmt.Errorf("the seal key file cannot be written: %w", err)
 	}
-	s.ring = ring
 	return nil
 }
 
@@ -115,7 +118,7 @@ func (a *App) nextSeal() (string, error) {
 	if a.seal.path == "" {
 		return "", fmt.Errorf("%w: this node has no seal key; write node.store.seal: {file: ...} and restart it", cluster.ErrRefused)
 	}
-	ring, err := a.seal.read()
+	ring, err := a.seal.look()
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", cluster.ErrRefused, err)
 	}
@@ -141,7 +144,7 @@ func (a *App) nextSeal() (string, error) {
 			return "", fmt.Errorf("%w: %w; nothing was changed: give this user the right to write its directory, or add a key to it by hand: openssl rand -hex 32 >> %s", cluster.ErrRefused, err, a.seal.path)
 		}
 	}
-	a.cluster.UseKeys(ring)
+	a.useKeys(ring)
 	return others[0], nil
 }
 
@@ -156,7 +159,7 @@ func (a *App) dropSeal(keep string) error {
 		a.log.Warn("everything is sealed with the new key; the old one stays in the file", "error", err)
 		return nil
 	}
-	a.cluster.UseKeys(ring)
+	a.useKeys(ring)
 	return nil
 }
 

@@ -48,6 +48,7 @@ type site struct {
 	proxy              string
 	euMore, usMore     string // more keys of the endpoints
 	listeners          string // more keys of node.proxy
+	cookieText         string // more keys of node.nameserver
 	node               *process
 	euTenant, usTenant *process
 }
@@ -77,14 +78,18 @@ func (s *site) beside(name string) *site {
 }
 
 func (s *site) nodeText() string {
+	ns := fmt.Sprintf("listen: [%q]", s.dns)
+	if s.cookieText != "" {
+		ns += ", " + s.cookieText
+	}
 	return fmt.Sprintf(`node:
   name: %s
   location: test
   data: %s
-  nameserver: {listen: [%q]}
+  nameserver: {%s}
   proxy: {http: [%q]%s}
   api: {listen: %q}
-%s`, s.name, s.data, s.dns, s.web, s.listeners, s.api, s.head)
+%s`, s.name, s.data, ns, s.web, s.listeners, s.api, s.head)
 }
 
 func (s *site) text() string {

@@ -22,6 +22,11 @@ const (
 type Cookies struct {
 	Enabled bool    `yaml:"enabled"`
 	Require Require `yaml:"require"`
+
+	// Secrets shared with other servers; without Current all nodes share one that they make and change themselves.
+	Current  CookieFile `yaml:"current"`  // issued
+	Next     CookieFile `yaml:"next"`     // verified before it is issued
+	Previous CookieFile `yaml:"previous"` // verified after it was issued
 }
 
 // Chaos are the texts of class CH; "" is not told.

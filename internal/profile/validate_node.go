@@ -26,6 +26,8 @@ func validateNode(r *report, a *at, n *Node) {
 	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
 	validateStore(r, a.child("store"), &n.Store)
+	validateSeal(r, a, n)
+	validateCookieFiles(r, a.child("nameserver").child("cookies"), &n.Nameserver.Cookies)
 	for _, name := range slices.Sorted(maps.Keys(n.Secrets)) {
 		validateSecret(r, a.child("secrets").child(name), name, n.Secrets[name])
 	}
