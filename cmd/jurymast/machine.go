@@ -1,12 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
 	"strings"
 
+	"jurymast/internal/app"
+	"jurymast/internal/cluster/seal"
 	"jurymast/internal/places"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
@@ -43,6 +47,7 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 			warn("serve on this machine refuses the file: "+firstLine(err), "node", "proxy", "tls", "certificates", i)
 		}
 	}
+	secretFiles(n, warn)
 	used := usedSecrets(f)
 	for _, secret := range slices.Sorted(maps.Keys(n.Secrets)) {
 		source := n.Secrets[secret]
@@ -57,6 +62,26 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 		warn(missing+": "+consequence, "node", "secrets", secret, key)
 	}
 	return list
+}
+
+// secretFiles warns of key files that serve would refuse. One that a node alone would make is no fault.
+func secretFiles(n *profile.Node, warn func(message string, steps ...any)) {
+	const consequence = "serve on this machine refuses the file: "
+	if file := n.Store.Seal.File; file != "" {
+		_, err := seal.Read(file)
+		if alone := len(n.Store.Endpoints) == 0; err != nil && (!alone || !errors.Is(err, fs.ErrNotExist)) {
+			warn(consequence+firstLine(err), "node", "store", "seal", "file")
+		}
+	}
+	c := &n.Nameserver.Cookies
+	for _, one := range []struct{ key, file string }{{"current", c.Current.File}, {"next", c.Next.File}, {"previous", c.Previous.File}} {
+		if one.file == "" {
+			continue
+		}
+		if _, err := app.ReadCookieFile(one.file); err != nil {
+			warn(consequence+firstLine(err), "node", "nameserver", "cookies", one.key, "file")
+		}
+	}
 }
 
 // usedSecrets are the names of secrets that profiles of the file use, and of environment variables behind a $.

@@ -68,7 +68,7 @@ func readCookieFiles(f *profile.Cookies) (s cookie.Secrets, tags [3]string, err 
 		if one.file == "" {
 			continue
 		}
-		secret, err := readCookieFile(one.file)
+		secret, err := ReadCookieFile(one.file)
 		if err != nil {
 			return s, tags, fmt.Errorf("node.nameserver.cookies.%s.file: %w", one.key, err)
 		}
@@ -82,8 +82,8 @@ func readCookieFiles(f *profile.Cookies) (s cookie.Secrets, tags [3]string, err 
 	return s, tags, nil
 }
 
-// readCookieFile reads 32 hex digits, as other products write them. Errors never repeat what is in the file.
-func readCookieFile(path string) (cookie.Secret, error) {
+// ReadCookieFile reads 32 hex digits, as other products write them. Errors never repeat what is in the file.
+func ReadCookieFile(path string) (cookie.Secret, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // the operator's own file names it
 	if err != nil {
 		return cookie.Secret{}, err
