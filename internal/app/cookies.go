@@ -84,7 +84,7 @@ func readCookieFiles(f *profile.Cookies) (s cookie.Secrets, tags [3]string, err 
 
 // ReadCookieFile reads 32 hex digits, as other products write them. Errors never repeat what is in the file.
 func ReadCookieFile(path string) (cookie.Secret, error) {
-	text, err := os.ReadFile(path) //nolint:gosec // the operator's own file names it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return cookie.Secret{}, err
 	}

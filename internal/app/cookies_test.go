@@ -258,7 +258,7 @@ func secretsIn(t *testing.T, address string) (out []string) {
 	defer cancel()
 	st, err := etcd.Open(ctx, etcd.Options{Endpoints: []string{"http://" + address}, Logger: slog.New(slog.DiscardHandler)})
 	must(t, err)
-	defer st.Close()
+	defer func() { _ = st.Close() }()
 	kv, ok, err := st.Get(ctx, "/jurymast/v1/sealed/dns-cookies")
 	must(t, err)
 	if !ok {
