@@ -12,6 +12,9 @@
 // extension headers, fragments, names over 68 bytes or 8 labels, and every OPT with an option in it (cookies, client
 // subnet, NSID).
 //
+// What it passes by, because it comes before it: packet filters, routing (the answer goes back to the station that
+// handed over the question) and the check of the question's checksums; the card has checked the frame.
+//
 // A table entry changes with one store of eight bytes: a frame gets the old answer or the new one, never parts of
 // both. Memory a frame may still be looking at is not written before all processors have left the program; see Table.
 //

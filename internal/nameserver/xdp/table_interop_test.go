@@ -62,6 +62,18 @@ func TestInteropRefusals(t *testing.T) {
 	if err := table.Attach(1); err == nil || !strings.Contains(err.Error(), "xdp to off") {
 		t.Errorf("loopback has no XDP in its driver: %v", err)
 	}
+	if err := table.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := table.Publish(wireName("www.dr.example"), 1, good); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("published to a closed table: %v", err)
+	}
+	if err := table.Withdraw(wireName("www.dr.example"), 1); err != nil {
+		t.Errorf("withdrawn from a closed table: %v", err)
+	}
+	if err := table.Clear(); err != nil {
+		t.Errorf("cleared a closed table: %v", err)
+	}
 }
 
 // The table can be filled, emptied and filled with others for ever.

@@ -33,6 +33,8 @@ type Options struct {
 
 const limit = 1_000_000
 
+var errClosed = errors.New("publish to XDP: the table is closed")
+
 // Table is the program with what it answers. Publish and Withdraw may be called at any time, from one goroutine at once
 // or several; the program sees each change whole.
 //
@@ -164,6 +166,9 @@ func (t *Table) Publish(name []byte, qtype uint16, a Answer) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.cells == nil {
+		return errClosed
+	}
 	p, there := t.known[key]
 	if !there && len(t.known) == len(t.cells) {
 		return fmt.Errorf("publish to XDP: the table is full with %d answers; withdraw some", len(t.known))
