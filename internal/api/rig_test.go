@@ -71,6 +71,7 @@ type rig struct {
 	docs    *documents
 	orders  *orders
 	journal *journal
+	secrets *vault
 	socket  string
 	url     string // of the TCP listener
 	web     *http.Client
@@ -79,9 +80,9 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, hub: snapshot.NewHub(), docs: &documents{}, orders: &orders{}, journal: &journal{}, socket: filepath.Join(t.TempDir(), "api.sock")}
+	r := &rig{t: t, hub: snapshot.NewHub(), docs: &documents{}, orders: &orders{}, journal: &journal{}, secrets: &vault{}, socket: filepath.Join(t.TempDir(), "api.sock")}
 	r.server = New(Options{
-		Socket: r.socket, Listen: "127.0.0.1:0", Hub: r.hub, Node: node, Documents: r.docs, Orders: r.orders, Journal: r.journal, Version: "test",
+		Socket: r.socket, Listen: "127.0.0.1:0", Hub: r.hub, Node: node, Documents: r.docs, Orders: r.orders, Journal: r.journal, Secrets: r.secrets, Version: "test",
 		Explain: func(_ context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error) {
 			if name == "panic" {
 				panic("a bug")

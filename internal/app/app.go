@@ -211,6 +211,9 @@ func (a *App) build(metrics *prometheus.Registry) error {
 		Store: a.store, Node: me, Lease: n.Store.Lease, Renew: n.Store.Renew, Listen: a.heard, Logger: a.log, WriteTimeout: a.writeTimeout(),
 	})
 	a.cluster.UseKeys(a.seal.keys())
+	if err := metrics.Register(newSecretVitals((*secretDesk)(a))); err != nil {
+		return err
+	}
 	a.api = a.buildAPI(promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
 	return nil
 }

@@ -291,6 +291,11 @@ func showsNone(t *testing.T, s *site, secrets []string) {
 		}
 		texts[path] = body
 	}
+	for _, want := range []string{`jurymast_dns_cookie_stage{stage="`, "jurymast_dns_cookie_waiting_nodes ", "jurymast_secret_trouble 0"} {
+		if !strings.Contains(texts["/metrics"], want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
 	must(t, filepath.WalkDir(s.data, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return nil
