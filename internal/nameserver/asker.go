@@ -17,8 +17,9 @@ type Locator interface {
 
 // asker is who asks one question, found out as far as somebody wants to know. It is reused.
 type asker struct {
-	locator Locator // nil: nobody is located
-	dice    steer.Dice
+	locator Locator    // nil: nobody is located
+	dice    steer.Dice // counted, see throws
+	thrown  uint64     // how often the dice were
 
 	source  netip.Addr // of the packet; invalid: not known
 	subnet  []byte     // contents of the question's client subnet, nil without one
@@ -30,6 +31,11 @@ type asker struct {
 
 func (a *asker) begin(source netip.Addr, subnet []byte) {
 	a.source, a.subnet, a.known, a.mapped, a.private = source, subnet, 0, 0, false
+}
+
+// throws makes the asker count how often dice are thrown: what was chosen without is chosen again for the same client.
+func (a *asker) throws(d steer.Dice) {
+	a.dice = func() uint64 { a.thrown++; return d() }
 }
 
 const needClient = steer.NeedAddr | steer.NeedPlace | steer.NeedRow
@@ -66,7 +72,7 @@ func (a *asker) address() {
 			a.client.Addr, a.client.Bits, a.client.ECS, a.mapped = addr, bits, true, mapped
 			return
 		}
-		a.private = true
+		a.private, a.mapped = true, mapped
 	}
 	if a.source.IsValid() {
 		a.client.Addr = a.source.Unmap().WithZone("")
@@ -77,8 +83,11 @@ func (a *asker) address() {
 // scope is what goes back with the subnet for a choice that depended on so many leading bits of the client's address.
 // It may be longer than the subnet: then the choice was a guess that holds for these bits alone [RFC 7871 7.2.1].
 func (a *asker) scope(bits uint8) uint8 {
-	if bits == 0 || a.subnet == nil || a.private {
+	if bits == 0 || a.subnet == nil {
 		return 0
+	}
+	if a.private {
+		return uint8(a.mapped) //nolint:gosec // 0, or 96: no bit of an IPv4 address, but told in an IPv6 one
 	}
 	return uint8(min(int(bits), a.client.Addr.BitLen()) + a.mapped) //nolint:gosec // at most 128
 }

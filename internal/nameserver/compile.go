@@ -30,6 +30,8 @@ type compiled struct {
 	azure   bool   // ANY tells all, and NXDOMAIN is possible
 	nobody  leaf   // counts answers without anything in them
 
+	services *services // nil: no HTTPS records
+
 	// always is the choice for every question, if no question can make a difference.
 	always   choice
 	constant bool
@@ -79,6 +81,7 @@ func compile(v *health.View) *compiled {
 		l.profile, l.endpoint = list[i].View.Profile.Name, list[i].Name()
 		l.sets(list[i].Target)
 	}
+	c.services = servicesOf(v.Profile.HTTPS, c.leaves)
 	sets := p.Sets()
 	c.rings = make([]rings, len(sets))
 	for i := range sets {

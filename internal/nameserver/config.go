@@ -136,7 +136,7 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 	if err != nil {
 		return false, atHost, err
 	}
-	h := &zone.Host{Profile: number}
+	h := &zone.Host{Profile: number, Service: p.HTTPS != nil}
 	h.Name.Set(packed)
 	z := c.find(&h.Name, dns.TypeA)
 	switch {

@@ -25,7 +25,8 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 	if p := r.snap.Part(n.Profile); p != nil {
 		c, _ = p.Compiled(r.slot).(*compiled)
 	}
-	if !n.Alias && typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeANY {
+	service := n.Service && typ == dns.TypeHTTPS
+	if !n.Alias && typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeANY && !service {
 		return r.beside(z, n, c, name, typ)
 	}
 	static := typ == dns.TypeANY && len(n.Sets) > 0
@@ -37,10 +38,20 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 		r.fail(wire.ServFail, whyMissing...)
 		return nil
 	}
+	thrown := r.asker.thrown
 	p := r.choose(c)
 	answers, before := p.Answers(), len(r.answer)
+	var set *zone.RRset
+	if service && answers && c.services != nil {
+		set = r.service(c, p, n, r.asker.thrown == thrown)
+	}
 	switch {
 	case !answers:
+	case set != nil:
+		r.put(name, set, p.ttl)
+		if p.Leaf >= 0 {
+			r.given = append(r.given, given{&c.leaves[p.Leaf], p.Rule})
+		}
 	case n.Flat && p.Leaf >= 0 && c.leaves[p.Leaf].alias != nil:
 		return r.flattened(z, n, c, *p, name, typ)
 	default:

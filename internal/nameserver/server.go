@@ -195,7 +195,8 @@ func (s *Server) isStopping() bool {
 func (s *Server) responder() *responder {
 	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: s.m.take(), set: s.set}
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
-	a.r.asker.locator, a.r.asker.dice = s.opt.Locator, s.dice()
+	a.r.asker.locator = s.opt.Locator
+	a.r.asker.throws(s.dice())
 	return a
 }
 

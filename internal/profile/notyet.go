@@ -78,7 +78,6 @@ func notYetZone(r *report, a *at, z *Zone) {
 func notYetProfile(r *report, a *at, p *Profile) {
 	r.notYet(a.child("fencing"), later[p.Fencing], "strict fencing", "use fencing: relaxed")
 	r.notYet(a.child("answer"), later[p.Answer], "resolving the targets ourselves", "use answer: auto, or write the targets' addresses")
-	r.notYet(a.child("https"), p.HTTPS != nil, "HTTPS records", "leave it out")
 	if p.Proxy != nil {
 		proxy := a.child("proxy")
 		r.notYet(proxy.child("mode"), later[p.Proxy.Mode], "spreading requests over several endpoints", "use mode: failover")

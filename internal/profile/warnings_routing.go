@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,9 @@ func (w *advisor) routing(a *at, f *File, p *Profile) {
 	if p.Routing != Multivalue {
 		w.families(list, p)
 	}
+	if p.looksAtSubnets() {
+		w.narrow(list, p)
+	}
 	if p.MinUsable > len(p.Endpoints) && len(p.Endpoints) > 0 {
 		w.warn(a.child("min_usable"), "%d is more than the %d endpoints there are, so every order is refused; write a lower number", p.MinUsable, len(p.Endpoints))
 	}
@@ -38,6 +42,50 @@ func (w *advisor) routing(a *at, f *File, p *Profile) {
 	if p.AllDown.Target.Host != "" && addressed && p.Answer == AnswerCNAME {
 		w.warn(a.child("all_down"), "answers a CNAME where addresses are answered else; caches that hold both answer wrongly for a while; write an address, or leave answer out")
 	}
+}
+
+// Networks up to which resolvers tell where their clients are [RFC 7871 11.1].
+const (
+	toldIPv4 = 24
+	toldIPv6 = 56
+)
+
+// narrow tells of subnets that are finer than what resolvers tell of their clients: a cache has to hold one answer for
+// each of their parts. Parts of a network that one endpoint has side by side are one network.
+func (w *advisor) narrow(a *at, p *Profile) {
+	for i := range p.Endpoints {
+		var own []SubnetRange
+		places := map[int]int{} // entry -> number in own
+		for j, text := range p.Endpoints[i].Subnets {
+			if from, to, why := parseSubnet(text); why == "" {
+				places[j] = len(own)
+				own = append(own, SubnetRange{From: from, To: to})
+			}
+		}
+		joined := merged(slices.Clone(own))
+		for j, text := range p.Endpoints[i].Subnets {
+			at, ok := places[j]
+			if !ok {
+				continue
+			}
+			begins := slices.ContainsFunc(joined, func(r SubnetRange) bool { return r.From == own[at].From })
+			ends := slices.ContainsFunc(joined, func(r SubnetRange) bool { return r.To == own[at].To })
+			if bits, low, high := toldOf(own[at]); begins && low != own[at].From || ends && high != own[at].To {
+				w.info(a.element(i).child("subnets").element(j), "%s is finer than /%d, which is all resolvers tell of their clients: their caches then hold an answer for each part of that network; whole networks of /%d or shorter avoid that", text, bits, bits)
+			}
+		}
+	}
+}
+
+// toldOf is the range that resolvers tell of a range: so many bits, from low to high.
+func toldOf(r SubnetRange) (bits int, low, high netip.Addr) {
+	bits = toldIPv6
+	if r.From.Is4() {
+		bits = toldIPv4
+	}
+	first, _ := r.From.Prefix(bits) // so many bits are there in either family
+	last, _ := r.To.Prefix(bits)
+	return bits, first.Addr(), lastOf(last)
 }
 
 // families tells that endpoints answer different families: the record type is looked at after the choice, so a

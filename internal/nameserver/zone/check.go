@@ -80,6 +80,7 @@ type Host struct {
 	Profile int  // number of the profile
 	Alias   bool // an endpoint answers with a CNAME, which tolerates nothing beside it
 	Flat    bool // instead of a CNAME its target's addresses are answered
+	Service bool // HTTPS is answered too
 }
 
 // Attach makes the node of a host name one that the profile answers. The error says what stands in the way. Only
@@ -103,6 +104,9 @@ func (z *Zone) Attach(h *Host) error {
 		if err := z.NoAlias(&h.Name); err != nil {
 			return err
 		}
+	}
+	if n.Service = h.Service; n.Service && n.Set(dns.TypeHTTPS) != nil {
+		return z.clash(n, "has HTTPS records at the same name", "; remove them, or https from the profile, which makes its own")
 	}
 	for _, typ := range []uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA} {
 		if n.Set(typ) != nil {

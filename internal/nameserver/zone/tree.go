@@ -58,6 +58,7 @@ type Node struct {
 	Profile int  // number of the profile that answers here, or NoProfile
 	Alias   bool // that profile may answer with a CNAME, so no other type can be here
 	Flat    bool // that profile answers the addresses of its targets' names instead
+	Service bool // that profile answers HTTPS
 	Below   bool // other names lie below this one, in this zone or in another of ours: it can never be denied
 
 	cut   bool // NS below the apex
