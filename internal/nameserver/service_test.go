@@ -135,6 +135,21 @@ func TestHTTPSBesideOthers(t *testing.T) {
 	}
 }
 
+// A subnet of ::ffff:0:0/96 tells no bit of the IPv4 address it stands for: the resolver's decides, and the answer holds
+// for that range alone, not for all of IPv6.
+func TestScopeOfMappedNothing(t *testing.T) {
+	f := methods(t)
+	for option, want := range map[string]string{
+		"0008 0010 0002 60 00 00000000000000000000ffff": "0008 0010 0002 60 60 00000000000000000000ffff",
+		"0008 0004 0001 00 00":                          "0008 0004 0001 00 00",
+	} {
+		got := f.srv.RawFrom(packet(opt, "name:subnet.dr.example", "0001 0001", anOPT, withOptions(option)), false, inGermany)
+		if !bytes.HasSuffix(got, packet(withOptions(want))) {
+			t.Errorf("%s: %x, want %s behind", option, got, want)
+		}
+	}
+}
+
 // dns: required makes an error of what is a warning otherwise.
 func TestRequiredNames(t *testing.T) {
 	p := one(t, "none", "dns: required, endpoints: [{name: a, target: 192.0.2.1}]")
@@ -204,6 +219,27 @@ func TestGlueSizes(t *testing.T) {
 		switch {
 		case m.Truncated != c.cut, c.glue >= 0 && glue != c.glue, c.glue < 0 && (glue == 0 || glue == 8 || len(m.Ns) != 8), c.cut && len(m.Ns)+len(m.Answer) > 0:
 			t.Errorf("%s, %d bytes: %d of %d bytes, TC %v, %d NS, %d addresses", c.name, c.size, len(raw), c.size, m.Truncated, len(m.Ns), glue)
+		}
+	}
+}
+
+// Where no CNAME may stand, a host name outside our zones gets the alias form, and one inside them the form that leads
+// nowhere else: two of our names that point to each other would send clients in a circle.
+func TestHTTPSWhereNoAliasMayStand(t *testing.T) {
+	for _, c := range []struct{ rest, hostname, want string }{
+		{"endpoints: [{name: a, target: cdn.elsewhere.test}]", "dr.example", "HTTPS 0 cdn.elsewhere.test."},
+		{"endpoints: [{name: a, target: web.dr.example}]", "dr.example", `HTTPS 1 . alpn="h2,http/1.1"`},
+		{"answer: flatten, endpoints: [{name: a, target: cdn.elsewhere.test}]", "p.dr.example", "HTTPS 0 cdn.elsewhere.test."},
+		{"answer: flatten, endpoints: [{name: a, target: 192.0.2.1}, {name: b, target: cdn.elsewhere.test}]", "p.dr.example", `HTTPS 1 . alpn="h2,http/1.1" ipv4hint="192.0.2.1"`},
+		{"routing: weighted, answer: flatten, endpoints: [{name: a, target: cdn.elsewhere.test}]", "p.dr.example", "HTTPS 0 cdn.elsewhere.test."},
+		{"endpoints: [{name: a, target: cdn.elsewhere.test}]", "p.dr.example", "CNAME cdn.elsewhere.test."},
+	} {
+		p := one(t, "none", "https: {}, "+c.rest)
+		p.Hostnames = names(c.hostname)
+		f := httpsOf(t, p, strings.Repeat("u", len(p.Endpoints)), nil, nameserver.Options{})
+		m := f.put(t, c.hostname, "HTTPS", t0Addr, netip.Prefix{})
+		if got := told(m); got != c.want {
+			t.Errorf("%s at %s:\ngot  %s\nwant %s", c.rest, c.hostname, got, c.want)
 		}
 	}
 }
