@@ -103,6 +103,7 @@ func compile(v *health.View) *compiled {
 // prepared is a constant choice ready to be copied, when it is an address with nothing more to tell.
 type prepared struct {
 	ready  struct{ v4, v6 ready }
+	alias  *target       // the choice is a host name
 	number atomic.Uint32 // of the counter of its answers, and one; 0: not known yet
 	room   [64]byte      // of the data, so that it lies where the rest does
 }
@@ -110,11 +111,16 @@ type prepared struct {
 // prepare makes the constant choice ready.
 func (c *compiled) prepare() {
 	p := &c.always
-	if p.Leaf < 0 || p.why != nil || p.Serving == steer.ServingNotReady {
+	if p.Leaf < 0 || p.why != nil {
 		return
 	}
-	room := c.ready.v4.fill(c.leaves[p.Leaf].v4, p.ttl, c.room[:0])
-	c.ready.v6.fill(c.leaves[p.Leaf].v6, p.ttl, room)
+	l := &c.leaves[p.Leaf]
+	if l.alias != nil {
+		c.alias = newTarget(l.alias.Data[0])
+		return
+	}
+	room := c.ready.v4.fill(l.v4, p.ttl, c.room[:0])
+	c.ready.v6.fill(l.v6, p.ttl, room)
 }
 
 // fill writes the set, if there is one, into the room and returns what is left of that.

@@ -32,7 +32,11 @@ type slot struct {
 	at      uint32 // in the slab
 	profile int32  // number, or zone.NoProfile
 	length  uint8  // of the name, 0: the slot is free
+	alias   bool   // the profile may answer with a CNAME here
 }
+
+// maxIndexed is how many labels a name may have: compression looks no further, see wire.Writer.
+const maxIndexed = 60
 
 // setHead is the length of what stands before a set's data in the slab, in bytes.
 const setHead = 6
@@ -59,7 +63,7 @@ func newIndex(c *config) *index {
 	for _, z := range c.zones {
 		for n := range z.All() {
 			name.Set(n.Name)
-			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && c.find(&name, dns.TypeA) == z {
+			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && name.Labels() <= maxIndexed && c.find(&name, dns.TypeA) == z {
 				x.enter(name.Key(0), n)
 			}
 		}
@@ -77,7 +81,7 @@ func (x *index) enter(key []byte, n *zone.Node) {
 		i = (i + 1) & mask
 	}
 	//nolint:gosec // a name has at most 255 bytes, the slab is bounded above, profiles are numbered from 0
-	x.slots[i] = slot{hash: uint32(h >> 32), length: uint8(len(key)), at: uint32(len(x.slab)), profile: int32(n.Profile)}
+	x.slots[i] = slot{hash: uint32(h >> 32), length: uint8(len(key)), at: uint32(len(x.slab)), profile: int32(n.Profile), alias: n.Alias}
 	x.slab = append(x.slab, key...)
 	if n.Profile == zone.NoProfile && n.Set(dns.TypeCNAME) == nil {
 		for i := range n.Sets {

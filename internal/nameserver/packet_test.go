@@ -277,6 +277,9 @@ func FuzzAnswer(f *testing.F) {
 		}
 		for _, fix := range fixtures {
 			fuzzed(t, fix.srv.RawFrom(pkt, stream, inGermany), pkt, stream)
+			if quick, long, ok := fix.srv.Ways(pkt, inGermany); ok && !bytes.Equal(quick, long) {
+				t.Fatalf("quick % x\nlong  % x", quick, long)
+			}
 		}
 	})
 }

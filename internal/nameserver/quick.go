@@ -29,7 +29,11 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	if at == nil {
 		return nil, false
 	}
-	set, by := a.made(conf.index, at, binary.BigEndian.Uint16(pkt[end:]))
+	typ := binary.BigEndian.Uint16(pkt[end:])
+	set, by := a.made(conf.index, at, typ)
+	if by != nil && by.alias != nil && at.alias {
+		set = a.pointed(conf, by, a.key[:end-wire.HeaderLen], typ)
+	}
 	if set.records == 0 {
 		return nil, false
 	}
@@ -142,5 +146,5 @@ func (a *responder) made(x *index, at *slot, typ uint16) (ready, *compiled) {
 	case typ == dns.TypeAAAA:
 		return c.ready.v6, c
 	}
-	return ready{}, nil
+	return ready{}, c
 }

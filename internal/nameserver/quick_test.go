@@ -35,7 +35,10 @@ func TestQuickTakesTheOrdinary(t *testing.T) {
 		{"not confirmed, so with an extended error", opt, "old.dr.example", "0001 0001", edns, false},
 		{"all down", opt, "down.dr.example", "0001 0001", edns, false},
 		{"not ready", plainHead, "silent.dr.example", "0001 0001", "", false},
-		{"alias", plainHead, "svc.dr.example", "0001 0001", "", false},
+		{"alias", plainHead, "svc.dr.example", "0001 0001", "", true},
+		{"alias for itself", plainHead, "svc.dr.example", "0005 0001", "", true},
+		{"alias for another type", plainHead, "svc.dr.example", "0010 0001", "", false},
+		{"alias into our zones", plainHead, "in.dr.example", "0001 0001", "", false},
 		{"static alias", plainHead, "www.dr.example", "0001 0001", "", false},
 		{"no such type", plainHead, "mail.dr.example", "0010 0001", "", false},
 		{"no such name", plainHead, "nothing.dr.example", "0001 0001", "", false},
@@ -121,6 +124,33 @@ func randomQuestion(dice *rand.Rand, name string, typ uint16) []byte {
 		}
 	}
 	return pkt
+}
+
+// The target of an alias is written as short as the long way does, whatever it shares with the question.
+func TestQuickAliases(t *testing.T) {
+	questions := names("a.b.test.example", "test.example.dr.test", "x.elsewhere", `odd\.test.example`, `b\004test\007example`)
+	for _, to := range []string{"b.test.example", "B.Test.Example", "test.example", "example", "c.test.example", "a.b.test.example.com", "com", "test"} {
+		zones := []*profile.Zone{}
+		var ps []*profile.Profile
+		var views []*health.View
+		for i, q := range questions {
+			zones = append(zones, &profile.Zone{Name: q, Nameservers: []string{"ns.other.net"}})
+			p := service(fmt.Sprintf("p%d", i), names("www."+q), host(to))
+			ps, views = append(ps, p), append(views, view(p, "u", nil))
+		}
+		f := build(t, zones, ps, views)
+		for _, q := range questions {
+			m := new(dns.Msg).SetQuestion("wWw."+q+".", dns.TypeA)
+			pkt, err := m.Pack()
+			if err != nil {
+				t.Fatal(err)
+			}
+			quick, long, ok := f.srv.Ways(pkt, t0Addr)
+			if !ok || !bytes.Equal(quick, long) {
+				t.Errorf("%s to %s: %v\nquick % x\nlong  % x", q, to, ok, quick, long)
+			}
+		}
+	}
 }
 
 // BenchmarkQuick is one question and its answer without the socket, by number of names.

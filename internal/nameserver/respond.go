@@ -33,6 +33,7 @@ type responder struct {
 	set    *manners
 	cookie []byte             // to return; empty: none
 	key    [wire.MaxName]byte // of quick: the asked name in lower case
+	record [wire.MaxName + 12]byte
 }
 
 // refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.
