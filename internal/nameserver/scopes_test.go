@@ -245,7 +245,7 @@ func scopesOf(rt *rapid.T, c *dns.Conn, name string, four bool, dice *rand.Rand)
 		for _, at := range []netip.Addr{v.prefix.Addr(), final(v.prefix), somewhere(v.prefix, dice), somewhere(v.prefix, dice)} {
 			inside := located(rt, c, name, netip.PrefixFrom(at, at.BitLen()))
 			if inside != v {
-				rt.Fatalf("%s: %v gets %+v, but %v inside that %+v", name, p, v, at, inside)
+				rt.Fatalf("%s: %v gets %v, but %v inside that %v", name, p, v, at, inside)
 			}
 		}
 		known = append(known, v)
@@ -253,7 +253,7 @@ func scopesOf(rt *rapid.T, c *dns.Conn, name string, four bool, dice *rand.Rand)
 	for i, v := range known {
 		for _, o := range known[:i] {
 			if v != o && v.prefix.Overlaps(o.prefix) {
-				rt.Fatalf("%s: scopes overlap: %+v and %+v", name, o, v)
+				rt.Fatalf("%s: scopes overlap: %v and %v", name, o, v)
 			}
 		}
 	}
@@ -310,3 +310,5 @@ func located(rt *rapid.T, c *dns.Conn, name string, p netip.Prefix) verdict {
 	slices.Sort(told)
 	return verdict{netip.PrefixFrom(p.Addr(), int(back.SourceScope)).Masked(), strings.Join(told, " ")}
 }
+
+func (v verdict) String() string { return v.prefix.String() + " " + v.answer }
