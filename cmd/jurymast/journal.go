@@ -18,7 +18,7 @@ func newEvents(c *cli) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "events",
-		Short: "Show what happened: votes, verdicts, decisions, acts, alarms",
+		Short: "Show what happened: votes, verdicts, decisions, fences, acts, alarms",
 		Long: `Shows the newest entries of the journal, oldest first. With --follow it stays and shows what happens from then on, until
 it is interrupted. -o json prints one JSON object per line.`,
 		Args: arguments(),

@@ -70,7 +70,11 @@ func writeHalt(p *printer, s *api.ProfileStatus) {
 	}
 	p.printf("  ")
 	p.paint(yellow, "HALTED")
-	p.printf(": %s; DNS answers SERVFAIL, the proxy holds requests or answers 503\n", firstOf(halts[s.Halt], s.Halt))
+	p.printf(": %s", firstOf(halts[s.Halt], s.Halt))
+	if len(s.Awaits) > 0 {
+		p.printf(" (%s)", strings.Join(s.Awaits, ", "))
+	}
+	p.printf("; DNS answers SERVFAIL, the proxy holds requests or answers 503\n")
 }
 
 func writePending(p *printer, s *api.ProfileStatus, r remarks) {

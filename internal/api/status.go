@@ -16,7 +16,7 @@ func StatusOf(v *health.View) ProfileStatus {
 	answer := steer.Decide(v, steer.Client{}, nil, nil)
 	s := ProfileStatus{
 		Name: v.Profile.Name, Hostnames: slices.Clone(v.Profile.Hostnames), Routing: string(v.Profile.Routing),
-		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, answer.Serving)), Stale: v.Stale, TTL: answer.TTL.String(), Halt: v.Halt.String(),
+		MonitorStatus: v.ProfileStatus(), Serving: string(servingOf(v, answer.Serving)), Stale: v.Stale, TTL: answer.TTL.String(), Halt: v.Halt.String(), Awaits: slices.Clone(v.Awaits),
 		Decision: decisionOf(&v.Decision), Held: overrideOf(v.Held), Endpoints: make([]EndpointStatus, len(v.Endpoints)),
 	}
 	if s.Hostnames == nil {

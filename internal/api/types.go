@@ -16,6 +16,7 @@ type ProfileStatus struct {
 	MonitorStatus string           `json:"monitorStatus" doc:"Online, Degraded, CheckingEndpoints, Disabled or Inactive"`
 	Serving       string           `json:"serving" doc:"what is really answered: preferred, partial, fallback, all-down, none, not-ready, halted"`
 	Halt          string           `json:"halt,omitempty" doc:"why nothing is answered and nothing sent: isolated, unconfirmed, preparing"`
+	Awaits        []string         `json:"awaits,omitempty" doc:"preparing: live nodes that have not acknowledged yet"`
 	Stale         bool             `json:"stale" doc:"the last good state, not confirmed now"`
 	TTL           string           `json:"ttl" doc:"of an answer given now"`
 	Decision      *DecisionStatus  `json:"decision" doc:"null until the first one"`

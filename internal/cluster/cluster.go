@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/health"
@@ -26,6 +27,11 @@ type Options struct {
 	// WriteTimeout bounds one write of a decision (default 2 s). A node alone uses a short one, because it acts
 	// unwritten when its disk stalls.
 	WriteTimeout time.Duration
+	// Now is the clock that the lease is counted by; nil: time.Now.
+	Now func() time.Time
+	// Quiet returns when no request is being sent any more that was allowed before the call; nil: nobody sends. It is
+	// asked before this node says to others that it has stopped, and must not block for long.
+	Quiet func()
 }
 
 // Cluster is this node's part in the cluster. Run keeps it in session; the other methods may be called at any time
@@ -37,9 +43,12 @@ type Cluster struct {
 	changing chan struct{} // holds a token while documents are changed: one change at a time
 	attempts uint64        // guarded by changing
 
+	claim atomic.Pointer[claim] // nil: out of session
+
 	mu        sync.Mutex // guards what follows and the order of events
 	st        state
 	session   *session
+	terms     uint64 // sessions so far
 	reported  struct{ reachable, leader bool }
 	trouble   string            // why there is no session
 	unwritten map[string]string // why the last write of a decision (by profile) or of the rest ("") failed
@@ -56,6 +65,7 @@ var ErrNameTaken = errors.New("node name taken")
 
 type session struct {
 	lease     store.Lease
+	term      uint64
 	sent      time.Time // when the last successful renewal was sent
 	leaderRev int64     // revision of the leader key while it is ours, else 0
 }
@@ -75,6 +85,9 @@ func New(o Options) *Cluster {
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 2 * time.Second
+	}
+	if o.Now == nil {
+		o.Now = time.Now
 	}
 	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}, lost: map[string]losses{}}
 	c.out.init()
@@ -127,7 +140,7 @@ func (c *Cluster) runSession(ctx context.Context) error {
 	if err := c.revokeEarlier(setup); err != nil {
 		return err
 	}
-	s := &session{sent: time.Now()}
+	s := &session{sent: c.o.Now()}
 	lease, err := c.o.Store.Grant(setup, c.o.Lease)
 	if err != nil {
 		return fmt.Errorf("grant lease: %w", err)
@@ -201,7 +214,9 @@ func (c *Cluster) register(ctx context.Context, id store.LeaseID) error {
 func (c *Cluster) enter(s *session, kvs []store.KV) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.session = s
+	c.terms++
+	s.term, c.session = c.terms, s
+	c.claimLease(s)
 	c.st.reset(kvs, c.o.Node.Name, c.emit)
 	c.noteTorn()
 	c.report(true, s.leaderRev != 0)
@@ -214,11 +229,13 @@ func (c *Cluster) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = nil
+	c.claim.Store(nil)
 	clear(c.unwritten)
 	c.report(false, false)
 }
 
 func (c *Cluster) handBack(lease store.Lease) {
+	c.quiet() // whoever sees the lease gone may send elsewhere at once
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = lease.Revoke(ctx) // it runs out by itself otherwise
@@ -232,7 +249,7 @@ func (c *Cluster) report(reachable, leader bool) {
 	}
 	if c.reported.reachable != reachable {
 		c.reported.reachable = reachable
-		c.emit(Reachable{reachable})
+		c.emit(Reachable{reachable, c.terms})
 	}
 	if leader && !c.reported.leader {
 		c.reported.leader = true
@@ -253,8 +270,9 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 	renewed := make(chan error, 1)
 	tick := time.NewTicker(c.o.Renew)
 	defer tick.Stop()
-	believe := c.o.Lease - c.o.Lease/10 // stop before the store does
-	expire := time.NewTimer(time.Until(s.sent.Add(believe)))
+	believe := c.believe()
+	left := func() time.Duration { return s.sent.Add(believe).Sub(c.o.Now()) }
+	expire := time.NewTimer(left())
 	defer expire.Stop()
 	busy := false
 	var sent time.Time
@@ -281,7 +299,7 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 		case <-tick.C:
 			chair.tried = false
 			if !busy {
-				busy, sent = true, time.Now()
+				busy, sent = true, c.o.Now()
 				go func() { renewed <- c.renew(ctx, s) }()
 			}
 		case err := <-renewed:
@@ -291,9 +309,14 @@ func (c *Cluster) follow(ctx context.Context, s *session, watch <-chan store.Bat
 			}
 			if err == nil {
 				s.sent = sent
-				expire.Reset(time.Until(sent.Add(believe)))
+				c.claimLease(s)
+				expire.Reset(left())
 			}
 		case <-expire.C:
+			if more := left(); more > 0 { // the lease is counted by another clock than timers
+				expire.Reset(more)
+				continue
+			}
 			return fmt.Errorf("%w: no renewal succeeded for %v", store.ErrLeaseLost, believe)
 		}
 	}

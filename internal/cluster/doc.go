@@ -1,6 +1,6 @@
 // Package cluster says what the keys of the store mean: nodes and their leases, the leader, documents, votes,
-// decisions, orders, signals and the journal. It keeps one session with the store and turns changes into events; what follows
-// from them is decided elsewhere.
+// decisions, acknowledgements, orders, signals and the journal. It keeps one session with the store and turns changes into
+// events; what follows from them is decided elsewhere.
 //
 //	out of reach --connect, lease, list--> in session --watch--> events
 //	     ^                                     |

@@ -41,10 +41,18 @@ type (
 	DecisionGone struct{ Profile string }
 	// SessionFailed: a session with the store could not be begun, or ended with an error. Another try follows.
 	SessionFailed struct{ Err error }
+	// Acknowledged: a node sends nothing by a decision older than Epoch any more. It counts while the node lives.
+	Acknowledged struct {
+		Profile, Node string
+		Epoch         uint64
+	}
 	// Role of this node.
 	Role struct{ Leader bool }
-	// Reachable: the store confirms this node's lease.
-	Reachable struct{ Reachable bool }
+	// Reachable: the store confirms this node's lease. Term numbers the sessions of this life; Confirmed knows it.
+	Reachable struct {
+		Reachable bool
+		Term      uint64
+	}
 	// Documents are a new generation, as stored.
 	Documents struct{ Set DocumentSet }
 	// Asked: another node saw a passive failure and asks everybody to look.
@@ -61,6 +69,7 @@ func (Decision) event()       {}
 func (DecisionFailed) event() {}
 func (DecisionGone) event()   {}
 func (SessionFailed) event()  {}
+func (Acknowledged) event()   {}
 func (Role) event()           {}
 func (Reachable) event()      {}
 func (Documents) event()      {}

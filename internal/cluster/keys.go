@@ -25,6 +25,7 @@ const (
 	inNodes     = root + "nodes/"
 	inVotes     = root + "votes/"
 	inDecisions = root + "decisions/"
+	inAcks      = root + "acks/"
 	inAsks      = root + "asks/"
 	inJournal   = root + "journal/"
 	keySeal     = root + "seal" // which key seals; what is sealed is below sealed/
@@ -37,6 +38,7 @@ func keyVotes(node, profile string) string      { return inVotes + node + "/" + 
 func keyDecision(profile string) string         { return inDecisions + profile }
 func keyIntent(id string) string                { return inIntent + id }
 func keySignal(profile, endpoint string) string { return inSignals + profile + "/" + endpoint }
+func keyAck(profile, node string) string        { return inAcks + profile + "/" + node }
 func keyAsk(profile, endpoint string) string    { return inAsks + profile + "/" + endpoint }
 
 func keySealed(name string) string { return inSealed + name }

@@ -115,6 +115,8 @@ func (s *state) applyWith(evs []store.Event, self string, c changes, emit func(E
 			}
 		case strings.HasPrefix(e.Key, inDecisions):
 			s.applyDecision(e, emit)
+		case strings.HasPrefix(e.Key, inAcks):
+			applyAck(e, emit)
 		case strings.HasPrefix(e.Key, inAsks):
 			applyAsk(e, self, emit)
 		case e.Key == keySeal, e.Key == keyRollAsk, strings.HasPrefix(e.Key, inSealed):

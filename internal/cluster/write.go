@@ -19,13 +19,14 @@ const journalBuffered = 2000
 type pending struct {
 	votes   map[string]map[string]health.Vote
 	asks    map[[2]string]bool
+	acks    map[string]uint64 // by profile
 	ends    map[string]bool
 	journal []store.Op
 	node    bool
 }
 
 func (q *pending) empty() bool {
-	return len(q.votes) == 0 && len(q.asks) == 0 && len(q.ends) == 0 && len(q.journal) == 0 && !q.node
+	return len(q.votes) == 0 && len(q.asks) == 0 && len(q.acks) == 0 && len(q.ends) == 0 && len(q.journal) == 0 && !q.node
 }
 
 // outbox never blocks who puts into it.
@@ -45,7 +46,7 @@ func (o *outbox) init() {
 }
 
 func newPending() pending {
-	return pending{votes: map[string]map[string]health.Vote{}, asks: map[[2]string]bool{}, ends: map[string]bool{}}
+	return pending{votes: map[string]map[string]health.Vote{}, asks: map[[2]string]bool{}, acks: map[string]uint64{}, ends: map[string]bool{}}
 }
 
 func (o *outbox) put(f func(*pending)) {
@@ -59,7 +60,7 @@ func (o *outbox) put(f func(*pending)) {
 func (o *outbox) urgent() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.q.node || len(o.q.asks) > 0
+	return o.q.node || len(o.q.asks)+len(o.q.acks) > 0
 }
 
 func (o *outbox) nudge() {
@@ -172,6 +173,9 @@ type outgoing struct {
 
 // flush writes a batch; what could not be written goes back.
 func (c *Cluster) flush(ctx context.Context, q pending) bool {
+	if len(q.acks) > 0 {
+		c.quiet()
+	}
 	out := c.outgoing(q)
 	for len(out) > 0 {
 		n := fitting(out, store.MaxOps, func(o outgoing) store.Op { return o.op })
@@ -247,7 +251,8 @@ func (c *Cluster) outgoing(q pending) []outgoing {
 	}
 	node, _ := json.Marshal(c.o.Node) //nolint:errchkjson // plain struct
 	c.mu.Unlock()
-	if lease != 0 {
+	if lease != 0 { // else what follows is told anew in the next session
+		out = append(out, c.acknowledgements(&q, lease)...)
 		for k := range q.asks {
 			val, _ := json.Marshal(askRecord{Node: c.o.Node.Name}) //nolint:errchkjson // plain struct
 			out = append(out, outgoing{op: store.PutLeased(keyAsk(k[0], k[1]), val, lease)})

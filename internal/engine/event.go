@@ -46,8 +46,16 @@ type (
 	}
 	// RoleSeen says whether this node leads.
 	RoleSeen struct{ Leader bool }
-	// StoreSeen says whether the store confirms this node's lease.
-	StoreSeen struct{ Reachable bool }
+	// StoreSeen says whether the store confirms this node's lease, and the number of the session.
+	StoreSeen struct {
+		Reachable bool
+		Term      uint64
+	}
+	// AckSeen: a live node sends nothing by a decision older than Epoch any more, as the store has it.
+	AckSeen struct {
+		Node  string
+		Epoch uint64
+	}
 	// Suspected is a passive failure seen by a front here, or by another node (Asked).
 	Suspected struct {
 		Endpoint, Kind string
@@ -82,6 +90,7 @@ func (DecisionSeen) event()   {}
 func (DecisionFailed) event() {}
 func (RoleSeen) event()       {}
 func (StoreSeen) event()      {}
+func (AckSeen) event()        {}
 func (Suspected) event()      {}
 func (DecisionGone) event()   {}
 func (StoreFailed) event()    {}
@@ -126,6 +135,9 @@ type (
 		Check    string // as in Observed
 		Every    time.Duration
 	}
+	// Acknowledge says that this node sends nothing by a decision older than Epoch any more. It is carried when the view
+	// that stops it is published.
+	Acknowledge struct{ Epoch uint64 }
 	// EndOrder removes an order that is used up.
 	EndOrder struct{ ID string }
 	// Note appends to the journal.
@@ -137,5 +149,6 @@ func (PublishVotes) effect()  {}
 func (WriteDecision) effect() {}
 func (ProbeNow) effect()      {}
 func (SetPace) effect()       {}
+func (Acknowledge) effect()   {}
 func (EndOrder) effect()      {}
 func (Note) effect()          {}

@@ -39,6 +39,7 @@ type Options struct {
 type Status struct {
 	Leader    bool
 	Reachable bool // the store confirms our lease
+	Term      uint64
 	Blind     bool
 	Members   []Member
 }
@@ -55,12 +56,19 @@ type Loop struct {
 	dues    dueHeap
 	changed map[string]PublishView
 	failed  bool // the store has failed since it was last reachable
+	stopped []stopped
 
 	busy []*machine // those for which something has come in this burst
 
 	network network
 	told    map[string]map[string]*health.View // what is still to be told: user -> profile -> its new view
 	later   map[string][]Event                 // events of profiles built on others, until those are up to date
+}
+
+// stopped is an acknowledgement that waits for its view to be published.
+type stopped struct {
+	profile string
+	ack     Acknowledge
 }
 
 type message struct {
@@ -266,7 +274,7 @@ func (l *Loop) noteStatus(ev Event) {
 	case RoleSeen:
 		s.Leader = e.Leader
 	case StoreSeen:
-		s.Reachable = e.Reachable
+		s.Reachable, s.Term = e.Reachable, e.Term
 		l.failed = l.failed && !e.Reachable
 	case StoreFailed:
 		l.failed = true
@@ -284,7 +292,7 @@ func (l *Loop) machine(name string) *machine {
 		s, now := l.Status(), time.Now()
 		l.step(m, MembersSeen{s.Members}, now)
 		l.step(m, RoleSeen{s.Leader}, now)
-		l.step(m, StoreSeen{s.Reachable}, now)
+		l.step(m, StoreSeen{s.Reachable, s.Term}, now)
 		if l.failed {
 			l.step(m, StoreFailed{}, now)
 		}
@@ -357,6 +365,8 @@ func (l *Loop) step(m *machine, ev Event, now time.Time) {
 			l.logTransition(m.name, e.View)
 			l.changed[m.name] = e
 			l.mark(m.name, e.View)
+		case Acknowledge:
+			l.stopped = append(l.stopped, stopped{m.name, e})
 		case SetPace:
 			if e.Every == 0 { // not looked at any more: it says nothing about our sight
 				l.node.ForgetOne(m.name, e.Endpoint, e.Check)
@@ -449,13 +459,29 @@ func (l *Loop) logTransition(name string, v *health.View) {
 	if c, ok := l.changed[name]; ok {
 		old = c.View
 	}
-	if v.Decision.Epoch != 0 && (old == nil || old.Decision.Epoch != v.Decision.Epoch) {
+	if v.Decision.Epoch != 0 && (old == nil || old.Decision.Epoch != v.Decision.Epoch || old.Decision.Phase != v.Decision.Phase) {
 		d := v.Decision
-		l.o.Logger.Info("active endpoint", "profile", name, "active", d.Active, "previous", d.Previous, "epoch", d.Epoch, "reason", d.Reason, "evidence", d.Evidence, "by", d.By)
+		log := l.o.Logger.With("profile", name, "active", d.Active, "previous", d.Previous, "epoch", d.Epoch, "reason", d.Reason, "evidence", d.Evidence, "by", d.By)
+		if d.Phase == health.PhasePreparing {
+			log.Info("switch to another endpoint is being prepared")
+		} else {
+			log.Info("active endpoint")
+		}
 	}
 }
 
+// publish makes what has changed visible, and then says what follows from that. When a front panics meanwhile, nothing is
+// acknowledged: it may still go by the old view.
 func (l *Loop) publish(prepared *snapshot.Prepared) {
+	acks := l.stopped
+	l.stopped = nil
+	l.show(prepared)
+	for _, s := range acks {
+		l.o.Carrier.Carry(s.profile, s.ack)
+	}
+}
+
+func (l *Loop) show(prepared *snapshot.Prepared) {
 	if prepared == nil && len(l.changed) == 0 {
 		return
 	}

@@ -33,7 +33,9 @@ type Profile struct {
 	verdicts map[string]health.Verdict
 
 	decision   health.Decision
-	stored     uint64 // epoch of the decision the store has
+	told       health.Decision // as the store has it, even when this node knows of a newer one
+	agreed     bool            // decision is what the store has
+	stored     uint64          // epoch of the decision the store has
 	storedRev  int64
 	writing    bool      // a WriteDecision is under way
 	ahead      bool      // decision is newer than the store's: taken unwritten by a node alone
@@ -42,6 +44,10 @@ type Profile struct {
 	skip       uint64    // how many epochs above a stored one earlier lives may have used unwritten
 	floor      uint64    // every new epoch is above it
 	tried      uint64    // highest epoch of a write whose outcome may be unknown
+
+	acks  map[string]uint64 // node -> epoch, as the store has them; this node's own as well
+	acked uint64            // epoch this node has acknowledged in this session
+	term  uint64            // number of the session with the store
 
 	leader    bool
 	reachable bool
@@ -73,7 +79,7 @@ func NewProfile(s Start) *Profile {
 	p := &Profile{
 		self: s.Self, solo: s.Solo, stops: s.Stops, members: []Member{s.Self},
 		local: map[string]*track{}, votes: map[string]map[string]health.Vote{}, verdicts: map[string]health.Verdict{},
-		links: map[string]*health.View{},
+		links: map[string]*health.View{}, acks: map[string]uint64{},
 	}
 	if s.Solo && s.Lives > 0 {
 		p.skip = uint64(s.Lives) * OfflineEpochs
@@ -94,7 +100,7 @@ func (p *Profile) Clone() *Profile {
 	for k, t := range p.local {
 		c.local[k] = t.clone()
 	}
-	c.links = maps.Clone(p.links)
+	c.links, c.acks = maps.Clone(p.links), maps.Clone(p.acks)
 	c.votes = maps.Clone(p.votes) // the votes of a node are replaced as a whole, never changed
 	c.verdicts = maps.Clone(p.verdicts)
 	return &c

@@ -89,6 +89,12 @@ func (p *Profile) build(now time.Time, out *effects) *health.View {
 	}
 	p.freshen(v)
 	v.Ready, v.Stale, v.Halt = p.ready, p.stale, p.halt()
+	if p.strict() {
+		v.Term = p.term
+	}
+	if v.Halt == health.HaltPreparing {
+		v.Awaits = p.awaited()
+	}
 	return v
 }
 
@@ -234,13 +240,13 @@ func (p *Profile) lookedAtAll() bool {
 // decide lets the leader write what follows from the view. It reports true when the decision changed at once, which
 // only happens on a node alone whose store cannot write.
 func (p *Profile) decide(v *health.View, now time.Time, out *effects) bool {
-	alone := p.solo && (p.unwritable || !p.reachable)
+	alone := p.solo && !p.strict() && (p.unwritable || !p.reachable)
 	if (!p.connected && !p.failed) || (!p.leader && !alone) || p.frozen() {
 		return false
 	}
 	order := health.ProfileOrder(p.orders, health.FailbackNow, now)
 	next, changed := steer.Elect(v, order, now)
-	if !changed {
+	if next, changed = p.staged(next, changed, now); !changed {
 		if order != nil && !p.writing && steer.Settled(v) {
 			out.add(EndOrder{order.ID}) // done, or nothing to return to
 		}
@@ -267,7 +273,7 @@ func (p *Profile) write(next health.Decision, out *effects) {
 
 // catchUp writes a decision that was taken unwritten.
 func (p *Profile) catchUp(now time.Time, out *effects) {
-	if p.ahead && p.reachable && !p.writing && !now.Before(p.retryAt) {
+	if p.ahead && !p.strict() && p.reachable && !p.writing && !now.Before(p.retryAt) {
 		p.write(p.decision, out)
 	}
 }
@@ -287,7 +293,7 @@ func (p *Profile) adoptUnwritten(next health.Decision, now time.Time, out *effec
 			Epoch: next.Epoch, Reason: "decision taken although the store cannot write; it is written when the store is back",
 		}})
 	}
-	p.decision, p.ahead = next, true
+	p.decision, p.ahead, p.agreed = next, true, false
 	return true
 }
 
@@ -296,13 +302,13 @@ func (p *Profile) adoptStored(e DecisionSeen) {
 	if e.Rev < p.storedRev {
 		return // reordered
 	}
-	p.storedRev = e.Rev
+	p.storedRev, p.told = e.Rev, e.Decision
 	p.writing, p.unwritable = false, false
 	if p.solo && !p.connected {
 		p.floor = max(p.floor, e.Decision.Epoch+p.skip)
 	}
 	p.stored, p.tried = max(p.stored, e.Decision.Epoch), max(p.tried, e.Decision.Epoch)
-	if e.Decision.Epoch >= p.decision.Epoch {
+	if p.agreed = e.Decision.Epoch >= p.decision.Epoch; p.agreed {
 		p.decision, p.ahead = e.Decision, false
 	} else {
 		p.ahead = p.solo

@@ -27,6 +27,7 @@ func (p *Profile) Step(ev Event, now time.Time) []Effect {
 	if p.take(ev, now, &out) && p.doc != nil {
 		p.settle(now, &out)
 	}
+	p.acknowledge(&out)
 	return out
 }
 
@@ -57,18 +58,22 @@ func (p *Profile) take(ev Event, now time.Time, out *effects) (follows bool) {
 	case SignalsSeen:
 		p.signals = e.Signals
 	case DecisionSeen:
+		p.noteFenced(e, now, out)
 		p.adoptStored(e)
 	case DecisionFailed:
 		p.writeFailed(e, now)
 	case RoleSeen:
 		p.leader = e.Leader
 	case StoreSeen:
-		p.storeSeen(e.Reachable, out)
+		p.storeSeen(e, out)
+	case AckSeen:
+		p.acks[e.Node] = e.Epoch
 	case Suspected:
 		p.suspect(e, now, out)
 		return false
 	case DecisionGone:
 		p.stored, p.storedRev, p.writing = 0, 0, false
+		p.told, p.agreed = health.Decision{}, false
 		p.floor, p.ahead = max(p.floor, p.decision.Epoch), p.decision.Epoch > 0 // written again under its own epoch
 	case StoreFailed:
 		p.storeFailed()
@@ -221,7 +226,7 @@ func (p *Profile) recover(e Recovered) {
 		}
 	}
 	if e.Decision.Epoch > p.decision.Epoch {
-		p.decision, p.ahead = e.Decision, p.solo // the store may never have got it; if it has, it will say so
+		p.decision, p.ahead, p.agreed = e.Decision, p.solo, false // the store may never have got it; if it has, it will say so
 	}
 	if p.solo {
 		p.floor = max(p.floor, e.Floor, e.Decision.Epoch+p.skip)
@@ -236,9 +241,13 @@ func (p *Profile) recover(e Recovered) {
 // from nothing.
 func (p *Profile) storeFailed() { p.failed = p.solo }
 
-func (p *Profile) storeSeen(reachable bool, out *effects) {
+func (p *Profile) storeSeen(e StoreSeen, out *effects) {
+	reachable := e.Reachable
 	back := reachable && !p.reachable
-	p.reachable = reachable
+	p.reachable, p.term, p.acked = reachable, e.Term, 0
+	if !reachable {
+		clear(p.acks) // the next session tells those that count
+	}
 	p.connected = p.connected || reachable
 	if reachable && p.kept {
 		p.orders, p.kept = nil, false // the store knows none: they were ended while we were away

@@ -10,6 +10,7 @@ const (
 	EntryVote     EntryKind = "vote"     // a node changed its opinion of an endpoint
 	EntryVerdict  EntryKind = "verdict"  // the quorum changed its verdict
 	EntryDecision EntryKind = "decision" // another endpoint is active, or the first one
+	EntryFence    EntryKind = "fence"    // fencing: strict: the decision is carried out, nobody sends to the old endpoint
 	EntryAct      EntryKind = "act"      // an operator ordered or ended something
 	EntryConfig   EntryKind = "config"   // documents changed, or were refused
 	EntryAlarm    EntryKind = "alarm"    // something an operator must look at

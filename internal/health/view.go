@@ -34,6 +34,7 @@ type View struct {
 	Held      *Override      // the proxy holds
 	Ready     bool           // no missing verdict can change the answer
 	Halt      Halt           // why nothing is answered and nothing sent, whatever the rest says
+	Awaits    []string       // HaltPreparing: live nodes that have not acknowledged yet
 	Term      uint64         // fencing: strict: session with the store that Decision was had in; a send asks whether it still lives
 	Stale     bool           // taken from the last-good log, or the store is out of reach
 	Orders    []Override     // live ones that name the profile

@@ -47,6 +47,8 @@ type world struct {
 	names    []string
 	story    []string
 	broken   string
+
+	fence fences // fencing: strict: who sends where
 }
 
 func newWorld(seed uint64) *world {
@@ -62,6 +64,9 @@ func newWorld(seed uint64) *world {
 	w.doc = &profile.Profile{
 		Name: "p", Enabled: true, Hostnames: []string{"p.example"}, Routing: profile.Priority, TTL: 5 * time.Second, TTLFloor: time.Second,
 		Failback: profile.Failback{Mode: []profile.FailbackMode{profile.FailbackAuto, profile.FailbackManual, profile.FailbackDelayed}[seed%3], After: 3 * time.Second},
+	}
+	if seed/4%2 == 1 {
+		w.doc.Fencing, w.doc.Proxy = profile.Strict, &profile.Proxy{Mode: profile.ModeFailover}
 	}
 	for i := range 2 + seed%2 {
 		name := string(rune('a' + i))
@@ -109,9 +114,9 @@ func (w *world) checkView(n *node, v *health.View) {
 	for i := range v.Endpoints {
 		usable = usable || v.Endpoints[i].Tier == health.TierUsable
 	}
-	if a := steer.Decide(v, steer.Client{}, nil, nil); v.Ready && usable && len(a.Order) == 0 {
+	if a := steer.Decide(v, steer.Client{}, nil, nil); v.Ready && v.Halt == health.HaltNone && usable && len(a.Order) == 0 {
 		w.fail("%s: empty answer although an endpoint is usable", n.name)
-	} else if usable && len(a.Order) > 0 && v.Endpoints[a.Order[0]].Tier != health.TierUsable {
+	} else if usable && len(a.Order) > 0 && (!w.strict() || !a.Agreed) && v.Endpoints[a.Order[0]].Tier != health.TierUsable {
 		w.fail("%s: answered %s although a usable one is there", n.name, v.Endpoints[a.Order[0]].Config.Name)
 	}
 }
@@ -129,6 +134,9 @@ func (w *world) lastGood() map[string]engine.Recovered {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	v := w.kept
+	if w.strict() {
+		return w.forged()
+	}
 	if v == nil || !w.solo {
 		return nil
 	}
@@ -155,6 +163,8 @@ func (w *world) observe(ctx context.Context) {
 			switch {
 			case d.Epoch < last.Epoch:
 				w.fail("the store's epoch went back from %d to %d", last.Epoch, d.Epoch)
+			case w.strict() && d.Phase == health.PhaseActive && d.Epoch != last.Epoch:
+				w.fail("epoch %d is active without having been prepared", d.Epoch)
 			case d.Epoch == last.Epoch && d.Active != last.Active, known && agreed != d.Active:
 				w.fail("epoch %d has two actives, %s and %s", d.Epoch, agreed, d.Active)
 			}
@@ -224,6 +234,8 @@ func (w *world) deed() {
 		})
 	case r < 84 && n != nil:
 		what = w.order(n, e)
+	case r < 92 && n != nil && w.strict():
+		what = w.disturb(n)
 	}
 	wait := time.Duration(w.dice.IntN(400)) * time.Millisecond
 	w.story = append(w.story, fmt.Sprintf("%s, %v", what, wait))
@@ -269,6 +281,7 @@ func (w *world) settle() {
 		c.SetWriteStall(false)
 		c.SetFull(false)
 		c.SetDelay(nil)
+		w.nodes[name].lag.Store(0)
 	}
 	w.mu.Lock()
 	clear(w.cut)
@@ -288,6 +301,8 @@ func (w *world) settle() {
 			w.fail("%s is not fresh at the end: %+v", name, v)
 		case v.Decision != want:
 			w.fail("%s follows %+v, the store says %+v", name, v.Decision, want)
+		case w.strict() && (want.Phase != health.PhaseActive || w.fence.target(n) != want.Active):
+			w.fail("%s sends to %q at the end, the decision is %+v%s", name, w.fence.target(n), want, w.machines())
 		case v.Endpoint(want.Active).Tier != health.TierUsable:
 			w.fail("%s: the active %s is %v at the end", name, want.Active, v.Endpoint(want.Active).Status)
 		case w.doc.Failback.Mode != profile.FailbackManual && want.Active != "a":
@@ -300,6 +315,7 @@ func (w *world) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watcher sync.WaitGroup
 	watcher.Go(func() { w.observe(ctx) })
+	watcher.Go(func() { w.fence.watch(ctx, w) })
 	for range *events {
 		w.deed()
 		if w.broken != "" {
@@ -309,11 +325,11 @@ func (w *world) run() {
 	if w.broken == "" {
 		w.settle()
 	}
+	cancel()
 	for _, n := range w.nodes {
 		n.crash()
 		w.finish(n)
 	}
-	cancel()
 	watcher.Wait()
 	_ = w.store.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/app/join"
@@ -27,6 +28,10 @@ type node struct {
 	cluster *cluster.Cluster
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
+	rate    float64      // of the clock its lease is counted by
+	lag     atomic.Int64 // nanoseconds that replies of the store take
+	dead    atomic.Bool
+	stalled atomic.Int64 // nanoseconds the loop is to be stopped for
 
 	mu    sync.Mutex
 	start engine.Start
@@ -53,8 +58,9 @@ func (w *world) boot(name string) *node {
 	if w.solo {
 		timeout = 500 * time.Millisecond
 	}
+	n.rate = w.fence.rate(w)
 	n.cluster = cluster.New(cluster.Options{
-		Store: n.client, Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: quiet, WriteTimeout: timeout,
+		Store: slow{n.client, n}, Now: n.clock, Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: quiet, WriteTimeout: timeout,
 		Listen: func(ev cluster.Event) { join.Tell(n.loop, engine.Member{Name: name}, ev) },
 	})
 	docs := &snapshot.Documents{Generation: 1, Profiles: []*profile.Profile{w.doc}}
@@ -62,6 +68,7 @@ func (w *world) boot(name string) *node {
 	if err != nil {
 		panic(err) // nobody has registered a compiler that could refuse
 	}
+	w.fence.enter(n)
 	n.loop.Replace(engine.Replacement{Prepared: prepared, Recovered: w.lastGood()})
 	n.done.Go(func() { n.loop.Run(ctx) })
 	n.done.Go(func() { _ = n.cluster.Run(ctx) })
@@ -73,6 +80,8 @@ func (w *world) boot(name string) *node {
 
 // crash ends the node at once: cut off first, so that it can hand nothing back.
 func (n *node) crash() {
+	n.w.fence.leave(n)
+	n.dead.Store(true)
 	n.client.SetPartitioned(true)
 	n.cancel()
 	n.done.Wait()
@@ -81,6 +90,7 @@ func (n *node) crash() {
 
 // stop ends the node in order; with everything written, the next life has nothing to keep clear of.
 func (n *node) stop() {
+	n.w.fence.leave(n) // the fronts close first
 	n.cancel()
 	n.done.Wait()
 	n.w.kept = n.hub.Load().View(n.w.doc.Name)
@@ -93,6 +103,7 @@ func (n *node) stop() {
 
 // Carry implements engine.Carrier.
 func (n *node) Carry(profile string, e engine.Effect) {
+	n.w.fence.carried(n, e)
 	switch e := e.(type) {
 	case engine.ProbeNow:
 		for range e.Runs {
@@ -116,6 +127,7 @@ func (n *node) Published(views []*health.View, _ bool) {
 		n.w.checkView(n, v)
 		n.w.keep(v)
 	}
+	n.w.fence.check(n.w)
 }
 
 func (n *node) probe(ctx context.Context, e *profile.Endpoint) {
@@ -142,6 +154,8 @@ func (n *node) look(endpoint string) {
 }
 
 func (n *node) trace(profile string, ev engine.Event, now time.Time, out []engine.Effect) {
+	n.w.fence.stepped(n, out)
+	time.Sleep(time.Duration(n.stalled.Swap(0)))
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.steps[profile] = append(n.steps[profile], step{ev, now, out})

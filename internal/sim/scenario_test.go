@@ -23,13 +23,15 @@ var update = flag.Bool("update", false, "rewrite the scenario files from what ha
 // as seen by the first node that is reachable.
 //
 //	nodes n1 n2               who is there; the first one leads; every vote and decision reaches all reachable nodes at once
-//	set KEY=VALUE ...         tolerated recovery interval ttl floor failback after quorum isolation, before the first command below
+//	set KEY=VALUE ...         tolerated recovery interval ttl floor failback after quorum isolation fencing, before the first command below
 //	endpoints eu us           in priority order
 //	probe [NODE] EP ok|bad .. results in a row, one interval apart; without NODE every node sees them
 //	passive NODE EP           a front saw a failure
 //	order ACT [EP] [for D]    an override; end ID ends it (ids count from 1)
 //	store NODE up|down        the node reaches the store or not
 //	disk full|ok              writes of decisions fail (a node alone acts all the same)
+//	mute NODE yes|no          what it acknowledges does not reach the store
+//	gone                      somebody removes the decision from the store
 //	blind NODE yes|no
 //	wait D                    time passes, machines get the ticks they asked for
 //	restart NODE [unclean]    a new life with the last good state
@@ -89,6 +91,9 @@ type stage struct {
 	rev    int64
 	full   bool
 	stops  bool
+	terms  uint64
+	acks   map[string]uint64
+	mute   map[string]bool
 	said   []string
 }
 
@@ -97,10 +102,12 @@ type actor struct {
 	reachable bool
 	blind     bool
 	votes     map[string]health.Vote
+	acked     uint64
 }
 
 func newStage(t *testing.T) *stage {
 	return &stage{
+		acks: map[string]uint64{}, mute: map[string]bool{},
 		t: t, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), nodes: map[string]*actor{}, names: []string{"n1"},
 		doc: &profile.Profile{
 			Name: "p", Enabled: true, Routing: profile.Priority, TTL: 30 * time.Second, TTLFloor: time.Second, Failback: profile.Failback{Mode: profile.FailbackAuto},
@@ -137,6 +144,15 @@ func (s *stage) do(w []string) {
 		s.reach(w[1], w[2] == "up")
 	case "disk":
 		s.full = w[1] == "full"
+	case "mute":
+		s.silence(w[1], w[2] == "yes")
+	case "gone":
+		s.stored, s.rev = health.Decision{}, 0
+		for _, name := range slices.Backward(s.names) { // the leader last: everybody hears of it before the next write
+			if s.nodes[name].reachable {
+				s.tell(name, engine.DecisionGone{})
+			}
+		}
 	case "blind":
 		s.nodes[w[1]].blind = w[2] == "yes"
 		s.members()
@@ -165,6 +181,8 @@ func (s *stage) set(pairs []string) {
 			s.doc.TTL = s.duration(val)
 		case "floor":
 			s.doc.TTLFloor = s.duration(val)
+		case "fencing":
+			s.doc.Fencing = profile.Fencing(val)
 		case "isolation":
 			s.stops = val == "stop"
 		case "failback":
@@ -210,6 +228,9 @@ func (s *stage) tell(name string, ev engine.Event) {
 			s.write(name, e)
 		case engine.ProbeNow:
 			s.said = append(s.said, fmt.Sprintf("%s probes %s now, %d runs over at least %v, asks others: %v", name, e.Endpoint, e.Runs, e.Span, e.Ask))
+		case engine.Acknowledge:
+			a.acked = e.Epoch
+			s.acknowledge(name)
 		case engine.EndOrder:
 			s.orders = slices.DeleteFunc(s.orders, func(o health.Override) bool { return o.ID == e.ID })
 			s.all(engine.OrdersSeen{Orders: s.orders})
@@ -256,6 +277,20 @@ func (s *stage) write(name string, w engine.WriteDecision) {
 	s.all(engine.DecisionSeen{Decision: s.stored, Rev: s.rev})
 }
 
+// acknowledge shows a node's word to everybody, unless it is mute.
+func (s *stage) acknowledge(name string) {
+	if a := s.nodes[name]; a.acked != 0 && !s.mute[name] && a.reachable {
+		s.acks[name] = a.acked
+		s.all(engine.AckSeen{Node: name, Epoch: a.acked})
+	}
+}
+
+func (s *stage) silence(name string, mute bool) {
+	if s.mute[name] = mute; !mute {
+		s.acknowledge(name)
+	}
+}
+
 func (s *stage) members() {
 	var list []engine.Member
 	for _, name := range s.names {
@@ -271,6 +306,7 @@ func (s *stage) reach(name string, up bool) {
 	a.reachable = up
 	s.members()
 	if !up {
+		delete(s.acks, name)
 		s.tell(name, engine.RoleSeen{})
 		s.tell(name, engine.StoreSeen{})
 		return
@@ -279,7 +315,11 @@ func (s *stage) reach(name string, up bool) {
 		s.tell(name, engine.DecisionSeen{Decision: s.stored, Rev: s.rev})
 	}
 	s.tell(name, engine.OrdersSeen{Orders: s.orders})
-	s.tell(name, engine.StoreSeen{Reachable: true})
+	for node, epoch := range s.acks {
+		s.tell(name, engine.AckSeen{Node: node, Epoch: epoch})
+	}
+	s.terms++
+	s.tell(name, engine.StoreSeen{Reachable: true, Term: s.terms})
 	s.tell(name, engine.RoleSeen{Leader: name == s.names[0]})
 	for _, other := range s.names {
 		if o := s.nodes[other]; other != name && o != nil && o.reachable {
@@ -379,6 +419,9 @@ func (s *stage) state(v *health.View) string {
 		b.WriteString("no decision")
 	} else {
 		fmt.Fprintf(&b, "active %s epoch %d (%s)", d.Active, d.Epoch, d.Reason)
+		if d.Phase != health.PhaseActive {
+			fmt.Fprintf(&b, ", %s", d.Phase)
+		}
 		if d.Pending != "" {
 			fmt.Fprintf(&b, ", %s waits to return", d.Pending)
 		}
@@ -394,6 +437,9 @@ func (s *stage) state(v *health.View) string {
 	}
 	if v.Halt != health.HaltNone {
 		b.WriteString(" " + v.Halt.String())
+		if v.Awaits != nil {
+			b.WriteString(" waits for " + strings.Join(v.Awaits, " "))
+		}
 	}
 	return b.String()
 }

@@ -5,17 +5,22 @@ import (
 	"slices"
 
 	"jurymast/internal/health"
+	"jurymast/internal/profile"
 )
 
 // compilePriority chooses: no question changes what a priority profile answers.
 //
 //	the decision's active is a candidate -> it
 //	it is not, or there is no decision   -> the candidate with the lowest number, until the leader decides
+//	it is not, with fencing: strict      -> it all the same: nobody is sent elsewhere before the leader decides
 //	all down                             -> the preferred one, or the active one as the failback mode says
 func (n *node) compilePriority() {
 	_, active := n.view.Profile.Endpoint(n.view.Decision.Active)
 	n.fixed, n.rule = n.pool[0], RuleLowestNumber
 	if active >= 0 && n.in[active] && (!n.down() || n.keepsActive()) {
+		n.fixed, n.rule = active, RuleDecision
+	}
+	if active >= 0 && n.view.Profile.Fencing == profile.Strict {
 		n.fixed, n.rule = active, RuleDecision
 	}
 	n.agreed = n.fixed == active
@@ -39,6 +44,8 @@ func (n *node) priority(q *question) choice {
 	if q.trail != nil && !n.down() {
 		active := v.Decision.Active
 		switch e := v.Endpoint(active); {
+		case n.rule == RuleDecision && !n.in[n.fixed]:
+			q.trail.add("choice", "fencing: the active endpoint is no candidate, and stays until the leader decides", fmt.Sprintf("epoch %d, %s", v.Decision.Epoch, v.Decision.Reason), active)
 		case n.rule == RuleDecision:
 			q.trail.add("choice", "the decision's active endpoint is a candidate", fmt.Sprintf("epoch %d, %s", v.Decision.Epoch, v.Decision.Reason), active)
 		case e != nil:
@@ -46,6 +53,9 @@ func (n *node) priority(q *question) choice {
 		default:
 			q.trail.add("choice", "no decision yet: lowest number", "", n.name(n.fixed))
 		}
+	}
+	if !n.in[n.fixed] {
+		ch.soon, ch.serving = 0, ServingPartial
 	}
 	for _, i := range n.order {
 		if i == n.fixed || n.down() {

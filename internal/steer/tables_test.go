@@ -134,6 +134,7 @@ func TestD38AllDown(t *testing.T) {
 		{"priority, manual: the active", build(pr, states("dd"), active("b"), mode(profile.FailbackManual)), in(""), "b", steer.RuleAllDown, down, 1, 0},
 		{"priority, delayed: the active", build(pr, states("dd"), active("b"), mode(profile.FailbackDelayed)), in(""), "b", steer.RuleAllDown, down, 1, 0},
 		{"priority, strict: the active", build(pr, states("dd"), active("b"), strict), in(""), "b", steer.RuleAllDown, down, 1, 0},
+		{"priority, strict: the active, until another one is decided for", build(pr, states("du"), active("a"), strict), in(""), "a", steer.RuleDecision, steer.ServingPartial, 1, 0},
 		{"priority, azure: fixed ttl", build(pr, states("dd"), active("b"), azure), in(""), "a", steer.RuleAllDown, down, 30, 0},
 		{"priority, last-active", build(pr, states("dd"), active("b"), onAllDown(profile.AllDownLastActive)), in(""), "b", steer.RuleLastActive, down, 1, 0},
 		{"priority, last-active, drained meanwhile", build(pr, states("dr"), active("b"), onAllDown(profile.AllDownLastActive)), in(""), "a", steer.RuleLastActive, down, 1, 0},

@@ -30,7 +30,9 @@ func Tell(loop *engine.Loop, self engine.Member, ev cluster.Event) bool {
 	case cluster.Role:
 		loop.PostAll(engine.RoleSeen{Leader: e.Leader})
 	case cluster.Reachable:
-		loop.PostAll(engine.StoreSeen{Reachable: e.Reachable})
+		loop.PostAll(engine.StoreSeen{Reachable: e.Reachable, Term: e.Term})
+	case cluster.Acknowledged:
+		loop.Post(e.Profile, engine.AckSeen{Node: e.Node, Epoch: e.Epoch})
 	case cluster.DecisionGone:
 		loop.Post(e.Profile, engine.DecisionGone{})
 	case cluster.SessionFailed:
@@ -50,6 +52,8 @@ func Write(c *cluster.Cluster, profile string, effect engine.Effect) bool {
 		c.PublishVotes(profile, e.Votes)
 	case engine.WriteDecision:
 		c.WriteDecision(profile, e.Next, e.Prev)
+	case engine.Acknowledge:
+		c.Acknowledge(profile, e.Epoch)
 	case engine.EndOrder:
 		c.EndOrder(e.ID)
 	case engine.Note:
