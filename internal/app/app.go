@@ -209,6 +209,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	me := cluster.NodeRecord{Name: n.Name, Location: n.Location, Version: a.o.Version, Instance: a.data.instance, Addresses: ownAddresses()}
 	a.cluster = cluster.New(cluster.Options{
 		Store: a.store, Node: me, Lease: n.Store.Lease, Renew: n.Store.Renew, Listen: a.heard, Logger: a.log, WriteTimeout: a.writeTimeout(),
+		Quiet: a.web.Quiet,
 	})
 	a.cluster.UseKeys(a.seal.keys())
 	if err := metrics.Register(newSecretVitals((*secretDesk)(a))); err != nil {

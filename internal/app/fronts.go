@@ -29,6 +29,7 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	}
 	a.web, err = proxy.New(proxy.Options{
 		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted, Locator: a.places,
+		Confirmed: func(term uint64) bool { return a.cluster.Confirmed(term) },
 		AccessLog: log, Sample: n.AccessLog.Sample, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
 	})
 	return err

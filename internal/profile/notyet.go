@@ -43,7 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	Strict: true, ModeBalance: true, RequirePressure: true,
+	ModeBalance: true, RequirePressure: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.
@@ -76,7 +76,6 @@ func notYetZone(r *report, a *at, z *Zone) {
 }
 
 func notYetProfile(r *report, a *at, p *Profile) {
-	r.notYet(a.child("fencing"), later[p.Fencing], "strict fencing", "use fencing: relaxed")
 	r.notYet(a.child("answer"), later[p.Answer], "resolving the targets ourselves", "use answer: auto, or write the targets' addresses")
 	if p.Proxy != nil {
 		proxy := a.child("proxy")

@@ -129,6 +129,8 @@ func validateStrict(r *report, a *at, p *Profile, s *Sessions) {
 	switch {
 	case p.Proxy == nil:
 		r.errorf(place, "strict needs the proxy: DNS clients keep what they cached, so DNS alone cannot keep two endpoints apart; write a proxy section or fencing: relaxed")
+	case p.Routing != Priority:
+		r.errorf(place, "strict needs routing: priority, the method with one active endpoint; %s sends to several endpoints at once by intent", p.Routing)
 	case p.Failback.Mode == FailbackNewSessions:
 		r.errorf(place, "strict contradicts failback mode new-sessions, which serves from two endpoints at once; allowed: auto, delayed, manual")
 	case s != nil && s.OnFailback != Return:

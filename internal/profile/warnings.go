@@ -69,6 +69,7 @@ func (w *advisor) profile(a *at, f *File, p *Profile, zones []string) {
 		w.hostnames(a.child("hostnames"), p, zones)
 	}
 	w.endpoints(a, p)
+	w.fencing(a, p)
 	w.routing(a, f, p)
 	w.references(a, f, p)
 	if p.Proxy == nil {
@@ -110,7 +111,7 @@ func (w *advisor) endpoints(a *at, p *Profile) {
 		e, place := &p.Endpoints[i], list.element(i)
 		for _, t := range append([]string{e.Target.Host}, e.Target.Addrs...) {
 			first, twice := targets[t]
-			if twice && t != "" {
+			if twice && t != "" && p.Fencing != Strict { // there DNS names the proxy, always
 				w.warn(place.child("target"), "%s is also the target in line %d: clients of DNS would not notice the switch; give each endpoint its own", t, first.line)
 				break
 			}

@@ -106,6 +106,9 @@ func (x *exchange) attempt(c *choice) (*http.Response, *failure) {
 	a.dialTimeout = x.settings.Timeouts.Connect
 	a.resend, a.fresh = x.mayResend(), x.fresh
 	a.admit, a.informational = a.mayWrite, a.passOn
+	if _, fenced := x.svc.current().fenced[c.dest]; fenced {
+		a.gate = a.pass
+	}
 	x.fresh, x.cancel, x.sent = false, cancel, c
 	x.attempts++
 	a.pace.started(a.start)

@@ -84,6 +84,12 @@ func (x *exchange) run() {
 			}
 			continue
 		}
+		if !x.live(o, c.dest) {
+			if !x.lapsed(o) {
+				return
+			}
+			continue
+		}
 		if x.first == "" {
 			x.first = c.endpoint
 		}
@@ -179,6 +185,8 @@ func (x *exchange) waitBy(wait func(now time.Time) holdResult) bool {
 		switch o := x.svc.current(); {
 		case !o.all.ok:
 			x.answer(o.all.reason, o.all.why)
+		case o.plan == nil && !x.live(o, o.all.dest):
+			x.answer(ReasonUnconfirmed, "this node's lease has run out, so another endpoint may be active by now")
 		case o.plan == nil:
 			x.answer(ReasonUnreachable, "the active endpoint cannot be reached from here, and no other was agreed on in time")
 		default:

@@ -37,6 +37,9 @@ type trip struct {
 	fresh  bool // a connection of its own, never a pooled one
 	// admit is asked on every connection right before the first byte; false: nothing is written and send fails.
 	admit func() bool
+	// gate, when set, is passed by the first bytes of the request on every connection; false as with admit. Release is
+	// called when they are written.
+	gate func() (release func(), ok bool)
 	// informational gets each 1xx but 100; an error ends the send.
 	informational func(code int, h http.Header) error
 	dialTimeout   time.Duration
@@ -66,11 +69,22 @@ type countedConn struct {
 	net.Conn
 	written atomic.Int64
 	shut    atomic.Bool
+	gate    atomic.Pointer[func() (release func(), ok bool)] // of the request that got the connection; nil: passed, or none
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {
 	if c.shut.Load() {
 		return 0, errRefusedToSend
+	}
+	if gate := c.gate.Swap(nil); gate != nil {
+		release, ok := (*gate)()
+		if !ok {
+			c.shut.Store(true)
+			return 0, errRefusedToSend
+		}
+		defer release()
+		_ = c.Conn.SetWriteDeadline(time.Now().Add(firstWrite)) // a connection that takes no deadline takes no bytes either
+		defer func() { _ = c.Conn.SetWriteDeadline(time.Time{}) }()
 	}
 	n, err := c.Conn.Write(p)
 	c.written.Add(int64(n))

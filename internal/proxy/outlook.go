@@ -14,6 +14,9 @@ type outlook struct {
 	plan     *steer.Plan    // nil: the choice is the same for everybody
 	leaves   []choice       // by number in the plan
 	fates    map[destination]fate
+	fenced   map[destination]uint64 // fencing: strict: the session with the store that must still live at a send
+	halted   bool                   // by the view, not by an operator: what waits is told so, see review
+	strict   bool                   // the profile itself
 }
 
 // choice is where a request may go, or why it may go nowhere.
@@ -59,12 +62,25 @@ type standing struct {
 	fate   fate
 	agreed bool // every priority level above has decided for it
 	epoch  uint64
+	fenced bool   // some level has fencing: strict
+	term   uint64 // of the oldest session of those levels
+}
+
+// fence takes in that a level is strict.
+func (st *standing) fence(term uint64) {
+	if !st.fenced || term < st.term {
+		st.term = term
+	}
+	st.fenced = true
 }
 
 func (s *survey) walk(v *health.View, above standing) {
 	for i := range v.Endpoints {
 		e := &v.Endpoints[i]
 		here := above
+		if v.Profile.Fencing == profile.Strict {
+			here.fence(v.Term)
+		}
 		if v.Profile.Routing == profile.Priority {
 			here.followDecision(v, e.Config.Name)
 		}
@@ -135,11 +151,17 @@ func look(v *health.View) *outlook {
 	plan := steer.Compile(v)
 	s := &survey{root: v, at: map[place]standing{}}
 	s.walk(v, standing{fate: fateOpen, agreed: true})
-	o := &outlook{settings: v.Profile.Proxy, fates: map[destination]fate{}}
+	o := &outlook{
+		settings: v.Profile.Proxy, fates: map[destination]fate{}, fenced: map[destination]uint64{},
+		halted: v.Halt != health.HaltNone, strict: v.Profile.Fencing == profile.Strict,
+	}
 	o.all = choice{profile: v.Profile.Name, epoch: v.Decision.Epoch, reason: ReasonHoldTime, keeps: s.keeps}
 	for at, st := range s.at {
 		if d, err := destinationOf(at.view.Endpoints[at.endpoint].Config); err == nil && d.none == "" {
 			o.fates[d] = max(o.fates[d], st.fate)
+			if term, known := o.fenced[d]; st.fenced && (!known || st.term < term) {
+				o.fenced[d] = st.term
+			}
 		}
 	}
 	for i := range plan.Leaves() {
@@ -219,14 +241,13 @@ func nowhere(p *steer.Pick) (why string, reason Reason) {
 
 // halted says why nothing is sent although there may be an active endpoint.
 func halted(rule steer.Rule) (why string, reason Reason) {
-	switch rule {
-	case steer.RuleIsolated:
+	if rule == steer.RuleIsolated {
 		return "this node has lost the store and cannot confirm which endpoint is active", ReasonUnconfirmed
-	case steer.RulePreparing:
-		return "a switch waits until no node sends to the old endpoint any more", ReasonHoldTime
-	default:
-		return "this node has not confirmed yet which endpoint is active", ReasonUnconfirmed
 	}
+	if rule == steer.RulePreparing {
+		return "a switch waits until no node sends to the old endpoint any more", ReasonHoldTime
+	}
+	return "this node has not confirmed yet which endpoint is active", ReasonUnconfirmed
 }
 
 // anything says whether there is an endpoint to choose at all.

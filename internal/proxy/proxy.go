@@ -37,6 +37,9 @@ type Options struct {
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
 	Signal         func(Signal) // must not block; nil: nobody listens
+	// Confirmed is asked right before each send of a profile with fencing: strict: does the session with the store still
+	// live that the decision was had in? It must not block; nil: it never does, and nothing is sent.
+	Confirmed func(term uint64) bool
 }
 
 // Proxy is the HTTP front of one node.
@@ -55,7 +58,8 @@ type Proxy struct {
 	running  sync.WaitGroup
 	stop     chan struct{}
 	stopOnce sync.Once
-	closing  atomic.Bool // tunnels end
+	closing  atomic.Bool  // tunnels end
+	sending  sync.RWMutex // held for reading from the last look at a fenced decision until the first bytes are written
 }
 
 // New registers with the hub and opens the listeners; nothing is accepted before Start. It must be called before the

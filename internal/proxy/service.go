@@ -73,7 +73,7 @@ func (s *service) leave(a *attempt) {
 // review moves an attempt whose endpoint must not get it any more: in its connect phase any, later only what may be sent
 // again, and not from an endpoint that keeps what it has. The others wait for the origin they were sent to.
 func (s *service) review(a *attempt, o *outlook) {
-	if !o.all.ok || o.fates[a.c.dest] == fateOpen {
+	if !o.all.ok && !o.halted || o.fates[a.c.dest] == fateOpen {
 		return
 	}
 	called := a.phase.CompareAndSwap(phaseConnecting, phaseCalledOff)
@@ -103,7 +103,7 @@ func (s *service) follow(o *outlook) {
 	}
 	var cut []*tunnel
 	for t := range s.tunnels {
-		if o.all.ok && o.fates[t.dest] == fateNone {
+		if o.cuts(t.dest) {
 			cut = append(cut, t)
 		}
 	}
@@ -112,7 +112,7 @@ func (s *service) follow(o *outlook) {
 		s.p.sender.drop(d.addr)
 	}
 	for i, t := range cut { // spread, so that the clients do not come back as one herd
-		t.cutAfter(time.Duration(i) * cutSpread / time.Duration(len(cut)))
+		t.cutAfter(o.spread() * time.Duration(i) / time.Duration(len(cut)))
 	}
 }
 

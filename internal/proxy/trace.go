@@ -29,6 +29,11 @@ func withTrace(ctx context.Context, t *trip) context.Context {
 			if t.admit != nil && !t.admit() {
 				c.shut.Store(true)
 			}
+			if t.gate != nil {
+				c.gate.Store(&t.gate)
+			} else {
+				c.gate.Store(nil) // of a request that went before it wrote
+			}
 		},
 		GotFirstResponseByte: func() { t.firstByte.CompareAndSwap(0, time.Now().UnixNano()) },
 		Got1xxResponse: func(code int, h textproto.MIMEHeader) error {

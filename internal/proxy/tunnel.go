@@ -161,7 +161,7 @@ func (s *service) addTunnel(t *tunnel) {
 	if s.p.closing.Load() {
 		t.close()
 	}
-	if o := s.current(); o.all.ok && o.fates[t.dest] == fateNone { // switched between the send and now
+	if o := s.current(); o.cuts(t.dest) { // switched between the send and now
 		t.cutAfter(0)
 	}
 }
