@@ -54,6 +54,10 @@ var exampleSteps = map[string][]exampleStep{
 		{[]int{1}, []asked{{"shop", inGermany, two}, {"records", inGermany, one}}},
 		{[]int{1, 2}, []asked{{"shop", inGermany, three}, {"records", inGermany, one}}},
 	},
+	"fencing": { // DNS leads to the proxy, whoever is active
+		{nil, []asked{{"integration", nowhere, "127.0.0.9"}}},
+		{[]int{1}, []asked{{"integration", nowhere, "127.0.0.9"}}},
+	},
 	"multivalue": {
 		{nil, []asked{{"shop", nowhere, one + " " + two + " " + three}}},
 		{[]int{2}, []asked{{"shop", nowhere, one + " " + three}}},
@@ -152,6 +156,7 @@ func startExample(t *testing.T, name string) *runningExample {
 		}
 		config = strings.ReplaceAll(config, change[0], change[1])
 	}
+	config = strings.ReplaceAll(config, "127.0.0.9:8080", "127.0.0.9:0")
 	data, err := filepath.Abs(filepath.Join("..", "..", "examples", "data"))
 	if err != nil {
 		t.Fatal(err)
