@@ -39,7 +39,7 @@ func newRoot(c *cli) *cobra.Command {
 		&cobra.Group{ID: groupTry, Title: "Try it out:"},
 	)
 	add(root, groupNode, newServe(c), newCheck(c), newApply(c), newGet(c), newDelete(c))
-	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newEvents(c), newAudit(c), newZone(c), newSeal(c))
+	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newDNS(c), newEvents(c), newAudit(c), newZone(c), newSeal(c))
 	add(root, groupAct, newEndpoint(c), newProfile(c), newOrder(c), newGate(c), newFailback(c), newSignal(c))
 	add(root, groupTry, newLab(c))
 	root.AddCommand(newVersion(c), newMan(root), newDemo(c))

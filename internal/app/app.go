@@ -25,6 +25,7 @@ import (
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
+	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/places"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
@@ -64,6 +65,7 @@ type App struct {
 	places  *places.Places
 	dns     *nameserver.Server
 	targets *flatten.Book
+	queries *querylog.Log // nil: off
 	web     *proxy.Proxy
 	api     *api.Server
 	store   *reopener
@@ -180,9 +182,9 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	if err := a.buildTargets(metrics); err != nil {
 		return err
 	}
-	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
-		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Targets: a.targets, Cookies: a.jar,
-	}))
+	if err := a.buildNameserver(metrics); err != nil {
+		return err
+	}
 	if err := a.buildProxy(metrics); err != nil {
 		return err
 	}

@@ -206,6 +206,9 @@ func (a *App) watchFile(ctx context.Context) {
 			return
 		case <-a.o.Reload:
 			_ = notifySystemd(ctx, reloading())
+			if a.queries != nil {
+				a.queries.Reopen() // whoever moved the file says so by this signal
+			}
 			again()
 			_ = notifySystemd(ctx, "READY=1")
 		case <-changes:

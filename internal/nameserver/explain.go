@@ -62,7 +62,7 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 	var trail steer.Trail
 	a := s.responder()
 	s.m.give(a.c)
-	a.silent, a.r.trail, a.c = true, &trail, new(counts)
+	a.silent, a.eyes, a.r.trail, a.c = true, nil, &trail, new(counts)
 	a.snap = snap
 	reply := new(dns.Msg)
 	if err := reply.Unpack(a.respond(pkt, nil, true, client)); err != nil {

@@ -76,11 +76,11 @@ func newMetrics(load func() *snapshot.Snapshot) *metrics {
 	return m
 }
 
-func (m *metrics) register(r prometheus.Registerer) error {
+func (m *metrics) register(r prometheus.Registerer, others ...prometheus.Collector) error {
 	if r == nil {
 		return nil
 	}
-	for _, c := range []prometheus.Collector{m, m.answers} {
+	for _, c := range append([]prometheus.Collector{m, m.answers}, others...) {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("register the nameserver's metrics: %w", err)
 		}

@@ -56,6 +56,7 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	if by != nil && !a.silent {
 		by.counter(a.c).Add(1)
 	}
+	a.askQuick(pkt[wire.HeaderLen:end+4], set.data, by)
 	a.c.rcode[wire.Success].Add(1)
 	a.c.sized(len(out))
 	return out, true
@@ -68,6 +69,7 @@ const cookieRoom = 4 + 8 + 16
 func (a *responder) quickOPT(out, opt []byte, from netip.Addr) []byte {
 	a.c.edns[ednsAny].Add(1)
 	if opt[7]&0x80 != 0 {
+		a.facts.DO = true
 		a.c.edns[ednsDO].Add(1)
 	}
 	out = append(out, 0, 0, wire.TypeOPT, byte(a.set.udpSize>>8), byte(a.set.udpSize), 0, 0, opt[7]&0x80, 0, 0, 0) //nolint:gosec // at most 1400

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 )
@@ -34,6 +35,9 @@ type responder struct {
 	cookie []byte             // to return; empty: none
 	key    [wire.MaxName]byte // of quick: the asked name in lower case
 	record [wire.MaxName + 12]byte
+
+	eyes  *eyes // nil: nobody looks
+	facts tap.Facts
 }
 
 // refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.
@@ -66,6 +70,7 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 		rcode, reply = a.question(out, stream, from)
 	}
 	a.countEDNS()
+	a.ask(rcode)
 	a.c.response(rcode)
 	a.c.sized(len(reply))
 	return reply
@@ -141,6 +146,7 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 	reply = a.message(out, stream)
 	if !a.silent {
 		a.tally()
+		a.tell()
 	}
 	return a.r.rcode, reply
 }

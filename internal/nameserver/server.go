@@ -3,6 +3,7 @@ package nameserver
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -17,6 +18,9 @@ import (
 	"jurymast/internal/nameserver/batch"
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
+	"jurymast/internal/nameserver/querylog"
+	"jurymast/internal/nameserver/tap"
+	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
@@ -32,14 +36,17 @@ type Options struct {
 	Batch      batch.Options         // how they wait and how much they take at a time
 	TCP        TCP                   // limits of connections
 	Locator    Locator               // where clients are; nil: nobody knows
+	Places     bool                  // the locator has a database of places: questions are counted by place
+	QueryLog   *querylog.Log         // nil: off; the server runs it
 	EDNS       EDNS                  // what is done with the options of questions
 	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
 }
 
 const (
-	closeGrace    = 5 * time.Second // of Run, for connections that are still being written to
-	panicHexBytes = 512             // of a packet that broke something, in the log
+	closeGrace    = 5 * time.Second        // of Run, for connections that are still being written to
+	closeLog      = 100 * time.Millisecond // for the query log, when the time of Close is over
+	panicHexBytes = 512                    // of a packet that broke something, in the log
 )
 
 // Server is the DNS front. Listen, then Serve, then Close; or Run for the last two.
@@ -58,6 +65,12 @@ type Server struct {
 	stopping chan struct{}
 	stopOnce sync.Once
 
+	traffic *traffic.Traffic
+	crowd   *eyes          // of all connections
+	looking sync.WaitGroup // who takes over what eyes have seen
+	unseen  chan struct{}  // closed when there is nothing more to see
+	lastly  sync.Once
+
 	// dice makes the dice of one loop or connection.
 	dice func() steer.Dice
 }
@@ -73,7 +86,10 @@ func New(opt Options) *Server {
 	if s.opt.Loops <= 0 {
 		s.opt.Loops = runtime.GOMAXPROCS(0)
 	}
-	s.broken = s.m.register(opt.Registerer)
+	s.traffic = traffic.New(s.places())
+	s.crowd, s.unseen = s.eyes(), make(chan struct{})
+	s.crowd.mu = new(sync.Mutex)
+	s.broken = s.m.register(opt.Registerer, s.collectors()...)
 	s.slot = opt.Hub.Register(snapshot.Compiler{
 		Name: "nameserver",
 		Config: func(docs *snapshot.Documents) (any, error) {
@@ -90,6 +106,23 @@ func New(opt Options) *Server {
 	})
 	s.m.slot = s.slot
 	return s
+}
+
+// places is who knows where clients are, nil when nobody does.
+func (s *Server) places() traffic.Locator {
+	if !s.opt.Places || s.opt.Locator == nil {
+		return nil
+	}
+	return s.opt.Locator
+}
+
+// collectors are metrics beside the server's own.
+func (s *Server) collectors() []prometheus.Collector {
+	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 })}
+	if s.opt.QueryLog != nil {
+		list = append(list, s.opt.QueryLog)
+	}
+	return list
 }
 
 // Listen binds every address for UDP and TCP. The error names the address and what to do; nothing stays bound then.
@@ -132,6 +165,10 @@ func (s *Server) Serve() {
 	for _, t := range s.tcp {
 		s.running.Go(t.accept)
 	}
+	s.looking.Go(func() { s.traffic.Run(s.unseen) })
+	if s.opt.QueryLog != nil {
+		s.looking.Go(func() { s.opt.QueryLog.Run(s.unseen) })
+	}
 	s.log.Info("nameserver answers", "addresses", fmt.Sprint(s.addrs), "udp_sockets", len(s.udp))
 }
 
@@ -168,7 +205,25 @@ func (s *Server) Close(ctx context.Context) error {
 	s.closeSockets()
 	s.mu.Unlock()
 	<-done // nothing waits for a closed socket
-	return err
+	s.lastly.Do(func() { close(s.unseen) })
+	return errors.Join(err, s.lookedAt(ctx))
+}
+
+// lookedAt waits until the last questions are in the log; a file that is stuck is not waited for longer than ctx.
+func (s *Server) lookedAt(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() { s.looking.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		select {
+		case <-done:
+			return nil
+		case <-time.After(closeLog):
+			return errors.New("nameserver: the query log does not take its last lines")
+		}
+	}
 }
 
 // closeSockets needs mu.
@@ -197,6 +252,7 @@ func (s *Server) responder() *responder {
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())
+	a.eyes = s.crowd
 	return a
 }
 
@@ -205,11 +261,22 @@ func newDice() steer.Dice {
 	return rand.NewPCG(rand.Uint64(), rand.Uint64()).Uint64 //nolint:gosec // spreading answers is no secret
 }
 
-// answer is respond behind a fence: a panic costs one SERVFAIL, not the loop.
-func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) (reply []byte) {
+// answer answers one packet for a loop or connection and shows it to who looks.
+func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) []byte {
+	a.facts = tap.Facts{Received: a.facts.Received}
+	reply := s.fenced(a, pkt, out, stream, from)
+	if reply != nil && a.eyes != nil {
+		a.seen(reply, stream, from)
+	}
+	return reply
+}
+
+// fenced is respond behind a fence: a panic costs one SERVFAIL, not the loop.
+func (s *Server) fenced(a *responder, pkt, out []byte, stream bool, from netip.Addr) (reply []byte) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.c.panics.Add(1)
+			a.facts.Rcode = wire.ServFail
 			a.c.response(wire.ServFail)
 			s.log.Error("answering a question failed inside; it got SERVFAIL", "panic", fmt.Sprint(p),
 				"packet", hex.EncodeToString(pkt[:min(len(pkt), panicHexBytes)]), "packet_bytes", len(pkt), "stack", stack())

@@ -257,6 +257,9 @@ func (k *talk) run() (why int) {
 		k.queries.Add(1)
 		k.a.keepalive = tenths(idle)
 		k.a.refresh()
+		if k.a.eyes.log != nil {
+			k.a.facts.Received = time.Now()
+		}
 		if !k.answer() {
 			_ = k.flush(idle) // it ends anyway
 			return closedMisuse

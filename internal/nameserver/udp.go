@@ -28,6 +28,7 @@ type datagram struct {
 func (d *datagram) loop() {
 	b := batch.New(d.s.opt.Batch, udpSize+wireSlack)
 	a := d.s.responder()
+	a.eyes = d.s.eyes()
 	a.c.kernel.Store(new(d.conn.Dropped))
 	if d.s.opt.Batch.Shape == batch.Raw || d.cpu >= 0 {
 		runtime.LockOSThread()
@@ -54,9 +55,13 @@ func (d *datagram) loop() {
 		var start time.Time
 		timed := untimed+n > timeEvery
 		if untimed += n; timed {
-			start, untimed = time.Now(), 0
+			untimed = 0
+		}
+		if timed || a.eyes.log != nil {
+			start = time.Now()
 		}
 		queries.Add(uint64(n)) //nolint:gosec // at most the size of a batch
+		a.facts.Received = start
 		a.refresh()
 		for i := range b.Messages[:n] {
 			m := &b.Messages[i]

@@ -62,7 +62,6 @@ func notYetNode(r *report, a *at, n *Node) {
 	r.notYet(ns.child("tls"), len(n.Nameserver.TLS) > 0, "DNS over TLS", plain)
 	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
 	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
-	r.notYet(ns.child("query_log").child("file"), n.Nameserver.QueryLog.File != "", "logging questions", "leave it out")
 	r.notYet(ns.child("cookies").child("require"), later[n.Nameserver.Cookies.Require],
 		"asking for cookies under pressure, which needs rate limiting", "use require: never, or require: always")
 	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,

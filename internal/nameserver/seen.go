@@ -1,0 +1,95 @@
+package nameserver
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"sync"
+
+	"jurymast/internal/nameserver/querylog"
+	"jurymast/internal/nameserver/tap"
+	"jurymast/internal/nameserver/traffic"
+)
+
+// eyes see every answered question of one loop, or, with a lock, of many connections. They copy what they want to keep and
+// never wait.
+type eyes struct {
+	mu      *sync.Mutex // nil: one loop uses them alone
+	traffic *traffic.Loop
+	log     *querylog.Loop // nil: off
+}
+
+// eyes for one more loop.
+func (s *Server) eyes() *eyes {
+	e := &eyes{traffic: s.traffic.Loop()}
+	if s.opt.QueryLog != nil {
+		e.log = s.opt.QueryLog.Loop()
+	}
+	return e
+}
+
+// Seen shows a question to everybody who wants to know.
+func (e *eyes) Seen(f *tap.Facts) {
+	if e.mu != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+	}
+	e.traffic.Seen(f)
+	if e.log != nil {
+		e.log.Seen(f)
+	}
+}
+
+// tell notes what a profile had to do with the answer.
+func (a *responder) tell() {
+	r, f := &a.r, &a.facts
+	if len(r.answer) > 0 {
+		f.TTL = r.answer[0].ttl
+	} else if len(r.author) > 0 {
+		f.TTL = r.author[0].ttl
+	}
+	if len(r.given) > 0 {
+		f.Endpoint, f.Reason = r.given[0].leaf.endpoint, string(r.given[0].rule)
+	}
+	if r.number >= 0 {
+		f.Profile = r.snap.Documents().Profiles[r.number].Name
+	}
+	if r.profile != nil {
+		f.Epoch = r.profile.view.Decision.Epoch
+	}
+}
+
+// ask notes the question that was read.
+func (a *responder) ask(rcode uint16) {
+	f := &a.facts
+	f.Subnet, f.Type, f.Rcode, f.DO = a.q.Subnet, a.q.Type, rcode, a.q.DO
+	if a.q.Question != nil {
+		f.Name = a.q.Name.Wire(0)
+	}
+}
+
+// askQuick notes a question that quick has answered, and by is whose constant choice that was, nil for a static name.
+// question ends with the type and class.
+func (a *responder) askQuick(question, set []byte, by *compiled) {
+	f, n := &a.facts, len(question)-4
+	f.Name, f.Type, f.TTL = question[:n], binary.BigEndian.Uint16(question[n:]), binary.BigEndian.Uint32(set[ttlOffset:])
+	if by != nil {
+		l := &by.leaves[by.always.Leaf]
+		f.Profile, f.Endpoint, f.Reason, f.Epoch = by.view.Profile.Name, l.endpoint, string(by.always.Rule), by.view.Decision.Epoch
+	}
+}
+
+// ttlOffset is where the TTL of the first record of a ready set is: behind a pointer to the name, type and class.
+const ttlOffset = 6
+
+// seen shows the question that was answered last.
+func (a *responder) seen(reply []byte, stream bool, from netip.Addr) {
+	f := &a.facts
+	f.Client, f.Size, f.Flags, f.Transport = from, len(reply), binary.BigEndian.Uint16(reply[2:]), tap.UDP
+	if stream {
+		f.Transport = tap.TCP
+	}
+	a.eyes.Seen(f)
+}
+
+// Traffic tells who asks for what.
+func (s *Server) Traffic() *traffic.Traffic { return s.traffic }
