@@ -88,7 +88,7 @@ func (a *App) targetStatus(now time.Time) (list []api.FlatTarget, faults []strin
 	}
 	if bad > 0 {
 		s := &all[0]
-		text := fmt.Sprintf("target %s is answered with its addresses, and they are %s", s.Target, s.State)
+		text := fmt.Sprintf("the addresses of target %s, which DNS answers, are %s", s.Target, s.State)
 		if s.Trouble != "" {
 			text += ": " + s.Trouble
 		}
