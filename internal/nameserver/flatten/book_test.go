@@ -58,8 +58,8 @@ func TestBookKeepsAddresses(t *testing.T) {
 			t.Errorf("after the first look: %+v", a)
 		}
 		time.Sleep(62 * time.Second)
-		if s.looks != 4 {
-			t.Errorf("%d questions after a TTL, want 4", s.looks)
+		if n := s.count(); n != 4 {
+			t.Errorf("%d questions after a TTL, want 4", n)
 		}
 		s.set(silence(), silence())
 		time.Sleep(50 * time.Minute)

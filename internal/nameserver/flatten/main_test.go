@@ -161,3 +161,9 @@ func (s *script) set(v4, v6 Reply) {
 	defer s.mu.Unlock()
 	s.say = map[uint16]Reply{dns.TypeA: v4, dns.TypeAAAA: v6}
 }
+
+func (s *script) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.looks
+}
