@@ -1,4 +1,4 @@
-//go:build interop
+//go:build interop && linux
 
 package nameserver_test
 
@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func startPeer(t *testing.T, name string, zones []*profile.Zone, arrange func(di
 	}
 	cmd := exec.Command(path, arrange(dir, int(p.at.Port()))...)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // it never outlives the test, however that ends
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
