@@ -122,19 +122,20 @@ func (a *App) nextSeal() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", cluster.ErrRefused, err)
 	}
-	now := a.cluster.SealStatus().Key
+	st := a.cluster.SealStatus()
+	now := st.Key
 	if first, ok := ring.First(); ok && now == "" {
 		now = first.ID()
 	}
 	var others []string
 	for _, id := range ring.IDs() {
-		if id != now {
+		if id != now && id != st.Previous { // nobody wants to go back to the key that was given up last
 			others = append(others, id)
 		}
 	}
 	switch {
 	case len(others) > 1:
-		return "", fmt.Errorf("%w: %s holds several keys beside the one in force: %s; leave only the one to rotate to", cluster.ErrRefused, a.seal.path, strings.Join(others, ", "))
+		return "", fmt.Errorf("%w: %s holds several keys that could be the next: %s; leave only the one to rotate to", cluster.ErrRefused, a.seal.path, strings.Join(others, ", "))
 	case len(others) == 0 && !a.solo:
 		return "", fmt.Errorf("%w: there is no key to rotate to; make one with openssl rand -hex 32, add it as one more line to the file of node.store.seal on every node, send each SIGHUP, then rotate again", cluster.ErrRefused)
 	case len(others) == 0:

@@ -157,6 +157,7 @@ func TestSealOfSeveralNodes(t *testing.T) {
 	if code, body := b.post("/api/v1/seal/rotate"); code != http.StatusOK {
 		t.Fatalf("rotate: %d %s", code, body)
 	}
+	refuses(a, "no key to rotate to") // and surely not back to the old one, which is in the file still
 	for i, s := range []*site{a, b} {
 		must(t, seal.Write(keys[i], seal.NewRing(next)))
 		s.hangup()

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"jurymast/internal/cluster/roll"
@@ -71,16 +73,14 @@ func (k *cookieKeeper) look(ctx context.Context) {
 		return // what is in use stays in use
 	}
 	state, rev, err := k.read()
-	k.note(err)
-	if _, leads := k.c.fence(); !leads {
-		return
+	var sealErr error
+	if _, leads := k.c.fence(); leads {
+		if err == nil || errors.Is(err, ErrNoRecord) {
+			err = k.advance(ctx, state, rev)
+		}
+		sealErr = k.c.reseal(ctx)
 	}
-	if sealErr := k.c.reseal(ctx); sealErr != nil {
-		k.note(sealErr)
-	}
-	if err == nil || errors.Is(err, ErrNoRecord) {
-		k.note(k.advance(ctx, state, rev))
-	}
+	k.note(err, sealErr)
 }
 
 // read takes what is stored into use; state is nil when nothing is.
@@ -181,12 +181,16 @@ func cookieEntry(node string, old, next *roll.State, ask rollAsk) health.Entry {
 	return e
 }
 
-// note remembers and logs what keeps this node from the shared secrets; nil: nothing does.
-func (k *cookieKeeper) note(err error) {
-	text := ""
-	if err != nil && !errors.Is(err, ErrNoRecord) && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
-		text = err.Error()
+// note remembers and logs what keeps this node from the shared secrets; a store that is away is told elsewhere.
+func (k *cookieKeeper) note(errs ...error) {
+	passes := []error{nil, ErrNoRecord, store.ErrUnavailable, context.DeadlineExceeded, context.Canceled}
+	var texts []string
+	for _, err := range errs {
+		if !slices.ContainsFunc(passes, func(p error) bool { return errors.Is(err, p) }) && !slices.Contains(texts, err.Error()) {
+			texts = append(texts, err.Error())
+		}
 	}
+	text := strings.ReplaceAll(strings.Join(texts, "; "), "\n", "; ")
 	if text != "" && text != k.logged {
 		k.c.o.Logger.Error("a shared secret cannot be used", "error", text)
 	}

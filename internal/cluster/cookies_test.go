@@ -321,6 +321,26 @@ func TestForgedCookieRecords(t *testing.T) {
 	})
 }
 
+// A record that nobody can open stops no other one, and is told once.
+func TestUnknownRecordIsToldOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, st *mem.Store) {
+		a := bakes(nil, st.Node("a"), "a", seal.NewRing(seal.NewKey()), daily)
+		time.Sleep(time.Second)
+		box, err := seal.NewKey().Seal("other", []byte("x"))
+		must(t, err)
+		remove(t, st, store.Put("/jurymast/v1/sealed/other", fmt.Appendf(nil, `{"key":%q,"data":%q}`, box.Key, base64(box.Data))))
+		time.Sleep(time.Minute)
+		if why := a.SecretTrouble(); !strings.Contains(why, "sealed/other") || a.log.count("cannot be used") != 1 {
+			t.Errorf("trouble %q, logged %d times", why, a.log.count("cannot be used"))
+		}
+		must(t, a.RollCookies(t.Context(), "anna", ""))
+		time.Sleep(time.Minute)
+		if s := a.state(); s.Stage != roll.Retiring {
+			t.Errorf("the cookie secret stands still: %v", s)
+		}
+	})
+}
+
 // Who takes no part neither writes nor is waited for; without anybody who does nothing is made.
 func TestCookiesOfNodesWithoutAKey(t *testing.T) {
 	bubble(t, func(t *testing.T, st *mem.Store) {
