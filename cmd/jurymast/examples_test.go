@@ -24,7 +24,7 @@ import (
 
 // asked is what one client of an example must be answered, over many questions.
 type asked struct {
-	name, client string // client: its network, told as EDNS client subnet
+	name, client string // name: below dr.example; client: its network, told as EDNS client subnet
 	want         string // all addresses that occur, sorted
 }
 
@@ -57,6 +57,10 @@ var exampleSteps = map[string][]exampleStep{
 	"fencing": { // DNS leads to the proxy, whoever is active
 		{nil, []asked{{"integration", nowhere, "127.0.0.9"}}},
 		{[]int{1}, []asked{{"integration", nowhere, "127.0.0.9"}}},
+	},
+	"flatten": { // the apex has the addresses of a name elsewhere
+		{nil, []asked{{"", nowhere, one + " " + two}}},
+		{[]int{1}, []asked{{"", nowhere, "127.0.0.21"}}},
 	},
 	"multivalue": {
 		{nil, []asked{{"shop", nowhere, one + " " + two + " " + three}}},
@@ -146,15 +150,11 @@ func startExample(t *testing.T, name string) *runningExample {
 	config := tenantAddr.ReplaceAllStringFunc(string(text), func(addr string) string {
 		return x.tenant(t, int(addr[len(addr)-1]-'0'))
 	})
-	for _, change := range [][2]string{
-		{"127.0.0.1:5300", "127.0.0.1:0"},
-		{"127.0.0.1:9460", "127.0.0.1:0"},
-		{"interval: 1s, timeout: 500ms", "interval: 300ms, timeout: 250ms"}, // a test waits less patiently than a reader
-	} {
-		if !strings.Contains(config, change[0]) {
-			t.Fatalf("examples/%s has no %s", name, change[0])
-		}
-		config = strings.ReplaceAll(config, change[0], change[1])
+	config = onFreePorts(t, name, config)
+	if elsewhere, err := os.ReadFile(filepath.Join("..", "..", "examples", name, "elsewhere.yaml")); err == nil {
+		other := &runningExample{}
+		other.run(t, written(t, strings.NewReplacer("127.0.0.1:5301", "127.0.0.1:0", "127.0.0.1:9461", "127.0.0.1:0").Replace(string(elsewhere))))
+		config = strings.ReplaceAll(config, "127.0.0.1:5301", other.dns)
 	}
 	config = strings.ReplaceAll(config, "127.0.0.9:8080", "127.0.0.9:0")
 	data, err := filepath.Abs(filepath.Join("..", "..", "examples", "data"))
@@ -162,12 +162,34 @@ func startExample(t *testing.T, name string) *runningExample {
 		t.Fatal(err)
 	}
 	config = strings.ReplaceAll(config, "../data/", data+"/") // paths of node.geo start at the file
+	x.run(t, written(t, config))
+	return x
+}
+
+// hasty is what a test puts for the timing of an example: it waits less patiently than a reader.
+const hasty = "interval: 300ms, timeout: 250ms"
+
+// onFreePorts replaces what every example has.
+func onFreePorts(t *testing.T, name, config string) string {
+	t.Helper()
+	for _, fixed := range []string{"127.0.0.1:5300", "127.0.0.1:9460"} {
+		if !strings.Contains(config, fixed) {
+			t.Fatalf("examples/%s has no %s", name, fixed)
+		}
+		config = strings.ReplaceAll(config, fixed, "127.0.0.1:0")
+	}
+	config = strings.ReplaceAll(config, "interval: 10s, timeout: 500ms", hasty)
+	return strings.ReplaceAll(config, "interval: 1s, timeout: 500ms", hasty)
+}
+
+// written is a file with that text.
+func written(t *testing.T, config string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "jurymast.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x.run(t, file)
-	return x
+	return file
 }
 
 // tenant starts the tenant of that number once and returns its address.
@@ -250,7 +272,7 @@ func (x *runningExample) addresses(a asked, questions int) (string, error) {
 	var seen []string
 	c := dns.Client{Timeout: time.Second}
 	for range questions {
-		m := new(dns.Msg).SetQuestion(a.name+".dr.example.", dns.TypeA)
+		m := new(dns.Msg).SetQuestion(strings.TrimPrefix(a.name+".dr.example.", "."), dns.TypeA)
 		m.SetEdns0(1232, false)
 		m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_SUBNET{
 			Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 32, Address: net.IP(netip.MustParseAddr(a.client).AsSlice()),
