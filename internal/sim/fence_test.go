@@ -52,6 +52,9 @@ func (f *fences) rate(w *world) float64 {
 
 // clock is the time the node's lease is counted by.
 func (n *node) clock() time.Time {
+	if !n.looking.Load() { // the cluster member itself asks, and stands still; fronts go on
+		time.Sleep(time.Duration(n.frozen.Swap(0)))
+	}
 	return bigBang.Add(time.Duration(float64(time.Since(bigBang)) * n.rate))
 }
 
@@ -78,6 +81,8 @@ func (f *fences) leave(n *node) {
 
 // target is where the node's front sends a request at this moment, "" for nowhere.
 func (f *fences) target(n *node) string {
+	n.looking.Store(true)
+	defer n.looking.Store(false)
 	v := n.hub.Load().View("p")
 	if old := f.nodes[n]; old != nil && (v == nil || v.Halt == health.HaltUnconfirmed) {
 		return old.Decision.Active
@@ -157,6 +162,7 @@ func (w *world) disturb(n *node) string {
 	if w.dice.IntN(2) == 0 {
 		d := time.Duration(w.dice.IntN(12000)) * time.Millisecond
 		n.stalled.Store(int64(d))
+		n.frozen.Store(int64(d) * int64(w.dice.IntN(2)))
 		if w.dice.IntN(2) == 0 {
 			n.client.SetPartitioned(true)
 			heal := time.Duration(w.dice.IntN(9000)) * time.Millisecond

@@ -30,6 +30,8 @@ type node struct {
 	done    sync.WaitGroup
 	rate    float64      // of the clock its lease is counted by
 	lag     atomic.Int64 // nanoseconds that replies of the store take
+	frozen  atomic.Int64 // nanoseconds its cluster member is to be stopped for
+	looking atomic.Bool  // a front looks at the lease
 	dead    atomic.Bool
 	stalled atomic.Int64 // nanoseconds the loop is to be stopped for
 
