@@ -301,8 +301,8 @@ func (w *world) settle() {
 			w.fail("%s is not fresh at the end: %+v", name, v)
 		case v.Decision != want:
 			w.fail("%s follows %+v, the store says %+v", name, v.Decision, want)
-		case w.strict() && (want.Phase != health.PhaseActive || w.fence.target(n) != want.Active):
-			w.fail("%s sends to %q at the end, the decision is %+v%s", name, w.fence.target(n), want, w.machines())
+		case w.strict() && (want.Phase != health.PhaseActive || w.fence.sendsTo(n) != want.Active):
+			w.fail("%s sends to %q at the end, the decision is %+v%s", name, w.fence.sendsTo(n), want, w.machines())
 		case v.Endpoint(want.Active).Tier != health.TierUsable:
 			w.fail("%s: the active %s is %v at the end", name, want.Active, v.Endpoint(want.Active).Status)
 		case w.doc.Failback.Mode != profile.FailbackManual && want.Active != "a":

@@ -79,7 +79,14 @@ func (f *fences) leave(n *node) {
 	delete(f.nodes, n)
 }
 
-// target is where the node's front sends a request at this moment, "" for nowhere.
+// sendsTo is where the node's front sends a request at this moment, "" for nowhere.
+func (f *fences) sendsTo(n *node) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.target(n)
+}
+
+// target is sendsTo for whoever holds mu.
 func (f *fences) target(n *node) string {
 	n.looking.Store(true)
 	defer n.looking.Store(false)
