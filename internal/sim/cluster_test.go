@@ -311,6 +311,13 @@ func (w *world) settle() {
 	}
 }
 
+// whole: no promise has been broken so far.
+func (w *world) whole() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.broken == ""
+}
+
 func (w *world) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watcher sync.WaitGroup
@@ -318,11 +325,11 @@ func (w *world) run() {
 	watcher.Go(func() { w.fence.watch(ctx, w) })
 	for range *events {
 		w.deed()
-		if w.broken != "" {
+		if !w.whole() {
 			break
 		}
 	}
-	if w.broken == "" {
+	if w.whole() {
 		w.settle()
 	}
 	cancel()
