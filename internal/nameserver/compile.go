@@ -100,12 +100,20 @@ func compile(v *health.View) *compiled {
 	return c
 }
 
-// prepared is a constant choice ready to be copied, when it is an address with nothing more to tell.
+// prepared is a constant choice ready to be copied, when it is a target with nothing more to tell. It is one line of the
+// processor's cache, because with many profiles each line is what a question waits for.
 type prepared struct {
-	ready  struct{ v4, v6 ready }
-	alias  *target       // the choice is a host name
-	number atomic.Uint32 // of the counter of its answers, and one; 0: not known yet
-	room   [64]byte      // of the data, so that it lies where the rest does
+	number         atomic.Uint32 // of the counter of its answers, and one; 0: not known yet
+	bytes4, bytes6 uint8         // of the A and the AAAA set in room
+	four, six      uint8         // records in them
+	beyond         *beyond       // what room is no room for; nil: nothing
+	room           [48]byte
+}
+
+// beyond is what few choices have.
+type beyond struct {
+	alias  *target
+	v4, v6 ready
 }
 
 // prepare makes the constant choice ready.
@@ -116,20 +124,38 @@ func (c *compiled) prepare() {
 	}
 	l := &c.leaves[p.Leaf]
 	if l.alias != nil {
-		c.alias = newTarget(l.alias.Data[0])
+		c.beyond = &beyond{alias: newTarget(l.alias.Data[0])}
 		return
 	}
-	room := c.ready.v4.fill(l.v4, p.ttl, c.room[:0])
-	c.ready.v6.fill(l.v6, p.ttl, room)
+	v4, v6 := readySet(l.v4, p.ttl), readySet(l.v6, p.ttl)
+	if len(v4.data)+len(v6.data) > len(c.room) {
+		c.beyond = &beyond{v4: v4, v6: v6}
+		return
+	}
+	copy(c.room[copy(c.room[:], v4.data):], v6.data)
+	//nolint:gosec // they fit into room
+	c.bytes4, c.bytes6, c.four, c.six = uint8(len(v4.data)), uint8(len(v6.data)), uint8(v4.records), uint8(v6.records)
 }
 
-// fill writes the set, if there is one, into the room and returns what is left of that.
-func (r *ready) fill(set *zone.RRset, ttl uint32, room []byte) (rest []byte) {
-	if set == nil {
-		return room
+// addresses is the set of type A, or else AAAA, or one without records.
+func (p *prepared) addresses(v4 bool) ready {
+	switch {
+	case p.beyond != nil && v4:
+		return p.beyond.v4
+	case p.beyond != nil:
+		return p.beyond.v6
+	case v4:
+		return ready{p.room[:p.bytes4], uint16(p.four)}
 	}
-	r.data, r.records = appendReady(room, set, ttl), uint16(len(set.Data)) //nolint:gosec // a set fits a message
-	return r.data[len(r.data):]
+	return ready{p.room[p.bytes4 : p.bytes4+p.bytes6], uint16(p.six)}
+}
+
+// alias is the host name, or nil.
+func (p *prepared) alias() *target {
+	if p.beyond == nil {
+		return nil
+	}
+	return p.beyond.alias
 }
 
 // counter is that of the constant choice.

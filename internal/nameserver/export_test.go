@@ -39,6 +39,7 @@ func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d }
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
 func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
 	a, out := s.responder(), make([]byte, 0, udpSize+wireSlack)
+	a.eyes = s.eyes()
 	return func(pkt []byte, from netip.Addr) []byte {
 		a.refresh()
 		return s.answer(a, pkt, out, false, from)

@@ -143,6 +143,14 @@ func plain(typ uint16) bool {
 	return false
 }
 
+// readySet is a set, if there is one, behind an imagined question.
+func readySet(set *zone.RRset, ttl uint32) ready {
+	if set == nil {
+		return ready{}
+	}
+	return ready{appendReady(nil, set, ttl), uint16(len(set.Data))} //nolint:gosec // a set fits a message
+}
+
 // appendReady writes a set behind an imagined question.
 func appendReady(to []byte, set *zone.RRset, ttl uint32) []byte {
 	for _, data := range set.Data {

@@ -31,7 +31,7 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	}
 	typ := binary.BigEndian.Uint16(pkt[end:])
 	set, by := a.made(conf.index, at, typ)
-	if by != nil && by.alias != nil && at.alias {
+	if by != nil && at.alias && by.alias() != nil {
 		set = a.pointed(conf, by, a.key[:end-wire.HeaderLen], typ)
 	}
 	if set.records == 0 {
@@ -50,13 +50,13 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	out = append(append(out[:0], pkt[:end+4]...), set.data...)
 	out[2], out[3] = out[2]&(wire.FlagRD>>8)|(wire.FlagQR|wire.FlagAA)>>8, 0
 	binary.BigEndian.PutUint16(out[6:], set.records)
+	a.askQuick(pkt[wire.HeaderLen:end+4], set.data, by)
 	if len(opt) > 0 {
 		out = a.quickOPT(out, opt, from)
 	}
 	if by != nil && !a.silent {
 		by.counter(a.c).Add(1)
 	}
-	a.askQuick(pkt[wire.HeaderLen:end+4], set.data, by)
 	a.c.rcode[wire.Success].Add(1)
 	a.c.sized(len(out))
 	return out, true
@@ -141,12 +141,8 @@ func (a *responder) made(x *index, at *slot, typ uint16) (ready, *compiled) {
 		return ready{}, nil
 	}
 	c, _ := part.Compiled(a.slot).(*compiled)
-	switch {
-	case c == nil:
-	case typ == dns.TypeA:
-		return c.ready.v4, c
-	case typ == dns.TypeAAAA:
-		return c.ready.v6, c
+	if c == nil || typ != dns.TypeA && typ != dns.TypeAAAA {
+		return ready{}, c
 	}
-	return ready{}, c
+	return c.addresses(typ == dns.TypeA), c
 }

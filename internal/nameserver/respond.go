@@ -38,6 +38,8 @@ type responder struct {
 
 	eyes  *eyes // nil: nobody looks
 	facts tap.Facts
+
+	passed bool // the last question has been counted, and nobody wants its facts
 }
 
 // refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.

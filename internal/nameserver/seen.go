@@ -39,6 +39,9 @@ func (e *eyes) Seen(f *tap.Facts) {
 	}
 }
 
+// pass counts a question without any facts, unless somebody wants to know them.
+func (e *eyes) pass() bool { return e == nil || e.mu == nil && e.log == nil && e.traffic.Pass() }
+
 // tell notes what a profile had to do with the answer.
 func (a *responder) tell() {
 	r, f := &a.r, &a.facts
@@ -67,9 +70,13 @@ func (a *responder) ask(rcode uint16) {
 	}
 }
 
-// askQuick notes a question that quick has answered, and by is whose constant choice that was, nil for a static name.
-// question ends with the type and class.
+// askQuick notes a question that quick has answered, unless nobody wants to know. by is whose constant choice that was,
+// nil for a static name. question ends with the type and class.
 func (a *responder) askQuick(question, set []byte, by *compiled) {
+	if a.passed = a.eyes.pass(); a.passed {
+		return
+	}
+	a.forget()
 	f, n := &a.facts, len(question)-4
 	f.Name, f.Type, f.TTL = question[:n], binary.BigEndian.Uint16(question[n:]), binary.BigEndian.Uint32(set[ttlOffset:])
 	if by != nil {
@@ -80,6 +87,9 @@ func (a *responder) askQuick(question, set []byte, by *compiled) {
 
 // ttlOffset is where the TTL of the first record of a ready set is: behind a pointer to the name, type and class.
 const ttlOffset = 6
+
+// forget makes room for the facts of the next question.
+func (a *responder) forget() { a.facts, a.passed = tap.Facts{Received: a.facts.Received}, false }
 
 // seen shows the question that was answered last.
 func (a *responder) seen(reply []byte, stream bool, from netip.Addr) {

@@ -19,7 +19,6 @@ import (
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
-	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
@@ -263,9 +262,8 @@ func newDice() steer.Dice {
 
 // answer answers one packet for a loop or connection and shows it to who looks.
 func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) []byte {
-	a.facts = tap.Facts{Received: a.facts.Received}
 	reply := s.fenced(a, pkt, out, stream, from)
-	if reply != nil && a.eyes != nil {
+	if reply != nil && a.eyes != nil && !a.passed {
 		a.seen(reply, stream, from)
 	}
 	return reply
@@ -276,6 +274,7 @@ func (s *Server) fenced(a *responder, pkt, out []byte, stream bool, from netip.A
 	defer func() {
 		if p := recover(); p != nil {
 			a.c.panics.Add(1)
+			a.forget()
 			a.facts.Rcode = wire.ServFail
 			a.c.response(wire.ServFail)
 			s.log.Error("answering a question failed inside; it got SERVFAIL", "panic", fmt.Sprint(p),
@@ -290,6 +289,7 @@ func (s *Server) fenced(a *responder, pkt, out []byte, stream bool, from netip.A
 			return reply
 		}
 	}
+	a.forget()
 	return a.respond(pkt, out, stream, from)
 }
 

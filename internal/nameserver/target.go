@@ -40,12 +40,12 @@ func (t *target) isAbroad(c *config) bool {
 
 // pointed is the CNAME of a choice that is a host name abroad, behind the question for key; or a set without records.
 func (a *responder) pointed(conf *config, c *compiled, key []byte, typ uint16) ready {
-	if typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeCNAME || !c.alias.isAbroad(conf) {
+	if typ != dns.TypeA && typ != dns.TypeAAAA && typ != dns.TypeCNAME || !c.alias().isAbroad(conf) {
 		return ready{}
 	}
 	to := append(a.record[:0], 0xC0, wire.HeaderLen, 0, byte(dns.TypeCNAME), 0, dns.ClassINET)
 	to = binary.BigEndian.AppendUint32(to, c.always.ttl)
-	to = c.alias.behind(append(to, 0, 0), key)
+	to = c.alias().behind(append(to, 0, 0), key)
 	const head = 12                                               // bytes before the data
 	binary.BigEndian.PutUint16(to[head-2:], uint16(len(to)-head)) //nolint:gosec // a name
 	return ready{data: to, records: 1}
