@@ -102,3 +102,41 @@ func writeFlattened(p *printer, n *api.NodeStatus) {
 		p.printf("  targets  %s answered with fresh addresses\n", count(fresh, "host name"))
 	}
 }
+
+// writeDriver tells where hot questions are answered in the network driver, and where and why not.
+func writeDriver(p *printer, d *api.DriverStatus) {
+	if d == nil {
+		return
+	}
+	p.printf("  driver   ")
+	tone := red
+	switch d.State {
+	case "on":
+		tone = green
+	case "waiting":
+		tone = yellow
+	}
+	p.paint(tone, d.State)
+	if d.State == "on" {
+		p.printf(", %s known, %d answered, %d passed to the sockets", count(d.Entries+d.Waiting, "question"), d.Answered, d.Missed+d.NoRoom)
+	}
+	if d.Left > 0 {
+		p.printf(", %d do not fit", d.Left)
+	}
+	if d.Reason != "" {
+		p.printf(": %s", oneLine(d.Reason))
+	}
+	p.printf("\n")
+	for _, n := range d.Interfaces {
+		p.printf("    %s ", n.Name)
+		if n.Attached {
+			p.paint(green, "attached")
+		} else {
+			p.paint(red, "not attached")
+		}
+		if n.Reason != "" {
+			p.printf(": %s", oneLine(n.Reason))
+		}
+		p.printf("\n")
+	}
+}

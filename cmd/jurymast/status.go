@@ -131,6 +131,7 @@ func writeNode(p *printer, n *api.NodeStatus) {
 	}
 	writeLocations(p, n)
 	writeFlattened(p, n)
+	writeDriver(p, n.Driver)
 }
 
 // nodeState is the node in one word, worst first.

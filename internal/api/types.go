@@ -116,8 +116,29 @@ type NodeStatus struct {
 	Locations   []LocationFile `json:"locations,omitempty" doc:"this node's files about where clients are"`
 	Alarms      []string       `json:"alarms,omitempty"`
 	Flattened   []FlatTarget   `json:"flattened,omitempty" doc:"targets whose addresses DNS answers in place of a CNAME, those with trouble first; at most 1000"`
+	Driver      *DriverStatus  `json:"driver,omitempty" doc:"answers in the network driver; absent unless node.nameserver.xdp asks for them"`
 	WaitingFor  []string       `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
 	ProbeSource []string       `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
+}
+
+// DriverStatus is how answers in the network driver stand. Counts are since the node's start.
+type DriverStatus struct {
+	State      string            `json:"state" doc:"waiting (for the first documents), on, refused, failed or off (stopping); unless it is on, the sockets answer everything"`
+	Reason     string            `json:"reason,omitempty" doc:"of refused and failed"`
+	Interfaces []DriverInterface `json:"interfaces" doc:"that were looked at"`
+	Entries    int               `json:"entries" doc:"questions answered there"`
+	Waiting    int               `json:"waiting,omitempty" doc:"questions that go to the sockets for a moment"`
+	Left       int               `json:"left,omitempty" doc:"questions that would be answered there if they fitted"`
+	Answered   uint64            `json:"answered" doc:"questions answered there so far"`
+	Missed     uint64            `json:"missed" doc:"questions looked up there in vain, so answered by the sockets"`
+	NoRoom     uint64            `json:"noRoom,omitempty" doc:"questions answered by the sockets because the frame could not grow"`
+}
+
+// DriverInterface is one network interface.
+type DriverInterface struct {
+	Name     string `json:"name"`
+	Attached bool   `json:"attached"`
+	Reason   string `json:"reason,omitempty" doc:"why it is not"`
 }
 
 // StoreStatus is how the node stands with the store.

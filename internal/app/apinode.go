@@ -51,6 +51,7 @@ func (a *App) nodeStatus() api.NodeStatus {
 	out.Locations, out.Alarms = files, append(out.Alarms, faults...)
 	out.Flattened, faults = a.targetStatus(time.Now())
 	out.Alarms = append(out.Alarms, faults...)
+	out.Driver = a.driverStatus()
 	for _, n := range a.cluster.Nodes() {
 		out.Members = append(out.Members, api.NodeMember{Name: n.Name, Location: n.Location, Blind: n.Blind, Version: n.Version, Addresses: n.Addresses})
 	}

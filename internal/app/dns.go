@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"jurymast/internal/api"
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/batch"
 	"jurymast/internal/profile"
@@ -15,9 +16,25 @@ import (
 func dnsOptions(n *profile.Node, opt nameserver.Options) nameserver.Options {
 	udp := &n.Nameserver.UDP
 	opt.Listen, opt.Loops, opt.TCP = n.Nameserver.Listen, udp.Loops, streamLimits(&n.Nameserver.TCP)
-	opt.EDNS = nameserver.EDNSOf(&n.Nameserver, n.Name)
+	opt.EDNS, opt.XDP = nameserver.EDNSOf(&n.Nameserver, n.Name), nameserver.XDPOf(&n.Nameserver)
 	opt.Batch = batch.Options{Shape: batch.Shape(udp.Wait), Size: udp.Batch, ByCPU: udp.Spread == profile.SpreadProcessor}
 	return opt
+}
+
+// driverStatus is how answers in the network driver stand, nil unless they were asked for.
+func (a *App) driverStatus() *api.DriverStatus {
+	if a.file.Node.Nameserver.XDP.Rule == profile.XDPOff {
+		return nil
+	}
+	st := a.dns.Driver()
+	out := &api.DriverStatus{
+		State: st.State, Reason: st.Reason, Entries: st.Entries, Waiting: st.Waiting, Left: st.Left,
+		Answered: st.Answered, Missed: st.Missed, NoRoom: st.NoRoom, Interfaces: []api.DriverInterface{},
+	}
+	for _, n := range st.Interfaces {
+		out.Interfaces = append(out.Interfaces, api.DriverInterface(n))
+	}
+	return out
 }
 
 // sparing guards the one number of processors that all of a process share.

@@ -38,6 +38,7 @@ type metrics struct {
 	answers *book
 	load    func() *snapshot.Snapshot
 	slot    snapshot.Slot
+	driver  *driver // nil: there is none
 
 	mu   sync.Mutex
 	all  []*counts // ever made; they stay, since what was counted stays
@@ -73,6 +74,7 @@ var (
 func newMetrics(load func() *snapshot.Snapshot) *metrics {
 	m := &metrics{load: load}
 	m.answers = newBook(load, m.everybody)
+	m.answers.gather = func() { m.gather(nil) }
 	return m
 }
 
@@ -153,6 +155,7 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
 		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
+		driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
 	} {
 		to <- d
 	}
@@ -160,6 +163,7 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 
 // Collect is prometheus.Collector's.
 func (m *metrics) Collect(to chan<- prometheus.Metric) {
+	m.gather(to)
 	s := sums{to: to, all: m.everybody()}
 	s.transports()
 	s.kinds(responsesDesc, rcodeOther+1, func(c *counts, i int) *atomic.Uint64 { return &c.rcode[i] }, nil)

@@ -39,6 +39,7 @@ type Options struct {
 	QueryLog   *querylog.Log         // nil: off; the server runs it
 	EDNS       EDNS                  // what is done with the options of questions
 	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
+	XDP        XDP                   // answers in the network driver
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
 }
 
@@ -63,6 +64,7 @@ type Server struct {
 	running  sync.WaitGroup
 	stopping chan struct{}
 	stopOnce sync.Once
+	driver   *driver // nil: none was asked for
 
 	traffic *traffic.Traffic
 	crowd   *eyes          // of all connections
@@ -104,6 +106,10 @@ func New(opt Options) *Server {
 		Part: func(v *health.View) any { return compile(v) },
 	})
 	s.m.slot = s.slot
+	if opt.XDP.On {
+		s.driver = newDriver(s, newPlug(opt.XDP))
+		s.m.driver = s.driver
+	}
 	return s
 }
 
@@ -169,6 +175,9 @@ func (s *Server) Serve() {
 		s.looking.Go(func() { s.opt.QueryLog.Run(s.unseen) })
 	}
 	s.log.Info("nameserver answers", "addresses", fmt.Sprint(s.addrs), "udp_sockets", len(s.udp))
+	if s.driver != nil {
+		s.driver.start(append([]netip.AddrPort(nil), s.addrs...))
+	}
 }
 
 // Run serves until ctx ends, then closes in a few seconds.
@@ -183,7 +192,12 @@ func (s *Server) Run(ctx context.Context) error {
 // Close stops accepting, answers what has arrived and closes. When ctx ends first, connections that are left are cut
 // and its error is returned. It may be called more than once, and without Serve.
 func (s *Server) Close(ctx context.Context) error {
-	s.stopOnce.Do(func() { close(s.stopping) })
+	s.stopOnce.Do(func() {
+		close(s.stopping)
+		if s.driver != nil {
+			s.driver.close() // before the sockets, which take over
+		}
+	})
 	s.mu.Lock()
 	for _, t := range s.tcp {
 		t.stop()

@@ -91,6 +91,7 @@ type place struct {
 type book struct {
 	load   func() *snapshot.Snapshot
 	counts func() []*counts
+	gather func() // brings what was counted elsewhere
 	mu     sync.Mutex
 	all    map[series]place
 	next   uint32
@@ -148,6 +149,7 @@ func (b *book) Describe(to chan<- *prometheus.Desc) { to <- answersDesc }
 
 // Collect is prometheus.Collector's.
 func (b *book) Collect(to chan<- prometheus.Metric) {
+	b.gather()
 	for s, n := range b.living() {
 		to <- prometheus.MustNewConstMetric(answersDesc, prometheus.CounterValue, float64(n), s.profile, s.endpoint, string(s.rule))
 	}

@@ -95,6 +95,8 @@ func (d *decoder) known(a *at, p any) bool {
 		d.combine(a, p)
 	case *ECSPolicy:
 		d.ecs(a, p)
+	case *XDPPolicy:
+		d.xdp(a, p)
 	case *Defaults:
 		d.defaults(a)
 	default:

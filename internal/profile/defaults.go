@@ -39,6 +39,7 @@ func defaultNameserver() NameserverFront {
 		NSID:    NSIDAuto,
 		EDE:     On,
 		EDEText: On,
+		XDP:     XDPPolicy{Rule: XDPOff},
 
 		UDP:      UDP{Batch: 16, Wait: WaitRaw, Spread: SpreadClient},
 		TCP:      defaultStreamLimits(),

@@ -90,6 +90,7 @@ type NameserverFront struct {
 	EDE      Switch       `yaml:"ede"`
 	EDEText  Switch       `yaml:"ede_text"`
 	Chaos    Chaos        `yaml:"chaos"`
+	XDP      XDPPolicy    `yaml:"xdp"`
 
 	Resolvers       []string      `yaml:"resolvers"`         // asked for targets whose addresses are answered; none: the system's
 	FlattenMaxStale time.Duration `yaml:"flatten_max_stale"` // 1h: how long their last good addresses outlive the TTL

@@ -156,7 +156,7 @@ func describe(f *File) string {
 
 func dump(b *strings.Builder, path string, v reflect.Value) {
 	switch x := v.Interface().(type) {
-	case time.Duration, Value, Quorum, StatusRange, AllDown, Combine, ECSPolicy:
+	case time.Duration, Value, Quorum, StatusRange, AllDown, Combine, ECSPolicy, XDPPolicy:
 		fmt.Fprintf(b, "%s = %v\n", path, x)
 		return
 	case Target:

@@ -79,7 +79,7 @@ func rows(t *testing.T, lines []string) map[string]row {
 // keys walks a type and lists its keys with their values in v: lists are shown by their first entry.
 func keys(path string, v reflect.Value, out map[string]reflect.Value) {
 	switch v.Interface().(type) {
-	case Target, Quorum, Value, StatusRange, AllDown, Combine, ECSPolicy:
+	case Target, Quorum, Value, StatusRange, AllDown, Combine, ECSPolicy, XDPPolicy:
 		out[path] = v
 		return
 	}

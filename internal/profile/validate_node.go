@@ -24,6 +24,7 @@ func validateNode(r *report, a *at, n *Node) {
 	validateQueryLog(r, a.child("nameserver").child("query_log"), &n.Nameserver.QueryLog)
 	validateNameserver(r, a.child("nameserver"), &n.Nameserver)
 	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
+	validateXDP(r, a.child("nameserver").child("xdp"), &n.Nameserver.XDP)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
 	validateStore(r, a.child("store"), &n.Store)
 	validateSeal(r, a, n)

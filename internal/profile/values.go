@@ -34,6 +34,7 @@ type (
 	Order        string // of the addresses of a static set
 	DNSDuty      string // whether we must be the ones who answer a profile's names
 	ECSRule      string // whose client subnets are believed
+	XDPRule      string // whether the network driver answers
 )
 
 // The words themselves.
@@ -134,6 +135,10 @@ const (
 	ECSOff  ECSRule = "off"
 	ECSFrom ECSRule = "from" // of the resolvers in the list
 
+	XDPOff  XDPRule = "off"
+	XDPAuto XDPRule = "auto"
+	XDPOn   XDPRule = "on" // the interfaces in the list
+
 	CombineAll     CombineRule = "all"
 	CombineAny     CombineRule = "any"
 	CombineAtLeast CombineRule = "at_least"
@@ -177,6 +182,19 @@ func (e ECSPolicy) String() string {
 		return "[" + strings.Join(e.From, ", ") + "]"
 	}
 	return string(e.Rule)
+}
+
+// XDPPolicy says whether hot questions are answered in the network driver: off, auto, or a list of interfaces.
+type XDPPolicy struct {
+	Rule       XDPRule
+	Interfaces []string // names; XDPOn only
+}
+
+func (x XDPPolicy) String() string {
+	if x.Rule == XDPOn {
+		return "[" + strings.Join(x.Interfaces, ", ") + "]"
+	}
+	return string(x.Rule)
 }
 
 // Size is a number of bytes, written 64KiB, 1MiB or as a bare number.

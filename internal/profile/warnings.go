@@ -44,6 +44,7 @@ func (w *advisor) info(a *at, format string, args ...any) {
 
 func (w *advisor) node(a *at, f *File) {
 	n := &f.Node
+	w.xdp(a.child("nameserver"), &n.Nameserver)
 	if len(n.Proxy.HTTPS) > 0 && len(n.Proxy.TLS.Certificates) == 0 {
 		w.warn(a.child("proxy").child("https"), "listens without a certificate, so every handshake fails until one is activated; write proxy.tls.certificates")
 	}

@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"jurymast/internal/health"
@@ -141,5 +142,35 @@ func BenchmarkPublishOneOf10000(b *testing.B) {
 	v := &health.View{Profile: d.Profiles[5000]}
 	for b.Loop() {
 		h.Publish(nil, v)
+	}
+}
+
+func TestChangedNamesWhatIsOther(t *testing.T) {
+	h := snapshot.NewHub()
+	for _, n := range []int{1, 255, 256, 257, 1000} {
+		d := docs(uint64(n), n)
+		p, _ := h.Prepare(d)
+		h.Publish(p, views(d)...)
+		before := h.Load()
+		want := []int{0, n / 2, n - 1}
+		for rev, i := range want {
+			h.Publish(nil, &health.View{Profile: d.Profiles[i], Revision: uint64(rev + 1)})
+		}
+		want = slices.Compact(want)
+		if got := slices.Collect(h.Load().Changed(before)); !slices.Equal(got, want) {
+			t.Errorf("%d profiles: %v changed, want %v", n, got, want)
+		}
+		for i := range h.Load().Changed(before) {
+			if i != 0 {
+				t.Errorf("%d profiles: %d after the end", n, i)
+			}
+			break
+		}
+		if got := slices.Collect(before.Changed(before)); len(got) != 0 {
+			t.Errorf("%d profiles: %v changed from itself", n, got)
+		}
+		if got := slices.Collect(before.Changed(snapshot.NewHub().Load())); len(got) != n {
+			t.Errorf("%d profiles: %d are new", n, len(got))
+		}
 	}
 }

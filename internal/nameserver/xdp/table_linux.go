@@ -55,9 +55,12 @@ type Table struct {
 	known   map[[keySize]byte]place
 	free    pool // records
 	vacant  pool // cells
+	leaving int  // cells that Settle is waiting for
+
+	settling sync.Mutex // of Settle, which lets go of mu while it waits
 }
 
-type place struct{ cell, record uint32 }
+type place struct{ cell, record uint32 } // record 0: none
 
 // Load builds the maps and has the kernel check the program. Nothing is answered before Attach.
 func Load(o Options) (t *Table, err error) {
@@ -151,45 +154,78 @@ func (t *Table) Attach(ifindex int) error {
 }
 
 // Publish answers the question with a from now on, in place of what it got before. The name is in wire form, in any
-// case; the type is in class IN. With an error the question goes on as before.
+// case; the type is in class IN. With an error the question goes on as before. When what has come free has to be used
+// again it waits for a grace period, tens of milliseconds; see Offer.
 func (t *Table) Publish(name []byte, qtype uint16, a Answer) error {
+	_, err := t.publish(name, qtype, a, true)
+	return err
+}
+
+// Offer is Publish without waiting. If that would have to wait, done is false and the question goes to the sockets from
+// now on, whatever it got before: offer it again after Settle.
+func (t *Table) Offer(name []byte, qtype uint16, a Answer) (done bool, err error) {
+	return t.publish(name, qtype, a, false)
+}
+
+func (t *Table) publish(name []byte, qtype uint16, a Answer, wait bool) (done bool, err error) {
 	key, err := makeKey(name, qtype)
 	if err != nil {
-		return fmt.Errorf("publish to XDP: %w", err)
+		return false, fmt.Errorf("publish to XDP: %w", err)
 	}
 	rec, err := makeRecord(a, t.udpSize)
 	if err != nil {
-		return fmt.Errorf("publish to XDP: %w", err)
+		return false, fmt.Errorf("publish to XDP: %w", err)
 	}
 	if int(a.Slot) >= t.slots {
-		return fmt.Errorf("publish to XDP: counter %d of %d", a.Slot, t.slots)
+		return false, fmt.Errorf("publish to XDP: counter %d of %d", a.Slot, t.slots)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.cells == nil {
-		return errClosed
+		return false, errClosed
 	}
 	p, there := t.known[key]
 	if !there && len(t.known) == len(t.cells) {
-		return fmt.Errorf("publish to XDP: the table is full with %d answers; withdraw some", len(t.known))
+		return false, fmt.Errorf("publish to XDP: the table is full with %d answers; withdraw some", len(t.known))
+	}
+	if !wait && !t.ready(there) {
+		t.silence(key, p, there)
+		return false, nil
 	}
 	record, err := t.take(&t.free)
 	if err != nil {
-		return fmt.Errorf("publish to XDP: %w", err)
+		return false, fmt.Errorf("publish to XDP: %w", err)
 	}
 	copy(t.records[int(record)*recordSize:], rec[:])
 	if there {
 		t.cells[p.cell].Store(uint64(record))
-		t.free.give(p.record)
+		if p.record != 0 {
+			t.free.give(p.record)
+		}
 		t.known[key] = place{p.cell, record}
-		return nil
+		return true, nil
 	}
 	if p.cell, err = t.enter(key, record); err != nil {
 		t.free.give(record)
-		return fmt.Errorf("publish to XDP: %w", err)
+		return false, fmt.Errorf("publish to XDP: %w", err)
 	}
 	t.known[key] = place{p.cell, record}
-	return nil
+	return true, nil
+}
+
+// ready reports that an answer can be published without waiting: to a question that is there, or to a new one.
+func (t *Table) ready(there bool) bool {
+	return len(t.free.ready) > 0 && (there || len(t.vacant.ready) > 0 && len(t.vacant.resting) == 0 && t.leaving == 0)
+}
+
+// silence leaves the question to the sockets, and its place to it.
+func (t *Table) silence(key [keySize]byte, p place, there bool) {
+	if !there || p.record == 0 {
+		return
+	}
+	t.cells[p.cell].Store(0)
+	t.free.give(p.record)
+	t.known[key] = place{p.cell, 0}
 }
 
 // enter a new key. The kernel chooses its place among the keys, and may choose one that was just withdrawn: so nothing
@@ -226,10 +262,17 @@ func (t *Table) Withdraw(name []byte, qtype uint16) error {
 	if err := t.maps.keys.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("withdraw from XDP: %w; its question goes to the sockets, its place stays taken", err)
 	}
-	delete(t.known, key)
-	t.free.give(p.record)
-	t.vacant.give(p.cell)
+	t.leave(key, p)
 	return nil
+}
+
+// leave gives back what a question had.
+func (t *Table) leave(key [keySize]byte, p place) {
+	delete(t.known, key)
+	if p.record != 0 {
+		t.free.give(p.record)
+	}
+	t.vacant.give(p.cell)
 }
 
 // Clear withdraws everything. The table stays usable.
@@ -245,9 +288,7 @@ func (t *Table) Clear() error {
 			failed = fmt.Errorf("clear the XDP table: %w", err)
 			continue
 		}
-		delete(t.known, key)
-		t.free.give(p.record)
-		t.vacant.give(p.cell)
+		t.leave(key, p)
 	}
 	return failed
 }
