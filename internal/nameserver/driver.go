@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/profile"
@@ -63,6 +64,7 @@ type kernelTable struct {
 type meter interface {
 	Counts() (driverCounts, error)
 	Answered(slots []uint32, into []uint64) error // how often, each
+	Alive(d time.Duration) error                  // nothing is answered after so long, unless it is called again
 	Close() error                                 // detaches; nothing is answered any more
 }
 
@@ -105,6 +107,12 @@ type driver struct {
 	table  *kernelTable // replaced under both
 	mirror *mirror
 }
+
+// A process that is stopped, or hangs, does not follow any more: then the kernel stops answering, as sockets would.
+const (
+	beatEvery = 250 * time.Millisecond
+	beatLasts = 4 * beatEvery
+)
 
 // Sizes of the table: twice what the first documents need, so that they may grow until the next start.
 const (
@@ -187,6 +195,9 @@ func (d *driver) open(snap *snapshot.Snapshot, listen []netip.AddrPort) (*kernel
 	if err := d.mirror.follow(snap); err != nil {
 		return nil, err
 	}
+	if err := table.Alive(beatLasts); err != nil {
+		return nil, err
+	}
 	return table, d.attach()
 }
 
@@ -231,6 +242,8 @@ func hopeless(list []DriverInterface) error {
 func (d *driver) keep(table *kernelTable) error {
 	settled := make(chan error, 1)
 	settling, more := false, true
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
 	for {
 		snap := d.load()
 		if err := d.follow(snap); err != nil {
@@ -243,6 +256,10 @@ func (d *driver) keep(table *kernelTable) error {
 		select {
 		case <-snap.Replaced():
 			more = true
+		case <-beat.C:
+			if err := table.Alive(beatLasts); err != nil {
+				return err
+			}
 		case err := <-settled:
 			if err != nil {
 				return err

@@ -3,6 +3,7 @@ package nameserver
 import (
 	"net/netip"
 	"testing"
+	"time"
 )
 
 // Table is driverTable with types the tests know.
@@ -94,6 +95,8 @@ func (m pretendedMeter) Answered(slots []uint32, into []uint64) error {
 	}
 	return nil
 }
+
+func (m pretendedMeter) Alive(time.Duration) error { return nil }
 
 func (m pretendedMeter) Close() error {
 	m.k.Close()

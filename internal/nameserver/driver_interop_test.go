@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver"
@@ -410,6 +411,46 @@ func TestInteropDriverDies(t *testing.T) {
 	}
 	if link := run(t, "ip -n "+c.server+" link show dev eth0"); strings.Contains(link, "xdp") {
 		t.Errorf("a program is left: %s", link)
+	}
+}
+
+// A server that is stopped is not answered for: what it would follow it does not know.
+func TestInteropDriverFallsSilent(t *testing.T) {
+	c := newCable(t)
+	s := c.start("eth0")
+	s.attached()
+	conn := c.dial(c.client, wired4)
+	q := packet(plainHead, "name:"+wiredName(1), "0001 0001")
+	var before, after report
+	if s.do("report", &before); before.Driver.State != nameserver.DriverOn {
+		t.Fatalf("%+v", before.Driver)
+	}
+	if err := s.cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	answers := 0
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); answers++ {
+		_, _ = conn.Write(q)
+		_ = conn.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		if _, err := conn.Read(make([]byte, 1500)); err != nil {
+			break
+		}
+		<-time.After(time.Millisecond)
+	}
+	if answers == 0 || answers > 2000 {
+		t.Errorf("%d answers of a stopped server", answers)
+	}
+	if err := s.cmd.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.do("report", &before)
+	for end := time.Now().Add(5 * time.Second); after.Driver.Answered <= before.Driver.Answered; s.do("report", &after) {
+		if time.Now().After(end) {
+			t.Fatal("it does not answer again")
+		}
+		if _, err := exchange(conn, q); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

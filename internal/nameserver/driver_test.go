@@ -98,16 +98,6 @@ func plugged(t *testing.T, k *kernel, edns nameserver.EDNS) *fixture {
 	return f
 }
 
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 func (f *fixture) driverBecomes(t *testing.T, state string) (st nameserver.DriverStatus) {
 	t.Helper()
 	eventually(t, "the driver's part is "+state, func() bool { st = f.srv.Driver(); return st.State == state })
@@ -133,7 +123,7 @@ func TestDriverFollows(t *testing.T) {
 	counted := f.counters(t)
 	for name, n := range map[string]float64{
 		"queries_total family=ipv4 transport=udp": 4, "responses_total rcode=NOERROR": 4, "edns_total kind=any": 2, "edns_total kind=do": 1,
-		"answers_total endpoint=a profile=top reason=decision": 4, "driver_answers_total": 3,
+		"answers_total endpoint=a profile=top reason=lowest-number": 4, "driver_answers_total": 3,
 	} {
 		if counted[name] != n {
 			t.Errorf("%s is %v, want %v", name, counted[name], n)
@@ -154,7 +144,7 @@ func TestDriverFollows(t *testing.T) {
 	if !k.closed || len(k.answers) > 0 || st.State != nameserver.DriverOff || st.Reason != "" || st.Interfaces[0].Attached {
 		t.Errorf("closed %v, %d answers, %+v", k.closed, len(k.answers), st)
 	}
-	if n := f.counters(t)["answers_total endpoint=b profile=top reason=decision"]; n != 3 {
+	if n := f.counters(t)["answers_total endpoint=b profile=top reason=lowest-number"]; n != 3 {
 		t.Errorf("what was counted last is %v", n)
 	}
 }

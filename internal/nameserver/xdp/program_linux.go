@@ -34,6 +34,7 @@ const (
 	// Helpers the assembler has no names for, from linux/bpf.h.
 	fnLoadBytes  = asm.BuiltinFunc(189) // bpf_xdp_load_bytes
 	fnStoreBytes = asm.BuiltinFunc(190) // bpf_xdp_store_bytes
+	fnCoarse     = asm.BuiltinFunc(160) // bpf_ktime_get_coarse_ns
 )
 
 // family is where things are in a frame. Labels of its code end in its name.
@@ -50,7 +51,7 @@ var (
 )
 
 // maps the program uses.
-type maps struct{ keys, cells, records, addresses, counters *ebpf.Map }
+type maps struct{ keys, cells, records, addresses, counters, alive *ebpf.Map }
 
 type code struct {
 	maps
@@ -92,6 +93,7 @@ func assemble(m maps) *ebpf.ProgramSpec {
 		c.walk()
 		c.opt()
 		c.find()
+		c.living()
 		c.grow()
 		c.reply()
 		c.counted()

@@ -92,11 +92,23 @@ func (c *code) lookup(m *ebpf.Map, key int32, none string) {
 	)
 }
 
+// living goes on only while the owner of the table says that it is alive: who follows nothing any more, because it was
+// stopped or hangs, must not be heard. R7 is free until the frame has grown.
+func (c *code) living() {
+	c.add(asm.StoreImm(asm.RFP, stCell, 0, asm.Word).WithSymbol(c.label("found")))
+	c.lookup(c.alive, stCell, "miss")
+	c.add(
+		asm.LoadMem(asm.R7, asm.R0, 0, asm.DWord),
+		fnCoarse.Call(),
+		asm.JGT.Reg(asm.R0, asm.R7, "miss"),
+	)
+}
+
 // grow gives the frame the length of the answer and writes what follows the question. Before it the frame is as it
 // came, after it the sockets could no longer read it.
 func (c *code) grow() {
 	c.add(
-		asm.LoadMem(asm.R1, asm.R8, recLen, asm.Half).WithSymbol(c.label("found")),
+		asm.LoadMem(asm.R1, asm.R8, recLen, asm.Half),
 		asm.LoadMem(asm.R2, asm.RFP, stOPT, asm.DWord),
 		asm.Add.Reg(asm.R1, asm.R2),
 		asm.StoreMem(asm.RFP, stLen, asm.R1, asm.DWord),

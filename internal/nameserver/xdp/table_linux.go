@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -51,6 +53,7 @@ type Table struct {
 	links   []link.Link
 	memory  [][]byte
 	cells   []atomic.Uint64
+	alive   *atomic.Uint64 // until when, in ns of CLOCK_MONOTONIC
 	records []byte
 	known   map[[keySize]byte]place
 	free    pool // records
@@ -101,7 +104,8 @@ func (t *Table) create(o Options) error {
 		{&t.maps.keys, ebpf.MapSpec{Name: "keys", Type: ebpf.Hash, KeySize: keySize, ValueSize: 4, MaxEntries: answers}},
 		{&t.maps.cells, ebpf.MapSpec{Name: "cells", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: answers, Flags: unix.BPF_F_MMAPABLE}},
 		{&t.maps.records, ebpf.MapSpec{Name: "records", Type: ebpf.Array, KeySize: 4, ValueSize: recordSize, MaxEntries: records, Flags: unix.BPF_F_MMAPABLE}},
-		{&t.maps.addresses, ebpf.MapSpec{Name: "addresses", Type: ebpf.Hash, KeySize: 16, ValueSize: 4, MaxEntries: uint32(len(o.Addresses))}},    //nolint:gosec // a list somebody wrote
+		{&t.maps.addresses, ebpf.MapSpec{Name: "addresses", Type: ebpf.Hash, KeySize: 16, ValueSize: 4, MaxEntries: uint32(len(o.Addresses))}}, //nolint:gosec // a list somebody wrote
+		{&t.maps.alive, ebpf.MapSpec{Name: "alive", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1, Flags: unix.BPF_F_MMAPABLE}},
 		{&t.maps.counters, ebpf.MapSpec{Name: "counters", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: kinds + uint32(o.Slots)}}, //nolint:gosec // at most limit
 	} {
 		made, err := ebpf.NewMap(&m.spec)
@@ -125,6 +129,12 @@ func (t *Table) create(o Options) error {
 	if t.records, err = t.mmap(t.maps.records, int(records)*recordSize); err != nil {
 		return err
 	}
+	alive, err := t.mmap(t.maps.alive, 8)
+	if err != nil {
+		return err
+	}
+	t.alive = (*atomic.Uint64)(unsafe.Pointer(&alive[0])) //nolint:gosec // page aligned, 8 bytes long
+	t.alive.Store(math.MaxUint64)
 	t.cells = unsafe.Slice((*atomic.Uint64)(unsafe.Pointer(&cells[0])), answers) //nolint:gosec // page aligned, answers x 8 bytes long
 	t.free.fill(1, records)
 	t.vacant.fill(0, answers)
@@ -293,6 +303,21 @@ func (t *Table) Clear() error {
 	return failed
 }
 
+// Alive has the table answer for so long from now, and then no more before it is called again: an owner that was
+// stopped or hangs falls silent. Without it the table answers for ever.
+func (t *Table) Alive(d time.Duration) error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return fmt.Errorf("keep the XDP table alive: %w", err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.alive != nil {
+		t.alive.Store(uint64(now.Nano() + int64(d))) //nolint:gosec // since the machine's start, positive
+	}
+	return nil
+}
+
 // Close detaches the program and gives everything back. It may be called twice.
 func (t *Table) Close() error {
 	t.mu.Lock()
@@ -301,7 +326,7 @@ func (t *Table) Close() error {
 	for _, l := range t.links {
 		errs = append(errs, l.Close())
 	}
-	t.cells, t.records, t.links = nil, nil, nil
+	t.cells, t.records, t.links, t.alive = nil, nil, nil, nil
 	for _, b := range t.memory {
 		errs = append(errs, unix.Munmap(b))
 	}
@@ -309,7 +334,7 @@ func (t *Table) Close() error {
 	if t.program != nil {
 		errs = append(errs, t.program.Close())
 	}
-	for _, m := range []*ebpf.Map{t.maps.keys, t.maps.cells, t.maps.records, t.maps.addresses, t.maps.counters} {
+	for _, m := range []*ebpf.Map{t.maps.keys, t.maps.cells, t.maps.records, t.maps.addresses, t.maps.counters, t.maps.alive} {
 		if m != nil {
 			errs = append(errs, m.Close())
 		}
