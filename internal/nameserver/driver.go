@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/nameserver/wire"
@@ -84,8 +85,9 @@ type plug interface {
 	attach(t *kernelTable, name string) error
 }
 
-// driver answers hot questions in the network driver. It follows the snapshots on its own, beside the sockets, which
-// remain the definition of every answer: whatever goes wrong here, they go on.
+// driver answers hot questions in the network driver. It follows the snapshots beside the sockets, which remain the
+// definition of every answer: whatever goes wrong here, they go on. Once it is attached it follows each snapshot before
+// its publishing returns, so that nothing is answered any more that whoever published knows to be wrong.
 type driver struct {
 	log  *slog.Logger
 	plug plug
@@ -97,6 +99,9 @@ type driver struct {
 
 	stop    chan struct{}
 	running sync.WaitGroup
+
+	live   atomic.Bool // attached: publishing is followed at once
+	broken chan error  // what failed there
 
 	looking sync.Mutex // taken before mu, and for longer: to look must not hold up the answers
 	moved   []uint64   // what has been moved, in the order of mirror.used
@@ -123,7 +128,7 @@ const (
 func newDriver(s *Server, p plug) *driver {
 	return &driver{
 		log: s.log, plug: p, load: s.opt.Hub.Load, slot: s.slot, book: s.m.answers, set: s.set, c: s.m.take(),
-		stop: make(chan struct{}), status: DriverStatus{State: DriverWaits},
+		stop: make(chan struct{}), broken: make(chan error, 1), status: DriverStatus{State: DriverWaits},
 	}
 }
 
@@ -221,6 +226,7 @@ func (d *driver) attach() error {
 	}
 	if attached > 0 {
 		d.status.State = DriverOn
+		d.live.Store(true)
 	}
 	return hopeless(d.status.Interfaces)
 }
@@ -246,7 +252,7 @@ func (d *driver) keep(table *kernelTable) error {
 	defer beat.Stop()
 	for {
 		snap := d.load()
-		if err := d.follow(snap); err != nil {
+		if err := d.follow(); err != nil {
 			return err
 		}
 		if more && !settling {
@@ -256,6 +262,8 @@ func (d *driver) keep(table *kernelTable) error {
 		select {
 		case <-snap.Replaced():
 			more = true
+		case err := <-d.broken:
+			return err
 		case <-beat.C:
 			if err := table.Alive(beatLasts); err != nil {
 				return err
@@ -276,16 +284,47 @@ func (d *driver) keep(table *kernelTable) error {
 	}
 }
 
-func (d *driver) follow(snap *snapshot.Snapshot) error {
+// follow the newest snapshot, which is loaded under the lock so that nobody goes back.
+func (d *driver) follow() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.mirror.follow(snap)
+	if d.mirror == nil {
+		return nil
+	}
+	return d.mirror.follow(d.load())
+}
+
+// published follows at once. Nothing of it may hurt who publishes.
+func (d *driver) published() {
+	if d == nil || !d.live.Load() {
+		return
+	}
+	err := func() (err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("it failed inside: %v", p)
+				d.log.Error("the driver's part of the nameserver failed inside", "panic", fmt.Sprint(p), "stack", stack())
+			}
+		}()
+		return d.follow()
+	}()
+	if err == nil {
+		return
+	}
+	d.end(DriverFailed, err)
+	select {
+	case d.broken <- err:
+	default:
+	}
 }
 
 // retry offers what had to wait, and reports whether something still does. What is wrong comes first.
 func (d *driver) retry() (waits bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.mirror == nil {
+		return false, nil
+	}
 	if err := d.mirror.follow(d.load()); err != nil {
 		return false, err
 	}
@@ -302,6 +341,10 @@ func (d *driver) end(state string, why error) {
 	for i := range d.status.Interfaces {
 		d.status.Interfaces[i].Attached = false
 	}
+	if d.status.State == DriverFailed {
+		return
+	}
+	d.live.Store(false)
 	d.status.State = DriverOff
 	if d.table != nil {
 		err := d.table.Clear()

@@ -27,7 +27,7 @@ import (
 const (
 	wiredProfiles = 300
 	wiredStates   = 100 // endpoints of each, one of them answered
-	wiredEntries  = 2*wiredProfiles + 4
+	wiredEntries  = 2*wiredProfiles + 4 + 3
 )
 
 // wiredAddr is the address of a profile's endpoint.
@@ -93,6 +93,7 @@ type wiring struct {
 	t     *testing.T
 	f     *fixture
 	ps    []*profile.Profile
+	alias []*profile.Profile
 	state [wiredProfiles]int
 	gen   int
 }
@@ -114,12 +115,17 @@ func (w *wiring) reload(gen int) publication {
 			views = append(views, w.view(i))
 		}
 	}
+	if gen == 0 {
+		p := service("abroad", names("alias.wired.example"), profile.Target{Host: "www.example"}, profile.Target{Host: "elsewhere.test"})
+		w.alias = []*profile.Profile{p}
+		views = append(views, view(p, "uu", nil))
+	}
 	w.gen = gen
 	zone := &profile.Zone{
 		Name: "wired.example", Nameservers: []string{"ns1.wired.example"}, Hostmaster: "ops.wired.example",
 		Records: fmt.Sprintf("gen IN A 10.99.%d.%d\n%s", gen/200, gen%200, "txt IN TXT \"hello\"\nmail IN AAAA 2001:db8::25\nweb IN A 192.0.2.80\nweb IN A 192.0.2.81\n*.wild IN A 192.0.2.1\n"),
 	}
-	w.f.publish(w.t, uint64(gen+1), []*profile.Zone{zone}, w.ps, views)
+	w.f.publish(w.t, uint64(gen+1), []*profile.Zone{zone}, append(w.alias, w.ps...), views)
 	return publication{-1, gen, time.Now().UnixNano()}
 }
 
@@ -256,7 +262,7 @@ func answersAreCounted(t *testing.T, s *wiredServer, conn net.Conn) {
 
 // wiredQuestion is a well-formed one about some name, in any case, with any flags and options the driver may meet.
 func wiredQuestion(dice *rand.Rand) []byte {
-	list := []string{"gen.wired.example", "txt.wired.example", "mail.wired.example", "web.wired.example", "x.wild.wired.example", "none.wired.example", "wired.example", "elsewhere.test"}
+	list := []string{"alias.wired.example", "gen.wired.example", "txt.wired.example", "mail.wired.example", "web.wired.example", "x.wild.wired.example", "none.wired.example", "wired.example", "elsewhere.test"}
 	name := wiredName(dice.IntN(wiredProfiles))
 	if dice.IntN(4) == 0 {
 		name = list[dice.IntN(len(list))]

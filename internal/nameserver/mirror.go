@@ -94,8 +94,8 @@ func (m *mirror) follow(s *snapshot.Snapshot) error {
 	return nil
 }
 
-// hostTypes are what a profile's host name has made ready.
-var hostTypes = []uint16{dns.TypeA, dns.TypeAAAA}
+// hostTypes are what a profile's host name may have made ready, the last one where its choice is a host name.
+var hostTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME}
 
 // reload goes through all there is, first through what may be wrong now.
 func (m *mirror) reload() error {
@@ -179,7 +179,11 @@ func (m *mirror) want(q hotQuestion) (h hot) {
 		return h
 	}
 	var by *compiled
-	if h.ready, by = m.from.made(m.conf.index, at, q.typ); by != nil && h.records > 0 {
+	if h.ready, by = m.from.made(m.conf.index, at, q.typ); by != nil && by.alias != nil && at.alias {
+		h.ready = m.from.pointed(m.conf, by, []byte(q.name), q.typ)
+		h.data = bytes.Clone(h.data) // it belongs to the responder
+	}
+	if by != nil && h.records > 0 {
 		h.slot = by.leaves[by.always.Leaf].number(m.book, by.always.Rule) + 1
 	}
 	return h
@@ -219,7 +223,7 @@ func (x *index) types(s *slot) iter.Seq[uint16] {
 	return func(yield func(uint16) bool) {
 		if s.profile != zone.NoProfile {
 			for _, typ := range hostTypes {
-				if !yield(typ) {
+				if typ == dns.TypeCNAME && !s.alias || !yield(typ) {
 					return
 				}
 			}

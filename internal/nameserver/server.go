@@ -103,7 +103,8 @@ func New(opt Options) *Server {
 			}
 			return c, nil
 		},
-		Part: func(v *health.View) any { return compile(v) },
+		Part:      func(v *health.View) any { return compile(v) },
+		Published: func() { s.driver.published() },
 	})
 	s.m.slot = s.slot
 	if opt.XDP.On {

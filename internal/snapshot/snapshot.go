@@ -20,11 +20,14 @@ type Documents struct {
 
 // Compiler is how a front turns documents and views into what it needs on its hot path. Config runs in preparation
 // and may refuse the documents; Part runs in publishing and must not fail or block. A part follows from its view alone,
-// so that it is carried over to new documents that do not change the profile. Either may be nil.
+// so that it is carried over to new documents that do not change the profile. Published runs when a snapshot has become
+// the current one, before Publish returns and in the order of snapshots: for who keeps a copy outside that must not
+// outlive what it was made from. Each may be nil.
 type Compiler struct {
-	Name   string
-	Config func(*Documents) (any, error)
-	Part   func(v *health.View) any
+	Name      string
+	Config    func(*Documents) (any, error)
+	Part      func(v *health.View) any
+	Published func()
 }
 
 // Slot is a front's place in every snapshot.
@@ -171,6 +174,11 @@ func (h *Hub) Publish(p *Prepared, views ...*health.View) {
 	s.parts = parts.vector
 	h.current.Store(s)
 	close(old.next)
+	for _, c := range h.compilers {
+		if c.Published != nil {
+			c.Published()
+		}
+	}
 }
 
 // carried takes over the parts of profiles whose document is the same one.

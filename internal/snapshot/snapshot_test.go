@@ -174,3 +174,20 @@ func TestChangedNamesWhatIsOther(t *testing.T) {
 		}
 	}
 }
+
+func TestPublishedSeesTheNewOne(t *testing.T) {
+	h := snapshot.NewHub()
+	var seen []uint64
+	h.Register(snapshot.Compiler{Name: "without"})
+	h.Register(snapshot.Compiler{Name: "with", Published: func() { seen = append(seen, h.Load().Documents().Generation) }})
+	for gen := range uint64(3) {
+		p, err := h.Prepare(docs(gen+1, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Publish(p)
+		if len(seen) != int(gen)+1 || seen[gen] != gen+1 {
+			t.Fatalf("saw %v after generation %d", seen, gen+1)
+		}
+	}
+}
