@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -384,7 +385,7 @@ func (d *driver) slots() (used []uint32, there bool) {
 	if d.table == nil {
 		return nil, false
 	}
-	return d.mirror.used[:len(d.mirror.used):len(d.mirror.used)], true
+	return slices.Clip(d.mirror.used), true
 }
 
 // gather needs looking and a table.
