@@ -179,7 +179,7 @@ func (m *mirror) want(q hotQuestion) (h hot) {
 		return h
 	}
 	var by *compiled
-	if h.ready, by = m.from.made(m.conf.index, at, q.typ); by != nil && by.alias != nil && at.alias {
+	if h.ready, by = m.from.made(m.conf.index, at, q.typ); by != nil && at.alias && by.alias() != nil {
 		h.ready = m.from.pointed(m.conf, by, []byte(q.name), q.typ)
 		h.data = bytes.Clone(h.data) // it belongs to the responder
 	}
