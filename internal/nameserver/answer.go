@@ -24,7 +24,6 @@ type record struct {
 	set      *zone.RRset
 	turn     int // of the set
 	ttl      uint32
-	capped   bool // the SOA of a negative answer about a profile: its MINIMUM must not exceed ttl either
 	optional bool // may be left out without a word when the message is full
 }
 
@@ -243,7 +242,7 @@ func (r *response) put(name *wire.Name, set *zone.RRset, ttl uint32) {
 }
 
 func (r *response) negative(z *zone.Zone, ttl uint32) {
-	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl, capped: ttl < z.NegativeTTL})
+	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl})
 }
 
 // referral sends the resolver to the servers of a delegation, with the addresses we know. Addresses of servers inside

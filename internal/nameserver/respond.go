@@ -212,9 +212,6 @@ func (a *responder) sections(reserve int) bool {
 				}
 				return false
 			}
-			if rec.capped {
-				a.w.CapMinimum(rec.ttl)
-			}
 		}
 	}
 	return true

@@ -72,13 +72,6 @@ func (w *Writer) RRset(s Section, owner []byte, typ uint16, ttl uint32, data [][
 	return true
 }
 
-// CapMinimum lowers the MINIMUM field of the SOA that was written last to limit.
-func (w *Writer) CapMinimum(limit uint32) {
-	if at := w.buf[len(w.buf)-4:]; binary.BigEndian.Uint32(at) > limit {
-		binary.BigEndian.PutUint32(at, limit)
-	}
-}
-
 // The types of RFC 1035 whose names may be compressed, as far as they matter: for all others RFC 3597 forbids it.
 const (
 	typeNS    = 2
