@@ -3,6 +3,7 @@ package nameserver
 import "github.com/prometheus/client_golang/prometheus"
 
 var (
+	driverOnDesc       = desc("driver_on", "1 while hot questions are answered in the network driver, 0 while they should be and are not; status says why.")
 	driverAnswersDesc  = desc("driver_answers_total", "Questions answered in the network driver; queries, responses and answers count them too.")
 	driverPassedDesc   = desc("driver_passed_total", "Questions the driver left to the sockets: missed (looked up in vain), no_room (the frame could not grow).", "why")
 	driverEntriesDesc  = desc("driver_entries", "Questions the driver's table knows: answered, waiting (for a moment, for a free place), left (they do not fit).", "state")
@@ -19,6 +20,7 @@ func (m *metrics) gather(to chan<- prometheus.Metric) {
 		return
 	}
 	s := sums{to: to}
+	s.gauge(driverOnDesc, one(st.State == DriverOn))
 	s.count(driverAnswersDesc, st.Answered)
 	s.count(driverPassedDesc, st.Missed, "missed")
 	s.count(driverPassedDesc, st.NoRoom, "no_room")
@@ -26,12 +28,15 @@ func (m *metrics) gather(to chan<- prometheus.Metric) {
 	s.gauge(driverEntriesDesc, float64(st.Waiting), "waiting")
 	s.gauge(driverEntriesDesc, float64(st.Left), "left")
 	for _, n := range st.Interfaces {
-		attached := 0.0
-		if n.Attached {
-			attached = 1
-		}
-		s.gauge(driverAttachedDesc, attached, n.Name)
+		s.gauge(driverAttachedDesc, one(n.Attached), n.Name)
 	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // Driver is how the driver's part stands.

@@ -120,13 +120,13 @@ func TestDriverFollows(t *testing.T) {
 		}
 	}
 	ask(t, "udp", at, query("dr.example.", dns.TypeA))
-	counted := f.counters(t)
 	for name, n := range map[string]float64{
 		"queries_total family=ipv4 transport=udp": 4, "responses_total rcode=NOERROR": 4, "edns_total kind=any": 2, "edns_total kind=do": 1,
 		"answers_total endpoint=a profile=top reason=lowest-number": 4, "driver_answers_total": 3,
+		"driver_on": 1, "driver_attached interface=eth0": 1, "driver_attached interface=lo": 0, "driver_entries state=answered": float64(st.Entries),
 	} {
-		if counted[name] != n {
-			t.Errorf("%s is %v, want %v", name, counted[name], n)
+		if got := f.counter(t, name); got != n {
+			t.Errorf("%s is %v, want %v", name, got, n)
 		}
 	}
 	f.hub.Publish(nil, view(ps[2], "du", nil))

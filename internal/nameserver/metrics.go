@@ -155,7 +155,7 @@ func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
 		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
-		driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
+		driverOnDesc, driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
 	} {
 		to <- d
 	}

@@ -308,3 +308,75 @@ func TestInteropChanges(t *testing.T) {
 		t.Errorf("only %d changes, %d questions", n, asked)
 	}
 }
+
+// Offer never waits: without room the question goes to the sockets, and after Settle it can be had.
+func TestInteropOffers(t *testing.T) {
+	table := load(t, xdp.Options{Answers: 2, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{server4}})
+	verdict := func(name string) uint32 {
+		v, _ := table.Try(t, frame4(question(name, 1)))
+		return v
+	}
+	offer := func(name, addr string) bool {
+		t.Helper()
+		done, err := table.Offer(wireName(name), 1, xdp.Answer{Records: a(addr), Count: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	for n := range 4 { // four records are there
+		if !offer("a.example", fmt.Sprintf("203.0.113.%d", n)) {
+			t.Fatalf("offer %d had to wait", n)
+		}
+	}
+	if offer("a.example", "203.0.113.9") || verdict("a.example") != xdp.VerdictPass {
+		t.Error("an old answer is given while the new one waits")
+	}
+	if offer("a.example", "203.0.113.9") {
+		t.Error("there was no grace period")
+	}
+	if err := table.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if !offer("a.example", "203.0.113.9") || verdict("a.example") != xdp.VerdictSend {
+		t.Error("no answer after Settle")
+	}
+	// A new question waits for the places of those that went, one that is there does not.
+	if !offer("b.example", "203.0.113.1") {
+		t.Error("there was room")
+	}
+	if err := table.Withdraw(wireName("b.example"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if offer("c.example", "203.0.113.1") || !offer("a.example", "203.0.113.8") {
+		t.Error("the new one did not wait, or the old one did")
+	}
+	for range 2 {
+		if err := table.Settle(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !offer("c.example", "203.0.113.1") || verdict("c.example") != xdp.VerdictSend {
+		t.Error("no answer after Settle")
+	}
+	if _, err := table.Offer(wireName("d.example"), 1, xdp.Answer{Records: a("203.0.113.1"), Count: 1}); err == nil || !strings.Contains(err.Error(), "full") {
+		t.Errorf("a third of two: %v", err)
+	}
+}
+
+// Whoever says that he is alive for a while is not answered for any longer.
+func TestInteropAlive(t *testing.T) {
+	table := load(t, options())
+	publish(t, table, "www.dr.example", 1, xdp.Answer{Records: a("203.0.113.1"), Count: 1})
+	for _, c := range []struct {
+		alive time.Duration
+		want  uint32
+	}{{time.Minute, xdp.VerdictSend}, {-time.Second, xdp.VerdictPass}, {time.Minute, xdp.VerdictSend}} {
+		if err := table.Alive(c.alive); err != nil {
+			t.Fatal(err)
+		}
+		if verdict, _ := table.Try(t, frame4(question("www.dr.example", 1))); verdict != c.want {
+			t.Errorf("alive for %v: verdict %d, want %d", c.alive, verdict, c.want)
+		}
+	}
+}
