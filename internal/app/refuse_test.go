@@ -73,9 +73,9 @@ func TestRefusedFiles(t *testing.T) {
 	}{
 		"not yet": {
 			func(s *site) string {
-				return strings.Replace(s.text(), "routing: priority", "routing: priority\n    fencing: strict", 1)
+				return strings.Replace(s.text(), "nameservers: [ns1.dr.example]", "nameservers: [ns1.dr.example]\n    dnssec: {enabled: true}", 1)
 			},
-			[]string{"not yet: strict fencing", "jurymast.yaml:"},
+			[]string{"not yet: signing zones", "jurymast.yaml:"},
 		},
 		"secret not set": {
 			func(s *site) string {
