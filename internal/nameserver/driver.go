@@ -66,7 +66,6 @@ type kernelTable struct {
 type meter interface {
 	Counts() (driverCounts, error)
 	Answered(slots []uint32, into []uint64) error // how often, each
-	Alive(d time.Duration) error                  // nothing is answered after so long, unless it is called again
 	Close() error                                 // detaches; nothing is answered any more
 }
 
@@ -266,7 +265,7 @@ func (d *driver) keep(table *kernelTable) error {
 		case err := <-d.broken:
 			return err
 		case <-beat.C:
-			if err := table.Alive(beatLasts); err != nil {
+			if err := d.beat(table); err != nil {
 				return err
 			}
 		case err := <-settled:
@@ -317,6 +316,13 @@ func (d *driver) published() {
 	case d.broken <- err:
 	default:
 	}
+}
+
+// beat must not come while what is wrong is being looked for.
+func (d *driver) beat(table *kernelTable) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return table.Alive(beatLasts)
 }
 
 // retry offers what had to wait, and reports whether something still does. What is wrong comes first.

@@ -12,6 +12,7 @@ type Table interface {
 	Withdraw(name []byte, typ uint16) error
 	Clear() error
 	Settle() error
+	Alive(d time.Duration) error
 }
 
 type tested struct{ Table }
@@ -41,6 +42,9 @@ func (m *Mirror) Follow(t testing.TB) {
 		t.Fatal(err)
 	}
 }
+
+// Limit is how long something wrong may be answered.
+func (m *Mirror) Limit(d time.Duration) { m.m.limit = d }
 
 // Again offers what had to wait.
 func (m *Mirror) Again(t testing.TB) {
@@ -95,8 +99,6 @@ func (m pretendedMeter) Answered(slots []uint32, into []uint64) error {
 	}
 	return nil
 }
-
-func (m pretendedMeter) Alive(time.Duration) error { return nil }
 
 func (m pretendedMeter) Close() error {
 	m.k.Close()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -26,6 +27,9 @@ type driverTable interface {
 	Withdraw(name []byte, typ uint16) error
 	Clear() error
 	Settle() error // waits for tens of milliseconds; the rest may be called meanwhile
+
+	// Alive has the table answer for so long from now; below zero everything goes to the sockets at once.
+	Alive(d time.Duration) error
 }
 
 // hot is the answer to a question that is asked in the driver.
@@ -57,6 +61,7 @@ type mirror struct {
 
 	from  responder // from its snapshot, as the quick way sees it
 	conf  *config
+	limit time.Duration      // that something wrong may be answered
 	hosts map[int32][]string // names of profiles, by number
 
 	held  map[hotQuestion]hot
@@ -68,7 +73,7 @@ type mirror struct {
 
 func newMirror(table driverTable, slot snapshot.Slot, b *book, most, slots int) *mirror {
 	return &mirror{
-		table: table, book: b, most: most, slots: uint32(slots), from: responder{slot: slot}, //nolint:gosec // at most a million
+		table: table, book: b, most: most, slots: uint32(slots), from: responder{slot: slot}, limit: wrongFor, //nolint:gosec // at most a million
 		held: map[hotQuestion]hot{}, waits: map[hotQuestion]bool{}, left: map[hotQuestion]bool{}, seen: map[uint32]bool{},
 	}
 }
@@ -97,6 +102,10 @@ func (m *mirror) follow(s *snapshot.Snapshot) error {
 // hostTypes are what a profile's host name may have made ready, the last one where its choice is a host name.
 var hostTypes = []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME}
 
+// wrongFor is how long new documents may be looked through while what they make wrong is still answered. Then the sockets
+// answer everything until that is done.
+const wrongFor = 4 * time.Millisecond
+
 // reload goes through all there is, first through what may be wrong now.
 func (m *mirror) reload() error {
 	clear(m.left)
@@ -106,8 +115,20 @@ func (m *mirror) reload() error {
 		clear(m.waits)
 		return m.table.Clear()
 	}
+	start, n, quiet := time.Now(), 0, false
 	for q := range m.held {
+		if n++; n%64 == 0 && !quiet && time.Since(start) >= m.limit {
+			quiet = true
+			if err := m.table.Alive(-time.Second); err != nil {
+				return err
+			}
+		}
 		if err := m.update(q); err != nil {
+			return err
+		}
+	}
+	if quiet {
+		if err := m.table.Alive(beatLasts); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,8 @@ type pretended struct {
 	resting int
 	calls   int
 	fail    error
+	quiet   bool
+	quieted int // changes while everything went to the sockets
 }
 
 func pretend(t *testing.T, room int) *pretended {
@@ -40,6 +42,9 @@ func questionOf(name []byte, typ uint16) string {
 
 func (p *pretended) Offer(name []byte, typ uint16, records []byte, count uint16, slot uint32) (bool, error) {
 	p.calls++
+	if p.quiet {
+		p.quieted++
+	}
 	q := questionOf(name, typ)
 	_, there := p.answers[q]
 	if p.fail != nil {
@@ -64,6 +69,11 @@ func (p *pretended) Withdraw(name []byte, typ uint16) error {
 
 func (p *pretended) Clear() error {
 	clear(p.answers)
+	return nil
+}
+
+func (p *pretended) Alive(d time.Duration) error {
+	p.quiet = d < 0
 	return nil
 }
 
@@ -217,6 +227,34 @@ func TestMirrorWaitsAndLeaves(t *testing.T) {
 	}
 }
 
+// While many answers of new documents are looked through, nothing that may be wrong is answered for long.
+func TestMirrorFallsSilentOverManyChanges(t *testing.T) {
+	documents := func(third int) (ps []*profile.Profile, views []*health.View) {
+		for i := range 1000 {
+			p := service(fmt.Sprintf("p%d", i), names(fmt.Sprintf("h%d.dr.example", i)), addrs(fmt.Sprintf("10.0.%d.1", third)))
+			ps, views = append(ps, p), append(views, view(p, "u", nil))
+		}
+		return ps, views
+	}
+	ps, views := documents(1)
+	f := build(t, []*profile.Zone{testZone("")}, ps, views)
+	p := pretend(t, 1_000_000)
+	m := f.srv.Mirror(p, 10_000, 10_000)
+	for third, c := range []struct {
+		limit time.Duration
+		least int
+	}{{0, 0}, {time.Hour, 0}, {0, 900}} {
+		ps, views = documents(third)
+		f.publish(t, uint64(8+third), []*profile.Zone{testZone("")}, ps, views)
+		m.Limit(c.limit)
+		p.quieted = 0
+		m.Follow(t)
+		if p.quiet || p.quieted < c.least || c.least == 0 && p.quieted > 0 {
+			t.Errorf("with %v: %d changes in silence, quiet at the end: %v", c.limit, p.quieted, p.quiet)
+		}
+	}
+}
+
 // A table for few takes few, and others when there is room.
 func TestMirrorFull(t *testing.T) {
 	f := standardFixture(t)
@@ -308,4 +346,5 @@ type nothing struct{}
 func (nothing) Offer([]byte, uint16, []byte, uint16, uint32) (bool, error) { return true, nil }
 func (nothing) Withdraw([]byte, uint16) error                              { return nil }
 func (nothing) Clear() error                                               { return nil }
+func (nothing) Alive(time.Duration) error                                  { return nil }
 func (nothing) Settle() error                                              { return nil }
