@@ -1,6 +1,11 @@
 package xdp
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
 
 // Counts is what the program did since it was loaded. What it did not even look up is not counted: the sockets do.
 type Counts struct {
@@ -33,6 +38,52 @@ func (t *Table) Answered(slot uint32) (uint64, error) {
 		return 0, fmt.Errorf("read an XDP counter: %d of %d", slot, t.slots)
 	}
 	return t.counter(kinds + slot)
+}
+
+// perBatch is how many counters are read at once.
+const perBatch = 1024
+
+// AnsweredAll is Answered for every slot below len(into), with few system calls where the kernel can (5.13 and later).
+func (t *Table) AnsweredAll(into []uint64) error {
+	if len(into) > t.slots {
+		return fmt.Errorf("read the XDP counters: %d of %d", len(into), t.slots)
+	}
+	processors, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("read the XDP counters: %w", err)
+	}
+	clear(into)
+	keys, values := make([]uint32, perBatch), make([]uint64, perBatch*processors)
+	var cursor ebpf.MapBatchCursor
+	for next := 0; next < kinds+len(into); {
+		n, err := t.maps.counters.BatchLookup(&cursor, keys, values, nil)
+		if errors.Is(err, ebpf.ErrNotSupported) {
+			return t.oneByOne(into)
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("read the XDP counters: %w", err)
+		}
+		for i, key := range keys[:n] {
+			if slot := int(key) - kinds; slot >= 0 && slot < len(into) {
+				for _, c := range values[i*processors : (i+1)*processors] {
+					into[slot] += c
+				}
+			}
+		}
+		if next += n; err != nil || n == 0 {
+			break
+		}
+	}
+	return nil
+}
+
+func (t *Table) oneByOne(into []uint64) (err error) {
+	for slot := range into {
+		if into[slot], err = t.counter(kinds + uint32(slot)); err != nil { //nolint:gosec // below the number of slots
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *Table) counter(n uint32) (total uint64, err error) {

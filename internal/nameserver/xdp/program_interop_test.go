@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,6 +197,13 @@ func TestInteropAnswers(t *testing.T) {
 	got, err := table.Counts()
 	if want := (xdp.Counts{V4: xdp.Kinds{Plain: 10, EDNS: 10, DO: 10}, V6: xdp.Kinds{Plain: 5, EDNS: 5, DO: 5}}); err != nil || got != want {
 		t.Errorf("counted %+v, %v; want %+v", got, err, want)
+	}
+	all := make([]uint64, 4)
+	if err := table.AnsweredAll(all); err != nil || !slices.Equal(all, []uint64{9, 18, 18, 0}) {
+		t.Errorf("all slots: %d, %v", all, err)
+	}
+	if err := table.AnsweredAll(make([]uint64, 5)); err == nil {
+		t.Error("five of four slots")
 	}
 	for slot, want := range []uint64{9, 18, 18, 0} {
 		if got, err := table.Answered(uint32(slot)); err != nil || got != want {
