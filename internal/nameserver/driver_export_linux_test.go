@@ -19,7 +19,11 @@ func (s *Server) KernelMirror(t testing.TB, addr netip.Addr, most, slots int) *M
 // Scrape reads all counters.
 func (m *Mirror) Scrape(t testing.TB) {
 	t.Helper()
-	if err := m.m.table.(*kernelTable).Answered(m.m.used, make([]uint64, len(m.m.used))); err != nil {
+	table, ok := m.m.table.(*kernelTable)
+	if !ok {
+		t.Fatal("no table of the kernel")
+	}
+	if err := table.Answered(m.m.used, make([]uint64, len(m.m.used))); err != nil {
 		t.Fatal(err)
 	}
 }
