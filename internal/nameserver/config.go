@@ -26,11 +26,15 @@ func ParseZone(z *profile.Zone, generation uint64) (*Zone, error) { return zone.
 type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
 	index    *index
+	mark     *mark
 	routes   map[string]*route   // by name of a target that is answered with its addresses
 	abroad   map[string][]string // of those, what resolvers are asked for, with the host names it is answered for
 	flat     flatten.Set         // abroad, being looked up
 	warnings []string
 }
+
+// mark tells one configuration from all others, without keeping it in memory.
+type mark struct{ _ byte }
 
 // find is the deepest zone that encloses the name, or nil. The DS set of an apex belongs to the zone above, if that
 // is ours too [RFC 4035 3.1.4.1].
@@ -75,7 +79,7 @@ func (r refusals) Error() string {
 
 // build checks the documents and makes the zone trees with the profiles' host names in them. The error is refusals.
 func build(docs *snapshot.Documents) (*config, error) {
-	c := &config{zones: make(map[string]*zone.Zone, len(docs.Zones))}
+	c := &config{mark: new(mark), zones: make(map[string]*zone.Zone, len(docs.Zones))}
 	var refused refusals
 	for i, doc := range docs.Zones {
 		z, err := zone.Parse(doc, docs.Generation)

@@ -63,7 +63,7 @@ func newIndex(c *config) *index {
 	for _, z := range c.zones {
 		for n := range z.All() {
 			name.Set(n.Name)
-			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && name.Labels() <= maxIndexed && c.find(&name, dns.TypeA) == z {
+			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && name.Labels() > 0 && name.Labels() <= maxIndexed && c.find(&name, dns.TypeA) == z {
 				x.enter(name.Key(0), n)
 			}
 		}

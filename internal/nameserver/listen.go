@@ -52,8 +52,8 @@ func (s *Server) bindAll(ctx context.Context, port uint16) error {
 
 // bindOne binds one address: TCP first, because its port is exclusive while UDP sockets share theirs.
 func (s *Server) bindOne(ctx context.Context, addr netip.AddrPort) (port uint16, err error) {
-	if addr.Addr().IsUnspecified() && !batch.Wildcard {
-		return 0, errors.New("answers on a wildcard address could leave from another one on this system; list the addresses")
+	if addr.Addr().IsUnspecified() && (!batch.Wildcard || s.opt.Batch.Shape == batch.Portable) {
+		return 0, errors.New("answers on a wildcard address could leave from another one on this system or with udp: {wait: portable}; list the addresses")
 	}
 	for try := 0; ; try++ {
 		port, err = s.pair(ctx, addr)

@@ -81,6 +81,9 @@ func (a *responder) quickOPT(out, opt []byte, from netip.Addr) []byte {
 	var state cookie.State
 	a.cookie, state = a.set.jar.Answer(a.cookie, given[:8], given[8:], from, a.set.now())
 	a.c.cookies[state].Add(1)
+	if len(a.cookie) == 0 { // nobody has told us a secret yet
+		return out
+	}
 	out[len(out)-1] = byte(4 + len(a.cookie))                       //nolint:gosec // 28
 	out = append(out, 0, wire.OptionCookie, 0, byte(len(a.cookie))) //nolint:gosec // 24
 	return append(out, a.cookie...)

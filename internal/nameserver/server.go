@@ -216,9 +216,14 @@ func (s *Server) Close(ctx context.Context) error {
 		err = fmt.Errorf("nameserver: connections cut while stopping: %w", ctx.Err())
 	}
 	s.mu.Lock()
+	for _, t := range s.tcp {
+		t.cut()
+	}
+	s.mu.Unlock()
+	<-done // no connection is left, and loops stop in time by themselves: closed under a loop, a socket's number could be somebody else's
+	s.mu.Lock()
 	s.closeSockets()
 	s.mu.Unlock()
-	<-done // nothing waits for a closed socket
 	s.lastly.Do(func() { close(s.unseen) })
 	return errors.Join(err, s.lookedAt(ctx))
 }

@@ -14,8 +14,9 @@ type target struct {
 	name []byte // wire form, letter case kept
 	key  []byte // the same in lower case
 
-	// abroad is the configuration in which no zone of ours encloses the name, so that the CNAME is the whole answer.
-	abroad atomic.Pointer[config]
+	// abroad is the mark of the configuration in which no zone of ours encloses the name, so that the CNAME is the whole
+	// answer.
+	abroad atomic.Pointer[mark]
 }
 
 func newTarget(name []byte) *target {
@@ -27,14 +28,14 @@ func newTarget(name []byte) *target {
 }
 
 func (t *target) isAbroad(c *config) bool {
-	if t.abroad.Load() == c {
+	if t.abroad.Load() == c.mark {
 		return true
 	}
 	var name wire.Name
 	if name.Set(t.name); c.find(&name, dns.TypeA) != nil {
 		return false
 	}
-	t.abroad.Store(c)
+	t.abroad.Store(c.mark)
 	return true
 }
 

@@ -81,6 +81,9 @@ func (d *datagram) again(err error) bool {
 	if errors.Is(err, batch.ErrStopped) || errors.Is(err, net.ErrClosed) {
 		return false
 	}
+	if d.s.isStopping() {
+		return false
+	}
 	d.s.log.Warn("reading from a UDP socket failed, trying again", "address", d.addr.String(), "error", err)
 	select {
 	case <-d.s.stopping:

@@ -22,6 +22,9 @@ const (
 
 	// drainTime is how long a stopped Conn still waits for packets that were on their way.
 	drainTime = 20 * time.Millisecond
+
+	// stopTime is how long a stopped Conn reads what is queued, at most: a flood must not keep it alive.
+	stopTime = 500 * time.Millisecond
 )
 
 // ErrStopped is Receive's, once everything that was queued at Stop has been read.
@@ -68,10 +71,12 @@ type Conn interface {
 	// Send sends the replies of Messages[:n] and returns how many the system refused.
 	Send(b *Batch, n int) (unsent int)
 
-	// Stop lets Receive read what is queued and then return ErrStopped. It may be called at any time, more than once.
+	// Stop lets Receive read what is queued, for half a second at most, and then return ErrStopped for ever. It may be
+	// called at any time, more than once.
 	Stop()
 
-	// Close gives the socket back. Nobody may be in Receive or Send.
+	// Close stops, waits for a Receive or Send under way, and gives the socket back: its number may be somebody else's
+	// then, so nothing touches it any more.
 	Close() error
 
 	// Dropped is how many packets the kernel has thrown away because the queue was full. It may be asked at any time;

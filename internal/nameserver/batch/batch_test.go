@@ -347,3 +347,88 @@ func TestListenRefuses(t *testing.T) {
 		t.Error("bound to somebody else's address")
 	}
 }
+
+// A closed socket never writes to a descriptor that is somebody else's by now: Close waits for who uses it.
+func TestCloseWaitsForTheLoop(t *testing.T) {
+	for _, shape := range shapes {
+		opt := batch.Options{Shape: shape}
+		conn, at := listen(t, "127.0.0.1:0", opt)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b := batch.New(opt, 512)
+			for {
+				n, err := conn.Receive(b)
+				if err != nil {
+					return
+				}
+				for i := range b.Messages[:n] {
+					b.Messages[i].Reply = append(b.Messages[i].Buffer, "answer"...)
+				}
+				conn.Send(b, n)
+			}
+		}()
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		client := dial(t, at)
+		if err := conn.Close(); err != nil {
+			t.Error(err)
+		}
+		peer, err := net.Dial("tcp4", l.Addr().String()) // takes the descriptor
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		got, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Close()
+		_, _ = client.Write([]byte("question")) // refused, if anything
+		<-done
+		_ = got.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		var buf [100]byte
+		if n, _ := got.Read(buf[:]); n > 0 {
+			t.Errorf("%s: somebody else's connection got %q", shape, buf[:n])
+		}
+		if err := conn.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: closed twice: %v", shape, err)
+		}
+	}
+}
+
+// A socket whose queue is never empty stops all the same, and one with a packet now and then, too.
+func TestStopUnderLoad(t *testing.T) {
+	for _, shape := range shapes {
+		for _, pause := range []time.Duration{0, 10 * time.Millisecond} {
+			opt := batch.Options{Shape: shape, Size: 1}
+			conn, at := listen(t, "127.0.0.1:0", opt)
+			client, end := dial(t, at), make(chan struct{})
+			flood := make(chan struct{})
+			go func() {
+				defer close(flood)
+				for {
+					select {
+					case <-end:
+						return
+					default:
+						_, _ = client.Write([]byte("....no"))
+						time.Sleep(pause)
+					}
+				}
+			}()
+			e := serve(t, conn, opt)
+			time.Sleep(50 * time.Millisecond)
+			begin := time.Now()
+			e.stop(t)
+			if took := time.Since(begin); took > 3*time.Second {
+				t.Errorf("%s, a packet every %v: stopped after %v", shape, pause, took)
+			}
+			close(end)
+			<-flood
+		}
+	}
+}

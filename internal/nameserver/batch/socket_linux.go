@@ -40,10 +40,12 @@ type conn struct {
 	wildcard bool
 	idle     bool // Raw: nothing came lately, so wait politely
 	stopping atomic.Bool
-	drain    time.Time // after Stop: when to end
+	drain    time.Time // after Stop: until when to wait for packets
+	end      time.Time // and until when to read them
 
+	use    sync.Mutex // held by who reads or writes; taken before mu
 	mu     sync.Mutex // for those who ask from elsewhere
-	closed bool
+	closed bool       // written with both, read with one of them
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -103,23 +105,15 @@ func zone(addr netip.Addr) uint32 {
 // options are set before the bind. Datagrams are never sent in fragments [RFC 9715]: path MTU hints are ignored, because
 // anybody can forge them, and 1232 bytes fit nearly everywhere.
 func (c *conn) options(addr netip.Addr) error {
-	type option struct{ level, name, value int }
-	list := []option{{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}}
-	if addr.Is4() {
-		list = append(list, option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE})
-	} else {
-		list = append(list, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1}, option{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE})
-	}
+	list := shared(addr.Is4())
 	switch {
 	case c.wildcard && addr.Is4():
 		list = append(list, option{unix.IPPROTO_IP, unix.IP_PKTINFO, 1})
 	case c.wildcard:
 		list = append(list, option{unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1})
 	}
-	for _, o := range list {
-		if err := unix.SetsockoptInt(c.fd, o.level, o.name, o.value); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
+	if err := set(c.fd, list); err != nil {
+		return err
 	}
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer) // less than wanted is no error worth stopping for
 	for name, wait := range map[int]time.Duration{unix.SO_RCVTIMEO: receiveWait, unix.SO_SNDTIMEO: sendWait} {
@@ -147,12 +141,32 @@ func (c *conn) byCPU(wanted bool) error {
 		unix.SO_ATTACH_REUSEPORT_CBPF, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})) //nolint:gosec // two
 }
 
-func shareAddress(_, _ string, rc syscall.RawConn) error {
+type option struct{ level, name, value int }
+
+// shared are the options of every shape.
+func shared(v4 bool) []option {
+	list := []option{{unix.SOL_SOCKET, unix.SO_REUSEPORT, 1}}
+	if v4 {
+		return append(list, option{unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE})
+	}
+	return append(list, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1}, option{unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE})
+}
+
+func set(fd int, list []option) error {
+	for _, o := range list {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
+}
+
+func shareAddress(network, _ string, rc syscall.RawConn) error {
 	var err error
-	if e := rc.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }); e != nil {
+	if e := rc.Control(func(fd uintptr) { err = set(int(fd), shared(network == "udp4")) }); e != nil {
 		return e
 	}
-	return os.NewSyscallError("setsockopt", err)
+	return err
 }
 
 // headers are made with the first Receive and stay with the batch.
@@ -187,27 +201,56 @@ func (c *conn) headers(b *Batch) *headers {
 }
 
 func (c *conn) Receive(b *Batch) (int, error) {
+	c.use.Lock()
+	defer c.use.Unlock()
+	if c.closed {
+		return 0, net.ErrClosed
+	}
 	h := c.headers(b)
 	c.rearm(h)
 	for {
+		if c.stopping.Load() {
+			return c.rest(h, b)
+		}
 		n, errno := c.receive(h)
 		switch {
-		case errno == 0 && n > 0:
-			h.used = n
-			for i := range n {
-				c.take(h, i, &b.Messages[i])
-			}
-			return n, nil
+		case n > 0:
+			return c.took(h, b, n), nil
 		case errno == unix.EBADF:
 			return 0, net.ErrClosed
 		case errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR:
 			return 0, os.NewSyscallError("recvmmsg", errno)
 		}
-		c.idle = true
-		if c.stopping.Load() && c.drained() {
-			return 0, ErrStopped
-		}
 	}
+}
+
+// took hands over what was received.
+func (c *conn) took(h *headers, b *Batch, n int) int {
+	h.used = n
+	for i := range n {
+		c.take(h, i, &b.Messages[i])
+	}
+	return n
+}
+
+// rest is Receive after Stop: what is queued, and what comes in a short time; errors end it.
+func (c *conn) rest(h *headers, b *Batch) (int, error) {
+	now := time.Now()
+	if c.end.IsZero() {
+		c.drain, c.end = now.Add(drainTime), now.Add(stopTime)
+	}
+	for now.Before(c.end) {
+		n, errno := c.read(h, unix.MSG_DONTWAIT)
+		if n > 0 {
+			return c.took(h, b, n), nil
+		}
+		if now = time.Now(); errno != unix.EAGAIN && errno != unix.EINTR || !now.Before(c.drain) {
+			break
+		}
+		time.Sleep(drainTime / 20)
+	}
+	c.end = c.drain // the next call ends at once
+	return 0, ErrStopped
 }
 
 // rearm undoes what the kernel wrote into the headers: how much room it used.
@@ -220,30 +263,36 @@ func (c *conn) rearm(h *headers) {
 	}
 }
 
-// drained reports that the time after Stop is over. It is asked only when nothing is queued.
-func (c *conn) drained() bool {
-	if c.drain.IsZero() {
-		c.drain = time.Now().Add(drainTime)
-		tv := unix.NsecToTimeval(drainTime.Nanoseconds())
-		_ = unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv) // else it lasts a little longer
-		return false
+// receive waits for packets as the shape says. Without any, n is 0.
+func (c *conn) receive(h *headers) (n int, errno syscall.Errno) {
+	if c.shape == Raw && !c.idle {
+		n, errno = c.read(h, unix.MSG_WAITFORONE)
+	} else {
+		n, errno = c.read(h, unix.MSG_DONTWAIT)
+		if errno == unix.EAGAIN && c.shape != Busy {
+			n, errno = c.readWaiting(h)
+		}
 	}
-	return !time.Now().Before(c.drain)
+	c.idle = n == 0
+	return n, errno
 }
 
-func (c *conn) receive(h *headers) (int, syscall.Errno) {
-	var n uintptr
-	var errno syscall.Errno
-	flags := uintptr(unix.MSG_WAITFORONE)
-	if c.shape != Raw || c.idle {
-		flags = unix.MSG_DONTWAIT
+// read keeps the processor.
+func (c *conn) read(h *headers, flags uintptr) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), flags, 0, 0) //nolint:gosec // as recvmmsg(2) wants it
+	if errno != 0 {
+		return 0, errno
 	}
-	n, _, errno = unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), flags, 0, 0) //nolint:gosec // as recvmmsg(2) wants it
-	if errno == unix.EAGAIN && flags == unix.MSG_DONTWAIT && c.shape != Busy {
-		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), unix.MSG_WAITFORONE, 0, 0) //nolint:gosec // see above
+	return int(n), 0
+}
+
+// readWaiting gives the processor away while nothing comes.
+func (c *conn) readWaiting(h *headers) (int, syscall.Errno) {
+	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&h.in[0])), uintptr(len(h.in)), unix.MSG_WAITFORONE, 0, 0) //nolint:gosec // as recvmmsg(2) wants it
+	if errno != 0 {
+		return 0, errno
 	}
-	c.idle = errno != 0
-	return int(n), errno
+	return int(n), 0
 }
 
 // take turns what the kernel wrote into a message and makes the header ready for the next one.
@@ -261,6 +310,8 @@ func (c *conn) take(h *headers, i int, m *Message) {
 }
 
 func (c *conn) Send(b *Batch, n int) (unsent int) {
+	c.use.Lock()
+	defer c.use.Unlock()
 	h := c.headers(b)
 	count := 0
 	for i := range b.Messages[:n] {
@@ -275,6 +326,9 @@ func (c *conn) Send(b *Batch, n int) (unsent int) {
 			}
 			count++
 		}
+	}
+	if c.closed {
+		return count
 	}
 	return c.send(h.out[:count])
 }
@@ -302,8 +356,10 @@ func (c *conn) send(out []mmsghdr) (unsent int) {
 // Stop is noticed when the receive under way has waited its time.
 func (c *conn) Stop() { c.stopping.Store(true) }
 
-// Close is remembered, because the descriptor may be somebody else's then.
 func (c *conn) Close() error {
+	c.Stop()
+	c.use.Lock()
+	defer c.use.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

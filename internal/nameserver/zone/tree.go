@@ -187,8 +187,17 @@ func (z *Zone) node(n *wire.Name) *Node {
 	return at
 }
 
-// Enclose notes that another zone of ours begins at a name below this one's apex. Only before the zone is served.
+// Enclose notes that another zone of ours begins at a name below this one's apex: the names in between exist, even where
+// nothing delegates it, because resolvers take NXDOMAIN for everything below a name [RFC 8020]. Only before the zone is
+// served.
 func (z *Zone) Enclose(apex *wire.Name) {
+	var above wire.Name
+	if apex.Labels()-z.labels < 1 || above.Set(apex.Wire(1)) == 0 {
+		return
+	}
+	if m := z.Find(&above); m.Kind == Missing || m.Kind == Wildcard {
+		z.node(&above)
+	}
 	for i := 1; i <= apex.Labels()-z.labels; i++ {
 		if above := z.nodes[string(apex.Key(i))]; above != nil {
 			above.Below = true
