@@ -12,8 +12,9 @@ import (
 )
 
 const serveHelp = `Runs a node with the configuration in FILE until it is interrupted. It prints one line per listener; it is ready
-when GET /readyz answers 200. The file is applied at start, when it changes and on SIGHUP; a file with mistakes changes
-nothing, and jurymast status says what is wrong with it.`
+when GET /readyz answers 200. The file is applied at start, about a second after it or a zone file has changed, and on
+SIGHUP. A file with mistakes changes nothing, and jurymast status says what is wrong with it. That holds at a start as
+well, unless the mistake may concern the node section: a node that has served before goes on with what it has stored.`
 
 func newServe(c *cli) *cobra.Command {
 	var o app.Options

@@ -50,8 +50,8 @@ type Options struct {
 type App struct {
 	o       Options
 	log     *slog.Logger
-	text    []byte        // of the file at the start
 	file    *profile.File // as of the start: listeners and data do not change without a restart
+	stored  bool          // the file was refused at the start: of it, only its node section is here
 	data    *data
 	started time.Time
 	solo    bool
@@ -82,7 +82,8 @@ type App struct {
 	vitals   *vitals
 	means    atomic.Pointer[probe.Node] // what probes may use
 	config   atomic.Pointer[api.ConfigStatus]
-	applied  atomic.Uint64 // generation of the documents with the file in them
+	read     atomic.Pointer[sources] // what the file is made of, as last read
+	applied  atomic.Uint64           // generation of the documents with the file in them
 	alarms   alarms
 	draining atomic.Bool
 	kept     error // what became of the last-good log at the stop
@@ -112,28 +113,33 @@ func Run(ctx context.Context, o Options) error {
 }
 
 func start(ctx context.Context, o Options) (a *App, err error) {
-	text, _ := os.ReadFile(o.File) // what readFile cannot read it says itself
-	file, err := readFile(o.File)
-	if err != nil {
-		return nil, err
+	file, read, wrong := readFile(o.File)
+	if wrong != nil {
+		if file = soundNode(o.File); file == nil {
+			return nil, wrong
+		}
 	}
 	if o.Data != "" {
 		file.Node.UseData(o.Data)
 	}
 	nameNode(&file.Node)
 	a = &App{
-		o: o, log: o.Log, text: text, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
+		o: o, log: o.Log, file: file, started: time.Now().UTC(), solo: len(file.Node.Store.Endpoints) == 0,
 		hub: snapshot.NewHub(), sets: make(chan cluster.DocumentSet, 1), again: make(chan struct{}, 1), begun: make(chan struct{}, 1), fatal: make(chan error, 4),
 	}
 	a.undo.log = o.Log
 	a.config.Store(&api.ConfigStatus{File: o.File})
+	a.read.Store(read)
 	a.useSecrets(file)
-	checks, err := a.checkSecrets(file)
-	if err != nil {
-		return nil, err
+	var checks map[*profile.Profile][]probe.Check
+	if wrong == nil {
+		checks, wrong = a.checkSecrets(file)
+	}
+	if wrong != nil && !usedData(file.Node.Data) {
+		return nil, wrong // and the folder is not touched
 	}
 	if a.data, err = openData(file.Node.Data); err != nil {
-		return nil, err
+		return nil, errors.Join(wrong, err)
 	}
 	made := a // a return with an error sets a to nil before the undo runs
 	defer func() {
@@ -142,14 +148,25 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 			made.data.unlock()
 		}
 	}()
+	stored := a.storedSet()
+	if wrong != nil && len(stored.Records) == 0 {
+		return nil, wrong
+	}
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if err = a.build(metrics); err != nil {
 		return nil, err
 	}
-	a.library.know(file, checks)
-	if _, err = a.library.prepare(cluster.DocumentSet{Records: a.recordsOf(file)}); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.File, err)
+	if wrong == nil {
+		a.library.know(file, checks)
+		if _, err := a.library.prepare(cluster.DocumentSet{Records: a.recordsOf(file)}); err != nil {
+			wrong = fmt.Errorf("%s: %w", o.File, err)
+		}
+	}
+	if wrong != nil {
+		if err = a.useStored(stored, wrong); err != nil {
+			return nil, err
+		}
 	}
 	if err = a.listen(ctx); err != nil {
 		return nil, err
@@ -191,7 +208,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	a.undo.add("proxy", 20*time.Second, a.web.Close)
 	a.journal = newFeed()
 	a.vitals = newVitals(a.hub)
-	if err := metrics.Register(a.vitals); err != nil {
+	if err := errors.Join(metrics.Register(a.vitals), metrics.Register(newConfigVitals(&a.config))); err != nil {
 		return err
 	}
 	a.probing = newProbing(func(name string, ev engine.Event) { a.loop.Post(name, ev) })

@@ -30,10 +30,10 @@ type data struct {
 // openData locks the folder and makes it ours. A folder with something in it that no node has used is refused untouched.
 func openData(dir string) (*data, error) {
 	const remedy = "set node.data or --data to a directory this user may write"
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil { //nolint:gosec // the operator's own file names it
 		return nil, fmt.Errorf("data directory: %w; %s", err, remedy)
 	}
-	f, err := os.Open(dir)
+	f, err := os.Open(dir) //nolint:gosec // the operator's own file names it
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w; %s", err, remedy)
 	}

@@ -1,56 +1,23 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"reflect"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 
 	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
-	"jurymast/internal/nameserver"
+	"jurymast/internal/health"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
 )
-
-// readFile reads and checks a configuration file, zone files included. Nothing else happens.
-func readFile(path string) (*profile.File, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w; name a readable file with -c", err)
-	}
-	f, err := profile.DecodeFile(path, text)
-	if err != nil {
-		return nil, err
-	}
-	if err := InlineZoneFiles(f, path); err != nil {
-		return nil, err
-	}
-	if missing := profile.NotYet(f); len(missing) > 0 {
-		return nil, missing
-	}
-	var refused profile.Problems
-	for _, p := range nameserver.Problems(f) {
-		if p.Severity == profile.SeverityError {
-			refused = append(refused, p)
-		}
-	}
-	if len(refused) > 0 {
-		return nil, refused
-	}
-	f.Release()
-	return f, nil
-}
 
 // checkSecrets reads every secret the file's profiles name, as the probes will, and finds their programs.
 func (a *App) checkSecrets(f *profile.File) (map[*profile.Profile][]probe.Check, error) {
@@ -110,23 +77,14 @@ func withFile(set cluster.DocumentSet, mine []cluster.Record, owner string) []cl
 // recover serves what an earlier life served last, marked stale; without one, the file alone: its static names are
 // answered at once and its profiles say that they are not ready. It reports whether anything will be served at all.
 func (a *App) recover(last map[string]json.RawMessage) (replaced bool) {
-	set := cluster.DocumentSet{}
+	set := documentsIn(last)
 	states := map[string]engine.Recovered{}
 	for key, val := range last {
-		if key == keyGeneration {
-			_ = json.Unmarshal(val, &set.Generation) // unreadable: the serial of zones starts low until the store is up
-			continue
-		}
 		if name, ok := strings.CutPrefix(key, "state/"); ok {
 			var s lastState
 			if json.Unmarshal(val, &s) == nil {
 				states[name] = engine.Recovered{Verdicts: s.Verdicts, Decision: s.Decision, Floor: s.Floor, Orders: s.Orders, Ready: s.Ready}
 			}
-			continue
-		}
-		var r cluster.Record
-		if strings.HasPrefix(key, "doc/") && json.Unmarshal(val, &r) == nil {
-			set.Records = append(set.Records, r)
 		}
 	}
 	var ed *edition
@@ -191,13 +149,17 @@ func (a *App) useSets(ctx context.Context) {
 
 // watchFile applies the file at the first session, on SIGHUP and when it changes.
 func (a *App) watchFile(ctx context.Context) {
-	changes := a.notifyChanges(ctx)
-	stop := a.startApply(ctx, a.file)
+	changes, follow := a.notifyChanges(ctx)
+	stop := func() {}
+	if !a.stored { // else the file is refused, and nothing of it is applied
+		stop = a.startApply(ctx, a.file)
+	}
 	again := func() {
 		if f := a.reload(); f != nil {
 			stop() // a newer file takes the place of one that still waits for the store
 			stop = a.startApply(ctx, f)
 		}
+		follow() // it may name other zone files now
 	}
 	for {
 		select {
@@ -236,57 +198,11 @@ func (a *App) startApply(ctx context.Context, f *profile.File) (stop func()) {
 	}
 }
 
-// notifyChanges watches the file's folder: editors and configuration managers replace files by renaming.
-func (a *App) notifyChanges(ctx context.Context) <-chan struct{} {
-	out := make(chan struct{}, 1)
-	w, err := fsnotify.NewWatcher()
-	if err == nil {
-		err = w.Add(filepath.Dir(a.o.File))
-	}
-	if err != nil {
-		a.log.Warn("cannot watch the configuration file; SIGHUP reloads it", "error", err)
-		return out
-	}
-	a.goTask(func() { a.followFile(ctx, w, out) })
-	return out
-}
-
-// settleFile is how long the file must be left alone before it is read: writers write more than once.
-const settleFile = 150 * time.Millisecond
-
-// followFile tells once per change that the text of the file is another one. It looks at every event in the folder, not
-// only at the file's name: where configuration is mounted, the file is a link that never changes itself.
-func (a *App) followFile(ctx context.Context, w *fsnotify.Watcher, out chan<- struct{}) {
-	defer func() { _ = w.Close() }()
-	last, missing := a.text, false
-	settle := time.NewTimer(0) // it may have changed between the start and the watch
-	defer settle.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case err := <-w.Errors:
-			a.log.Warn("watching the configuration file", "error", err)
-		case <-w.Events:
-			settle.Reset(settleFile)
-		case <-settle.C:
-			text, err := os.ReadFile(a.o.File)
-			if (err != nil && missing) || (err == nil && !missing && bytes.Equal(text, last)) {
-				continue // said already
-			}
-			last, missing = text, err != nil
-			select {
-			case out <- struct{}{}:
-			default:
-			}
-		}
-	}
-}
-
 // reload reads the file again. A bad file changes nothing: the error is logged and shown in status until a good one
 // takes its place.
 func (a *App) reload() *profile.File {
-	f, err := readFile(a.o.File)
+	f, read, err := readFile(a.o.File)
+	a.read.Store(read)
 	if err != nil {
 		a.refused(err)
 		return nil
@@ -314,30 +230,76 @@ func (a *App) reload() *profile.File {
 	_ = a.places.Reload() // logged, and shown in status: the file itself is good
 	a.web.SetCertificates(certs)
 	a.useSecrets(f)
-	if needsRestart(&a.file.Node, &f.Node) {
-		a.alarms.set("restart", "node settings in "+a.o.File+" differ from those in force; listeners, data, store and names change with a restart")
+	if keys := needsRestart(&a.file.Node, &f.Node); len(keys) > 0 {
+		a.alarms.set("restart", "node settings in "+a.o.File+" differ from those in force: "+listed(keys)+"; they change with a restart")
 	} else {
 		a.alarms.set("restart", "")
 	}
 	return f
 }
 
-// needsRestart: something under node changed that is only read at a start.
-func needsRestart(was, is *profile.Node) bool {
+// needsRestart lists what changed under node and is only read at a start.
+func needsRestart(was, is *profile.Node) []string {
 	x, y := *was, *is
 	x.Secrets, y.Secrets = nil, nil
 	if p, q := &x.Nameserver.Cookies, &y.Nameserver.Cookies; p.Current.File != "" && q.Current.File != "" {
 		p.Current, p.Next, p.Previous = q.Current, q.Next, q.Previous
 	}
 	x.Proxy.TLS.Certificates, y.Proxy.TLS.Certificates = nil, nil
-	return !reflect.DeepEqual(x, y)
+	return profile.DifferingKeys("node", x, y)
 }
 
+// listed is a list that stays readable in one line.
+func listed(keys []string) string {
+	const most = 8
+	if len(keys) > most {
+		keys = append(slices.Clone(keys[:most]), fmt.Sprintf("and %d more", len(keys)-most))
+	}
+	return strings.Join(keys, ", ")
+}
+
+// refused tells, by log, status, metrics and journal, that the file is not taken. The journal is told once of one text:
+// SIGHUP may come every minute.
 func (a *App) refused(err error) {
 	a.log.Error("configuration refused; nothing changed", "file", a.o.File, "error", err)
 	c := *a.config.Load()
+	if c.Error != err.Error() {
+		a.noteFile(cutLines(err.Error(), maxNoted), "refused; nothing changed")
+	}
 	c.Error = err.Error()
 	a.config.Store(&c)
+}
+
+// taken ends a refusal, if there was one.
+func (a *App) taken() {
+	if was := a.config.Swap(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()}); was.Error != "" {
+		a.noteFile("", "taken again after a refusal")
+	}
+}
+
+// noteFile writes into the journal what became of the file.
+func (a *App) noteFile(what, how string) {
+	a.cluster.Note(health.Entry{At: time.Now().UTC(), Node: a.file.Node.Name, Kind: health.EntryConfig, By: a.owner(), Reason: how, Note: what})
+}
+
+// maxNoted is how many mistakes one entry of the journal tells, one per line; a line is cut as well.
+const maxNoted = 10
+
+// cutLines keeps the first lines of a text and says how many are left out.
+func cutLines(text string, most int) string {
+	const longest = 300
+	lines := strings.Split(text, "\n")
+	left := len(lines) - most
+	lines = lines[:min(most, len(lines))]
+	for i, l := range lines {
+		if len(l) > longest {
+			lines[i] = strings.ToValidUTF8(l[:longest], "") + "..."
+		}
+	}
+	if left > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", left))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // applyFile makes the file's documents the shared ones, as one change, as soon as there is a session.
@@ -360,7 +322,7 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 			if gen != before {
 				a.noteConfig(gen, "changed by the file", a.owner(), note)
 			}
-			a.config.Store(&api.ConfigStatus{File: a.o.File, Applied: time.Now().UTC()})
+			a.taken()
 			a.log.Info("configuration applied", "file", a.o.File, "documents", len(mine))
 			return true
 		case ctx.Err() != nil:

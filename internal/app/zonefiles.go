@@ -14,6 +14,11 @@ const maxZoneFile = 2 << 20
 
 // InlineZoneFiles reads the zone files that a configuration file names, relative to it, and what they include.
 func InlineZoneFiles(f *profile.File, config string) error {
+	return inlineZoneFiles(f, config, sources{})
+}
+
+// inlineZoneFiles is InlineZoneFiles, and notes what was read.
+func inlineZoneFiles(f *profile.File, config string, read sources) error {
 	beside := func(name string) string {
 		if filepath.IsAbs(name) {
 			return name
@@ -21,8 +26,17 @@ func InlineZoneFiles(f *profile.File, config string) error {
 		return filepath.Join(filepath.Dir(config), name)
 	}
 	return f.InlineZoneFiles(
-		func(name string) ([]byte, error) { return os.ReadFile(beside(name)) },
-		func(zone, name string) ([]byte, error) { return readBelow(filepath.Dir(beside(zone)), name) },
+		func(name string) ([]byte, error) {
+			text, err := os.ReadFile(beside(name))
+			read[beside(name)] = digest(text, err)
+			return text, err
+		},
+		func(zone, name string) ([]byte, error) {
+			folder := filepath.Dir(beside(zone))
+			text, err := readBelow(folder, name)
+			read[filepath.Join(folder, filepath.FromSlash(name))] = digest(text, err)
+			return text, err
+		},
 	)
 }
 

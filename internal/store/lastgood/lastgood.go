@@ -87,6 +87,12 @@ func Open(path string, logger *slog.Logger) (*Log, map[string]json.RawMessage, e
 	return l, maps.Clone(live), nil
 }
 
+// Read returns the newest records without opening the log for more; of a damaged file, what can be read.
+func Read(path string) map[string]json.RawMessage {
+	live, _, _ := read(path) // Open says what is wrong with it
+	return live
+}
+
 // read returns the newest records and how many bytes of the file are good.
 func read(path string) (map[string]json.RawMessage, int64, error) {
 	live := map[string]json.RawMessage{}
