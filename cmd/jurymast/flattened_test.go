@@ -14,7 +14,8 @@ func TestFlattenedTargets(t *testing.T) {
 	writeFlattened(p, &api.NodeStatus{Flattened: []api.FlatTarget{
 		{Target: "lost.test", State: "unknown", Trouble: "no answer\nin time"},
 		{Target: "old.test", State: "stale", Addresses: []string{"192.0.2.1", "2001:db8::1"}, Learned: now.Add(-time.Minute), Trouble: "SERVFAIL"},
-		{Target: "x.test", State: "fresh"}, {Target: "y.test", State: "fresh"},
+		{Target: "x.test", State: "fresh"},
+		{Target: "y.test", State: "fresh"},
 	}})
 	const want = `  target   lost.test unknown: no answer in time
   target   old.test stale 192.0.2.1 2001:db8::1, learned 1m0s ago: SERVFAIL
