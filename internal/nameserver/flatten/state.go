@@ -38,7 +38,8 @@ type state struct {
 
 type memory struct {
 	Family
-	denials int // in a row, not believed yet
+	denials int       // in a row, not believed yet
+	sure    time.Time // until then it holds without anybody being asked again: the end of its TTL, or the look after it
 }
 
 // learn takes one look's replies and says when to look again.
@@ -68,10 +69,31 @@ func (s *state) learn(v4, v6 *Reply, maxStale time.Duration, now time.Time, dice
 	next = now.Add(wait).Add(time.Duration(dice % uint64(spread)))
 	for _, m := range []*memory{&s.v4, &s.v6} {
 		if m.Known != Unknown && !m.Failing {
-			m.Dead = later(m.Until, next).Add(max(maxStale, grace))
+			m.sure = later(m.Until, next)
+			m.Dead = m.sure.Add(max(maxStale, grace))
 		}
 	}
+	s.v4.bound(&s.v6, maxStale)
+	s.v6.bound(&s.v4, maxStale)
 	return next
+}
+
+// bound says how long it may be told that there are no addresses of a family: as long as the other family's addresses
+// are told, since they are what clients use, and not longer than a stale set. Without such addresses NODATA would be a
+// lasting failure that nobody confirms, and SERVFAIL sends resolvers on to who may know better.
+func (m *memory) bound(other *memory, maxStale time.Duration) {
+	if m.Known != None {
+		return
+	}
+	m.Dead = m.sure.Add(grace)
+	if other.Known != Addresses {
+		return
+	}
+	stale := m.sure.Add(max(maxStale, grace))
+	if other.Dead.Before(stale) {
+		stale = other.Dead
+	}
+	m.Dead = later(m.Dead, stale)
 }
 
 // family takes the reply for one family. ok is false when it brought nothing that is believed.

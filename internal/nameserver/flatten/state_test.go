@@ -123,6 +123,42 @@ func TestLearn(t *testing.T) {
 	}
 }
 
+// That there are no addresses is told as long as a stale set only beside addresses of the other family, never longer than
+// those; otherwise until the look that should have confirmed it.
+func TestHowLongADenialHolds(t *testing.T) {
+	t.Parallel()
+	const stale = 2 * time.Hour
+	a := has(time.Minute, "192.0.2.1")
+	type look struct{ v4, v6 Reply }
+	for name, c := range map[string]struct {
+		before []look        // a second apart, then silence every ten minutes
+		v4, v6 time.Duration // after the last of them it is told for so long
+	}{
+		"no address at all":         {[]look{{hasNot(one), hasNot(one)}, {hasNot(other), hasNot(other)}}, time.Minute + grace, time.Minute + grace},
+		"beside addresses":          {[]look{{a, hasNot(one)}}, time.Minute + stale, time.Minute + stale},
+		"beside addresses of old":   {[]look{{a, hasNot(one)}, {fails(), hasNot(one)}}, time.Minute + stale - time.Second, time.Minute + stale - time.Second},
+		"the other one is not told": {[]look{{fails(), hasNot(one)}, {fails(), hasNot(other)}}, 0, time.Minute + grace},
+		"addresses that went away":  {[]look{{a, hasNot(one)}, {hasNot(one), fails()}, {hasNot(other), fails()}}, time.Minute + grace, time.Minute + grace - 2*time.Second},
+	} {
+		var s state
+		now, end := t0, t0
+		for _, l := range c.before {
+			s.learn(&l.v4, &l.v6, stale, now, 0)
+			end, now = now, now.Add(time.Second)
+		}
+		for now = end.Add(c.v4 / 2); now.Sub(end) < 2*stale; now = now.Add(10 * time.Minute) {
+			f, g := silence(), silence()
+			s.learn(&f, &g, stale, now, 0)
+		}
+		for i, f := range []*Family{&s.v4.Family, &s.v6.Family} {
+			want := []time.Duration{c.v4, c.v6}[i]
+			if got := max(f.Dead.Sub(end), 0); got != want {
+				t.Errorf("%s, family %d: told for %v, want %v", name, i, got, want)
+			}
+		}
+	}
+}
+
 // Without any time for stale addresses there is still enough to look again.
 func TestNoStaleTimeIsNoGap(t *testing.T) {
 	t.Parallel()
