@@ -30,7 +30,7 @@ func (e *entry) line(b []byte, full bool) []byte {
 		}
 	}
 	if e.subnet > 0 {
-		b = textField(b, "ecs", subnetText(e.told[:e.subnet]))
+		b = textField(b, "ecs", subnetText(e.told[:e.subnet], full))
 	}
 	b = append(b, `,"name":"`...)
 	b = appendName(b, e.name[:e.length])
@@ -115,9 +115,14 @@ func appendName(b, name []byte) []byte {
 	return b
 }
 
-func subnetText(d []byte) string {
+// subnetText is a client subnet, cut like an address unless those may be written whole: a /32 is one.
+func subnetText(d []byte, full bool) string {
 	addr, bits, _ := wire.Subnet(d)
-	return netip.PrefixFrom(addr, bits).String()
+	told := netip.PrefixFrom(addr, bits)
+	if cut := network(addr); !full && bits > cut.Bits() {
+		return cut.String()
+	}
+	return told.String()
 }
 
 func rcodeText(rcode uint16) string {

@@ -31,8 +31,8 @@ type Options struct {
 	File   string    // opened for appending; "": Out
 	Out    io.Writer // where there is no file
 	Sample int       // one in so many; 0: none
-	Errors bool      // everything that failed
-	Full   bool      // whole addresses of clients
+	Errors bool      // everything that failed, at most 100 a second of each loop
+	Full   bool      // whole addresses of clients, also in client subnets
 	Logger *slog.Logger
 }
 
@@ -247,20 +247,21 @@ func (l *Log) again() {
 }
 
 var linesDesc = prometheus.NewDesc("jurymast_dns_log_lines_total",
-	"Questions for the query log: written, dropped (the writer was slower than the questions), failed (the file could not be written).", []string{"what"}, nil)
+	"Questions for the query log: written, dropped (the writer was slower than the questions), limited (errors beyond 100 a second and loop), failed (the file could not be written).", []string{"what"}, nil)
 
 // Describe is prometheus.Collector's.
 func (l *Log) Describe(to chan<- *prometheus.Desc) { to <- linesDesc }
 
 // Collect is prometheus.Collector's.
 func (l *Log) Collect(to chan<- prometheus.Metric) {
-	dropped := uint64(0)
+	dropped, limited := uint64(0), uint64(0)
 	l.mu.Lock()
 	for _, loop := range l.loops {
 		dropped += loop.lost.Load()
+		limited += loop.limited.Load()
 	}
 	l.mu.Unlock()
-	for what, n := range map[string]uint64{"written": l.written.Load(), "dropped": dropped, "failed": l.failed.Load()} {
+	for what, n := range map[string]uint64{"written": l.written.Load(), "dropped": dropped, "limited": limited, "failed": l.failed.Load()} {
 		to <- prometheus.MustNewConstMetric(linesDesc, prometheus.CounterValue, float64(n), what)
 	}
 }

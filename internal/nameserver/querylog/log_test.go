@@ -182,6 +182,62 @@ func TestWatchesAreListedAndBounded(t *testing.T) {
 	})
 }
 
+// Client subnets are cut like addresses, and not made longer.
+func TestSubnetsAreCut(t *testing.T) {
+	for _, c := range []struct {
+		told      []byte
+		cut, full string
+	}{
+		{[]byte{0, 1, 32, 0, 203, 0, 113, 9}, "203.0.113.0/24", "203.0.113.9/32"},
+		{[]byte{0, 1, 25, 0, 203, 0, 113, 128}, "203.0.113.0/24", "203.0.113.128/25"},
+		{[]byte{0, 1, 16, 0, 203, 0}, "203.0.0.0/16", "203.0.0.0/16"},
+		{[]byte{0, 1, 0, 0}, "0.0.0.0/0", "0.0.0.0/0"},
+		{[]byte{0, 2, 64, 0, 0x20, 1, 0xd, 0xb8, 0, 1, 0x22, 0xff}, "2001:db8:1:2200::/56", "2001:db8:1:22ff::/64"},
+		{[]byte{0, 2, 48, 0, 0x20, 1, 0xd, 0xb8, 0, 1}, "2001:db8:1::/48", "2001:db8:1::/48"},
+		{[]byte{0, 2, 128, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 203, 0, 113, 9}, "203.0.113.0/24", "203.0.113.9/32"},
+	} {
+		for whole, want := range map[bool]string{false: c.cut, true: c.full} {
+			line := string(querylog.LineOf(&tap.Facts{Subnet: c.told}, whole))
+			if !strings.Contains(line, `"ecs":"`+want+`"`) {
+				t.Errorf("% x, whole %v: want %s in %s", c.told, whole, want, line)
+			}
+		}
+	}
+}
+
+// Errors are written up to 100 a second of each loop, so that a flood of them does not fill a disk. A watch and the
+// sample go on; what nobody writes is counted.
+func TestErrorsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out sheet
+		l := begin(t, querylog.Options{Out: &out, Errors: true})
+		if err := l.Watch("watched", time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		loops := []*querylog.Loop{l.Loop(), l.Loop()}
+		for range 3 { // seconds
+			for _, loop := range loops {
+				for range 500 {
+					loop.Seen(&tap.Facts{Rcode: 5})
+				}
+				loop.Seen(&tap.Facts{Rcode: 2, Profile: "watched"})
+			}
+			time.Sleep(time.Second)
+		}
+		whys := map[string]int{}
+		for _, line := range out.lines() {
+			var e struct{ Why string }
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatal(err)
+			}
+			whys[e.Why]++
+		}
+		if whys["error"] != 600 || whys["watch"] != 6 || counter(t, l, "limited") != 2400 || counter(t, l, "dropped") != 0 {
+			t.Errorf("%v, %v limited, %v dropped", whys, counter(t, l, "limited"), counter(t, l, "dropped"))
+		}
+	})
+}
+
 // Nobody waits for a writer that is stuck: what does not fit is dropped and counted.
 func TestFullRingDrops(t *testing.T) {
 	l, err := querylog.Open(querylog.Options{Out: &sheet{}, Sample: 1})

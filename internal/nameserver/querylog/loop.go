@@ -13,6 +13,10 @@ import (
 // ringSize is how many questions of one loop wait for the writer at most.
 const ringSize = 1024
 
+// maxErrors is how many errors of one loop are written in a second, because they are errors: whoever can send questions
+// can make as many as he likes, and a disk fills.
+const maxErrors = 100
+
 // Why a question is written.
 const (
 	becauseError  = "error"
@@ -33,6 +37,10 @@ type Loop struct {
 	left  uint32 // questions until the next sample
 	ring  *tap.Ring[entry]
 	lost  atomic.Uint64
+
+	second  time.Time // when the second began in which so many errors were written
+	errors  int
+	limited atomic.Uint64 // errors left out because there were enough
 }
 
 // maxSubnet is the largest client subnet option, in bytes: head and IPv6 address.
@@ -66,8 +74,32 @@ func (l *Loop) Seen(f *tap.Facts) {
 func (l *Loop) because(f *tap.Facts) string {
 	r := l.rules.Load()
 	if r.errors && Failed(f.Rcode) {
-		return becauseError
+		if l.roomForError() {
+			return becauseError
+		}
+		why := l.chosen(r, f)
+		if why == "" {
+			l.limited.Add(1)
+		}
+		return why
 	}
+	return l.chosen(r, f)
+}
+
+// roomForError counts one more error, unless this second had enough.
+func (l *Loop) roomForError() bool {
+	if now := time.Now(); now.Sub(l.second) >= time.Second {
+		l.second, l.errors = now, 0
+	}
+	if l.errors >= maxErrors {
+		return false
+	}
+	l.errors++
+	return true
+}
+
+// chosen is why a question is written that need not be an error.
+func (l *Loop) chosen(r *rules, f *tap.Facts) string {
 	if r.watch != nil && f.Profile != "" {
 		if _, watched := r.watch[f.Profile]; watched {
 			return becauseWatch
