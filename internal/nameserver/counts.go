@@ -14,8 +14,10 @@ const cacheLine = 128
 // counter is what the hot path sees of a metric.
 type counter = *atomic.Uint64
 
-// counts is what one loop or connection has counted. Only its owner adds, so that its memory stays with the owner's
-// processor; a scrape sums all of them. It is never copied, and what it has counted is never taken back.
+// counts is what one loop, or all connections of one listener, have counted. Only a loop adds to its own, so that their
+// memory stays with its processor; connections share theirs, because what was counted stays: one each would let strangers
+// fill the memory, a page for every pageSize profiles and connection. A scrape sums all of them. It is never copied, and
+// what it has counted is never taken back.
 //
 // Every field is incremented with Add(1), except size and time, which have a method each.
 type counts struct {

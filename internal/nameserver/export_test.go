@@ -103,6 +103,9 @@ func (s *Server) Connector() func(net.Conn) {
 	return func(conn net.Conn) { t.serve(t.enter(conn)) }
 }
 
+// Accept takes connections until the listener is closed.
+func (s *Server) Accept(l net.Listener) { newStream(s, l).accept() }
+
 // Listener is the first one for TCP.
 func (s *Server) Listener() net.Listener { return s.tcp[0].listener }
 

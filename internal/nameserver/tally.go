@@ -55,11 +55,14 @@ const pageSize = 512
 
 type page [pageSize]atomic.Uint64
 
-// answer is the counter with that number. Only the owner calls it; pages come as they are needed.
+// answer is the counter with that number. Pages come as they are needed; several connections may want one at once.
 func (c *counts) answer(number uint32) *atomic.Uint64 {
-	at := int(number / pageSize)
-	pages := c.pages.Load()
-	if pages == nil || at >= len(*pages) || (*pages)[at] == nil {
+	for {
+		pages := c.pages.Load()
+		if n := counterOf(pages, number); n != nil {
+			return n
+		}
+		at := int(number / pageSize)
 		var more []*page
 		if pages != nil {
 			more = append(more, *pages...)
@@ -68,8 +71,15 @@ func (c *counts) answer(number uint32) *atomic.Uint64 {
 			more = append(more, nil)
 		}
 		more[at] = new(page)
-		c.pages.Store(&more)
-		pages = &more
+		c.pages.CompareAndSwap(pages, &more) // or somebody was faster: every list has all pages of the one before
+	}
+}
+
+// counterOf is the counter with that number, nil where there is no page for it.
+func counterOf(pages *[]*page, number uint32) *atomic.Uint64 {
+	at := int(number / pageSize)
+	if pages == nil || at >= len(*pages) || (*pages)[at] == nil {
+		return nil
 	}
 	return &(*pages)[at][number%pageSize]
 }
@@ -116,13 +126,24 @@ func (b *book) number(s series) uint32 {
 	var p place
 	if n := len(b.free); n > 0 {
 		p.number, b.free = b.free[n-1], b.free[:n-1]
-		p.before = b.totals()[p.number]
+		p.before = b.total(p.number)
 	} else {
 		p.number = b.next
 		b.next++
 	}
 	b.all[s] = p
 	return p.number
+}
+
+// total is the sum of the counters with one number. It is asked for whenever a number is used again, which is for every
+// name in turn when documents change: that must not cost a sum over all of them.
+func (b *book) total(number uint32) (sum uint64) {
+	for _, c := range b.counts() {
+		if n := counterOf(c.pages.Load(), number); n != nil {
+			sum += n.Load()
+		}
+	}
+	return sum
 }
 
 // totals are the sums of all counters, by number.

@@ -52,6 +52,16 @@ const (
 	keepBuffer = 32 << 10 // larger buffers are given back
 )
 
+// tellEvery keeps lines about accepting apart: who holds all descriptors makes it fail a hundred times a second.
+const tellEvery = time.Second
+
+// What is still read of a client that sent something that is no question, so that closing does not take away the answers
+// before it.
+const (
+	drainTime  = 500 * time.Millisecond
+	drainBytes = 64 << 10
+)
+
 // idleSteps is in how many steps the idle time shrinks. At each one the connections that wait learn of it.
 const idleSteps = 8
 
@@ -81,6 +91,7 @@ type stream struct {
 	near    map[netip.Prefix]int // connections by network
 	step    int                  // how full clients is
 	stopped bool
+	counts  *counts // of all connections; nil before the first
 }
 
 // client is one connection.
@@ -96,13 +107,18 @@ func newStream(s *Server, l net.Listener) *stream {
 }
 
 func (t *stream) accept() {
-	for {
+	var told time.Time
+	for failed := 0; ; {
 		conn, err := t.listener.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			t.s.log.Warn("accepting a TCP connection failed, trying again", "address", t.listener.Addr().String(), "error", err)
+			failed++
+			if now := time.Now(); told.IsZero() || now.Sub(told) >= tellEvery {
+				t.s.log.Warn("accepting TCP connections failed, trying again", "address", t.listener.Addr().String(), "failures", failed, "error", err)
+				told, failed = now, 0
+			}
 			select {
 			case <-t.s.stopping:
 			case <-time.After(retryPause): // out of descriptors: give them time to come back
@@ -211,17 +227,50 @@ func (t *stream) begun(c *client) time.Duration {
 
 // serve answers until the client or its time is over.
 func (t *stream) serve(c *client) {
-	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.s.responder()}
+	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
 	talk.queries = &talk.a.c.tcp6
 	if c.from.Unmap().Is4() {
 		talk.queries = &talk.a.c.tcp4
 	}
-	defer t.s.m.give(talk.a.c)
 	why := talk.run()
-	if why == closedSlow {
+	switch why {
+	case closedSlow:
 		abort(c.conn)
+	case closedMisuse:
+		t.drain(c)
 	}
 	t.leave(c, why)
+}
+
+// responder makes one that counts together with all connections of the listener.
+func (t *stream) responder() *responder {
+	a := t.s.responder()
+	t.s.m.give(a.c)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.counts == nil {
+		t.counts = t.s.m.take()
+	}
+	a.c = t.counts
+	return a
+}
+
+// drain ends our half of the connection and reads on for a moment. Closing with bytes that were not read resets the
+// connection, and a client may throw away what it has not taken by then [RFC 9112 9.6].
+func (t *stream) drain(c *client) {
+	half, ok := c.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	t.mu.Lock()
+	stopped := t.stopped
+	if !stopped { // under the lock: a stop that comes later ends the reading
+		_ = c.conn.SetReadDeadline(time.Now().Add(drainTime)) // fails on a closed connection only
+	}
+	t.mu.Unlock()
+	if !stopped {
+		_, _ = io.CopyN(io.Discard, c.conn, drainBytes) // however it ends, the connection is closed
+	}
 }
 
 // abort makes closing throw away what the client does not take, instead of leaving it to the kernel for minutes.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,7 @@ import (
 
 	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
 )
 
 // strict is the standard fixture with limits of connections of its own.
@@ -290,6 +293,63 @@ func TestWhatIsNoQuestionEndsTheConnection(t *testing.T) {
 			t.Errorf("%s: %v counted", name, n)
 		}
 	}
+}
+
+// Who sends something that is no question, and more behind it, still gets the answers before it and a regular end: a reset
+// may take away what was not read yet. It does not last longer than a moment, whatever is sent.
+func TestMisuseIsNoReset(t *testing.T) {
+	f := strict(t, nameserver.TCP{First: time.Minute})
+	at := f.serve(t)
+	q := framed(query("dr.example.", dns.TypeSOA))
+	conn := dialFrom(t, "127.0.0.1", at)
+	more := bytes.Repeat([]byte{0, 0}, 10_000) // more than the server's buffer
+	if _, err := conn.Write(bytes.Join([][]byte{q, q, more}, nil)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		readReply(t, conn)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d bytes, %v; want the regular end", n, err)
+	}
+	eventually(t, "closed", func() bool { return f.counter(t, "tcp_closed_total why=misuse") == 1 })
+
+	conn = dialFrom(t, "127.0.0.1", at)
+	var err error
+	for err == nil {
+		_, err = conn.Write(more)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection was kept")
+	}
+}
+
+// full is a listener of a process that has no descriptors left, for a while.
+type full struct {
+	net.Listener
+
+	until time.Time
+}
+
+func (l *full) Accept() (net.Conn, error) {
+	if time.Now().Before(l.until) {
+		return nil, syscall.EMFILE
+	}
+	return nil, net.ErrClosed
+}
+
+func (l *full) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 53} }
+
+// Accepting that fails is told once a second, with how often, and tried again all the time.
+func TestAcceptingThatFailsIsToldOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		srv := nameserver.New(nameserver.Options{Hub: snapshot.NewHub(), Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		srv.Accept(&full{until: time.Now().Add(10*time.Second + time.Millisecond)})
+		if n := bytes.Count(log.Bytes(), []byte("accepting")); n != 11 || !bytes.Contains(log.Bytes(), []byte("failures=100")) {
+			t.Errorf("%d lines:\n%s", n, &log)
+		}
+	})
 }
 
 // scripted is a connection whose client has sent everything and closed its half; Read gives it in pieces.
