@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,6 +48,7 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 			warn("serve on this machine refuses the file: "+firstLine(err), "node", "proxy", "tls", "certificates", i)
 		}
 	}
+	logFolders(n, warn)
 	secretFiles(n, warn)
 	used := usedSecrets(f)
 	for _, secret := range slices.Sorted(maps.Keys(n.Secrets)) {
@@ -62,6 +64,23 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 		warn(missing+": "+consequence, "node", "secrets", secret, key)
 	}
 	return list
+}
+
+// logFolders warns of logs that could not be opened because their folder is missing.
+func logFolders(n *profile.Node, warn func(message string, steps ...any)) {
+	for _, log := range []struct{ front, key, file string }{
+		{"nameserver", "query_log", n.Nameserver.QueryLog.File}, {"proxy", "access_log", n.Proxy.AccessLog.File},
+	} {
+		if log.file == "" || log.file == "-" {
+			continue
+		}
+		switch folder, err := os.Stat(filepath.Dir(log.file)); {
+		case err != nil:
+			warn("serve on this machine refuses the file: "+firstLine(err)+"; make the folder, it is not made for you", "node", log.front, log.key, "file")
+		case !folder.IsDir():
+			warn(fmt.Sprintf("serve on this machine refuses the file: %s is no folder", filepath.Dir(log.file)), "node", log.front, log.key, "file")
+		}
+	}
 }
 
 // secretFiles warns of key files that serve would refuse. One that a node alone would make is no fault.

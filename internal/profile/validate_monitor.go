@@ -125,7 +125,7 @@ func validateHost(r *report, a *at, p *Profile, m *Monitor) {
 	switch m.Host {
 	case HostTarget, HostOrigin:
 	case HostProfile:
-		if p.PublicName() == "" && len(p.Hostnames) > 0 {
+		if p.PublicName() == "" && len(p.Hostnames) > 0 && saysName(p, m) {
 			r.errorf(place, "profile means the first host name without a wildcard, and there is none; write the name probes should say")
 		}
 	default:
@@ -144,6 +144,12 @@ func validateHost(r *report, a *at, p *Profile, m *Monitor) {
 			r.errorf(place, "%q %s; allowed: profile, target, origin or a host name", m.Host, why)
 		}
 	}
+}
+
+// saysName reports that a probe with this monitor says a host name, as HTTP does.
+func saysName(p *Profile, m *Monitor) bool {
+	nested := len(p.Endpoints) > 0 && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Target.Profile == "" })
+	return m.Probed() && !nested && (m.Protocol == HTTP || m.Protocol == HTTPS)
 }
 
 func validateHeaders(r *report, a *at, headers map[string]Value) {

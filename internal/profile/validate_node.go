@@ -37,49 +37,6 @@ func validateNode(r *report, a *at, n *Node) {
 	}
 }
 
-// validateListeners checks every listening address, and that no two TCP or two UDP listeners want the same one.
-func validateListeners(r *report, a *at, n *Node) {
-	tcp, udp := map[string]*at{}, map[string]*at{}
-	listen := func(a *at, address string, taken ...map[string]*at) {
-		if why := listenFault(address); why != "" {
-			r.errorf(a, "%q %s", address, why)
-			return
-		}
-		if strings.HasSuffix(address, ":0") {
-			return // the system chooses
-		}
-		for _, t := range taken {
-			if first, twice := t[address]; twice {
-				r.errorf(a, "%s is already listened on in line %d (%s); choose another port", address, first.line, first.path())
-				return
-			}
-			t[address] = a
-		}
-	}
-	all := func(a *at, addresses []string, taken ...map[string]*at) {
-		for i, address := range addresses {
-			listen(a.element(i), address, taken...)
-		}
-	}
-	ns, proxy := a.child("nameserver"), a.child("proxy")
-	r.between(ns.child("udp").child("loops"), n.Nameserver.UDP.Loops, 0, 1024)
-	r.between(ns.child("udp").child("batch"), n.Nameserver.UDP.Batch, 1, 64)
-	all(ns.child("listen"), n.Nameserver.Listen, udp, tcp)
-	all(ns.child("tls"), n.Nameserver.TLS, tcp)
-	all(ns.child("https"), n.Nameserver.HTTPS, tcp)
-	all(ns.child("quic"), n.Nameserver.QUIC, udp)
-	all(proxy.child("http"), n.Proxy.HTTP, tcp)
-	all(proxy.child("https"), n.Proxy.HTTPS, tcp)
-	if n.API.Listen == "" {
-		return
-	}
-	place := a.child("api").child("listen")
-	listen(place, n.API.Listen, tcp)
-	if host, _, _ := cutPort(n.API.Listen); !loopback(host) {
-		r.errorf(place, "%q is reachable from other machines, and the API has no tokens yet; allowed: 127.0.0.1, [::1] or localhost with a port", n.API.Listen)
-	}
-}
-
 func validateProxyFront(r *report, a *at, p *ProxyFront) {
 	for i, c := range p.TLS.Certificates {
 		place := a.child("tls").child("certificates").element(i)
