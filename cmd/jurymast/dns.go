@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,9 @@ func newDNS(c *cli) *cobra.Command {
 
 // topLists are the words of --by.
 var topLists = []string{"prefix", "name", "type", "rcode", "place"}
+
+// topHeads are what a column of each list shows.
+var topHeads = map[string]string{"prefix": "NETWORK", "name": "NAME", "type": "TYPE", "rcode": "RCODE", "place": "PLACE"}
 
 func newDNSTop(c *cli) *cobra.Command {
 	var want client.TopQuery
@@ -44,6 +49,9 @@ questions are sampled: then +- tells how far off a number is, in 95 of 100 cases
 		if hour {
 			want.Span = "hour"
 		}
+		if !slices.Contains(topLists, want.By) {
+			return usagef("%s: --by %s is no list; allowed: %s", cmd.CommandPath(), want.By, strings.Join(topLists, ", "))
+		}
 		if want.Limit < 1 || want.Limit > 1000 {
 			return usagef("%s: --limit %d; allowed: 1 to 1000", cmd.CommandPath(), want.Limit)
 		}
@@ -58,12 +66,24 @@ questions are sampled: then +- tells how far off a number is, in 95 of 100 cases
 		if err != nil {
 			return c.failure(err)
 		}
-		return c.print(*output, l, func(p *printer) { writeTop(p, l) })
+		return c.print(*output, l, func(p *printer) { writeTop(p, l, func() string { return whyNothing(cmd.Context(), node, want.By) }) })
 	}
 	return cmd
 }
 
-func writeTop(p *printer, l *api.TopList) {
+// whyNothing says what an empty list lacks.
+func whyNothing(ctx context.Context, node *client.Client, by string) string {
+	if by != "place" {
+		return "no question was looked at"
+	}
+	n, err := node.Node(ctx)
+	if err == nil && !slices.ContainsFunc(n.Locations, func(f api.LocationFile) bool { return f.Kind == "location database" }) {
+		return "no places: this node has no database of places; name one in node.geo.database"
+	}
+	return "no places: no question to a profile was looked at"
+}
+
+func writeTop(p *printer, l *api.TopList, nothing func() string) {
 	of := ""
 	if l.Profile != "" {
 		of = " to " + l.Profile
@@ -76,11 +96,15 @@ func writeTop(p *printer, l *api.TopList) {
 		p.printf("; one in %d is looked at", l.Sampling)
 	}
 	p.printf("\n")
-	var rows [][]cell
+	if len(l.Lines) == 0 {
+		p.printf("  %s\n", nothing())
+		return
+	}
+	rows := [][]cell{plain("QUERIES", "+-", "SHARE", topHeads[l.By])}
 	for _, line := range l.Lines {
 		about := ""
 		if line.Error > 0 {
-			about = fmt.Sprintf("+- %d", line.Error)
+			about = fmt.Sprintf("%d", line.Error)
 		}
 		rows = append(rows, plain(fmt.Sprintf("%d", line.Queries), about, fmt.Sprintf("%.1f %%", 100*line.Share), oneLine(line.Value)))
 	}

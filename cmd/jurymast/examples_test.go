@@ -62,6 +62,10 @@ var exampleSteps = map[string][]exampleStep{
 		{nil, []asked{{"", nowhere, one + " " + two}}},
 		{[]int{1}, []asked{{"", nowhere, "127.0.0.21"}}},
 	},
+	"nameserver": { // its zone comes from a file, which includes another
+		{nil, []asked{{"shop", nowhere, one}, {"www", nowhere, "192.0.2.10 192.0.2.11 192.0.2.12"}, {"printer.office", nowhere, "192.0.2.30"}}},
+		{[]int{1}, []asked{{"shop", nowhere, two}}},
+	},
 	"multivalue": {
 		{nil, []asked{{"shop", nowhere, one + " " + two + " " + three}}},
 		{[]int{2}, []asked{{"shop", nowhere, one + " " + three}}},
@@ -162,7 +166,21 @@ func startExample(t *testing.T, name string) *runningExample {
 		t.Fatal(err)
 	}
 	config = strings.ReplaceAll(config, "../data/", data+"/") // paths of node.geo start at the file
-	x.run(t, written(t, config))
+	file := written(t, config)
+	zones, err := filepath.Glob(filepath.Join("..", "..", "examples", name, "*.zone"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, zone := range zones { // they are beside the file
+		text, err := os.ReadFile(zone)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(filepath.Dir(file), filepath.Base(zone)), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	x.run(t, file)
 	return x
 }
 

@@ -22,6 +22,9 @@ func trafficRoutes(n *fakeNode) {
 		if q.Get("span") == "hour" {
 			l.Sampling, l.Lines[0].Error, l.Lines[1].Error = 16, 118, 68
 		}
+		if l.By == "place" || l.By == "type" {
+			l.Lines = []api.TopLine{}
+		}
 		answer(w, l)
 	})
 	n.HandleFunc("GET /api/v1/dns/log", func(w http.ResponseWriter, _ *http.Request) {

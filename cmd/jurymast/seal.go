@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"jurymast/internal/api"
+	"jurymast/internal/api/client"
 )
 
 // isVerb marks a verb that holds others and does something by itself as well.
@@ -28,14 +30,19 @@ func withVerbs(cmd *cobra.Command, verbs ...*cobra.Command) *cobra.Command {
 const sealHelp = `Shows how the secrets in the store are sealed: which key, which records, and which nodes have which keys. Keys are named
 by their ids; neither keys nor secrets are ever shown. The key file is that of node.store.seal.`
 
-const rotateHelp = `Seals every secret in the store with another key. A node alone makes the key and takes the old one out of its key file
-when nothing needs it any more. With several nodes, first add the new key as one more line to the key file of every node
-and send each SIGHUP:
+const rotateHelp = `Seals every secret in the store with another key. At no point is there a record whose key is not in the file, so a crash
+loses nothing.
+
+A node alone (embedded store) does it all: it adds a new key to its key file, seals every record with it, and then TAKES THE
+OLD KEY OUT of the file. Copies of the store made before can be opened with the old key alone: keep a copy of the key file,
+apart from them, for as long as you keep them. On a terminal you are asked first.
+
+With several nodes, first add the new key as one more line to the key file of every node and send each SIGHUP:
 
   openssl rand -hex 32 >> /etc/jurymast/seal.key
 
-The change is refused while a live node does not have the key. When it is done, the old line may be taken out. Until then
-every node reads both, so a crash at any point loses nothing. Keep the old key as long as you keep backups of the store.`
+The change is refused while a live node does not have the key. No file is changed: when it is done, take the old line out
+yourself, and keep it as long as you keep copies of the store from before.`
 
 const forgetHelp = `Gives up a sealed record for ever, as when its key is lost: what it was for makes a new secret. For dns-cookies that means
 that clients' cookies are replaced once.`
@@ -59,12 +66,17 @@ func newSeal(c *cli) *cobra.Command {
 
 func newSealRotate(c *cli) *cobra.Command {
 	var note string
+	var yes bool
 	cmd := &cobra.Command{Use: "rotate", Short: "Seal every secret in the store with another key", Long: rotateHelp, Args: arguments()}
 	cmd.Flags().StringVar(&note, "note", "", "why; kept in the journal")
+	confirmFlag(cmd, &yes)
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		node, err := c.node()
 		if err != nil {
+			return err
+		}
+		if err := c.confirmRotation(cmd.Context(), node, yes); err != nil {
 			return err
 		}
 		s, err := node.RotateSeal(cmd.Context(), note)
@@ -74,6 +86,22 @@ func newSealRotate(c *cli) *cobra.Command {
 		return c.print(*output, s, func(p *printer) { writeSeal(p, s) })
 	}
 	return cmd
+}
+
+// confirmRotation asks before a node alone takes the old key out of its file.
+func (c *cli) confirmRotation(ctx context.Context, node *client.Client, yes bool) error {
+	n, err := node.Node(ctx)
+	if err != nil {
+		return c.failure(err)
+	}
+	s, err := node.Seal(ctx)
+	if err != nil {
+		return c.failure(err)
+	}
+	if n.Store.Kind != "embedded" || s.File == "" {
+		return nil
+	}
+	return c.confirm(yes, "This takes the old key out of %s when all is sealed anew, and copies of the store from before need it. Keep a copy of that file first. Go on?", s.File)
 }
 
 func newSealForget(c *cli) *cobra.Command {

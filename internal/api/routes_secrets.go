@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -91,9 +93,10 @@ func (s *Server) secretRoutes(h huma.API) {
 		})
 	huma.Register(h, operation(http.MethodPost, "/seal/rotate", "rotate-seal", "secrets", "Seal everything with another key", http.StatusConflict),
 		func(ctx context.Context, in *noteInput) (*output[SealStatus], error) {
+			before := s.o.Secrets.Seal()
 			err := s.secretAct(ctx, in.Body.Note, s.o.Secrets.RotateSeal)
 			out := s.o.Secrets.Seal()
-			out.Message = "everything is sealed with key " + out.Key
+			out.Message = "everything is sealed with key " + out.Key + takenOut(before.Keys, &out)
 			return answer(ctx, s, out, err)
 		})
 	huma.Register(h, operation(http.MethodDelete, "/seal/records/{name}", "forget-sealed", "secrets", "Give up a sealed record whose key is lost", http.StatusNotFound, http.StatusConflict),
@@ -116,6 +119,15 @@ func (s *Server) secretRoutes(h huma.API) {
 			out.Message = "the change is ordered; no cookie is refused on the way"
 			return answer(ctx, s, out, err)
 		})
+}
+
+// takenOut tells of the keys that were in the file of a node alone and are not any more.
+func takenOut(before []string, now *SealStatus) string {
+	gone := slices.DeleteFunc(slices.Clone(before), func(id string) bool { return slices.Contains(now.Keys, id) })
+	if len(gone) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; key %s is taken out of %s: copies of the store from before need it, keep yours", strings.Join(gone, ", "), now.File)
 }
 
 // secretAct runs one act under the name of who asks, bounded.
