@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"jurymast/internal/api"
@@ -62,19 +63,65 @@ func dnsSteps(e nameserver.Explanation) []steer.Step {
 	if e.Zone == "" {
 		return []steer.Step{{Step: "zone", Rule: "we answer for configured zones only", Input: e.Name, Result: "no zone encloses the name: " + e.Rcode}}
 	}
-	match := map[string]string{"missing": "nothing has this name: " + e.Rcode}[e.Match]
-	if match == "" {
-		match = e.Match
+	steps := []steer.Step{{Step: "zone", Rule: "longest zone that encloses the name", Input: e.Name, Result: e.Zone}}
+	if e.Match == "" {
+		result := strings.Join(append([]string{e.Rcode}, e.Errors...), ", ")
+		return append(steps, steer.Step{Step: "type", Rule: "such a question is not looked up", Input: e.Type, Result: result})
 	}
-	steps := []steer.Step{{Step: "zone", Rule: "longest zone that encloses the name", Input: e.Name, Result: e.Zone}, {Step: "name", Input: e.Name, Result: match}}
+	steps = append(steps, steer.Step{Step: "name", Input: e.Name, Result: matched(e)})
+	steps = append(steps, aliases(e)...)
 	switch {
 	case len(e.Answer) > 0 || e.Rcode != "NOERROR":
+	case e.Match == "delegation" && !e.AA:
+		steps = append(steps, steer.Step{
+			Step: "type", Rule: "a delegated name is answered by the servers it is delegated to", Input: e.Type,
+			Result: "referral to " + strings.Join(servers(e.Authority), ", "),
+		})
 	case len(e.Authority) > 0:
 		steps = append(steps, steer.Step{Step: "type", Rule: "the name exists, this type does not", Input: e.Type, Result: "NODATA: " + e.Authority[0]})
 	default:
 		steps = append(steps, steer.Step{Step: "type", Input: e.Type, Result: "no record"})
 	}
 	return steps
+}
+
+// matched is what of the zone has the name.
+func matched(e nameserver.Explanation) string {
+	switch e.Match {
+	case "missing":
+		return "nothing has this name: " + e.Rcode
+	case "exact":
+		return e.Match
+	}
+	return e.Match + " " + e.Owner
+}
+
+// aliases are the steps an answer went on with inside our zones: each leads to a name that was looked up as well.
+func aliases(e nameserver.Explanation) (steps []steer.Step) {
+	if e.Type == "CNAME" || e.Type == "DNAME" || e.Type == "ANY" {
+		return nil
+	}
+	for i, record := range e.Answer {
+		f := strings.Fields(record) // owner, TTL, class, type, data
+		if len(f) < 5 || f[3] != "CNAME" && f[3] != "DNAME" {
+			continue
+		}
+		onward := i+1 < len(e.Answer) || len(e.Authority) > 0 || f[3] == "DNAME"
+		if onward {
+			steps = append(steps, steer.Step{Step: "alias", Rule: f[3], Input: f[0], Result: f[4]})
+		}
+	}
+	return steps
+}
+
+// servers are the targets of NS records in text.
+func servers(records []string) (list []string) {
+	for _, record := range records {
+		if f := strings.Fields(record); len(f) == 5 && f[3] == "NS" {
+			list = append(list, f[4])
+		}
+	}
+	return list
 }
 
 func profileOf(profiles []*profile.Profile, host string) string {

@@ -91,7 +91,6 @@ func build(docs *snapshot.Documents) (*config, error) {
 			continue
 		}
 		c.zones[z.Key()] = z
-		c.warnings = append(c.warnings, z.Warnings...)
 	}
 	t := newTrees(docs.Profiles)
 	var flat []flatHost
@@ -190,5 +189,32 @@ func Warnings(docs *snapshot.Documents) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.warnings, nil
+	list := c.warnings
+	for _, r := range c.lint(docs) {
+		list = append(list, fmt.Sprintf("zone %s: %v", docs.Zones[r.zone].Name, r.fault))
+	}
+	return list, nil
+}
+
+// remark is a warning about the text of a zone.
+type remark struct {
+	zone  int // index
+	fault *zone.Fault
+}
+
+// lint looks at the texts of all zones, with the host names of profiles in them.
+func (c *config) lint(docs *snapshot.Documents) (list []remark) {
+	for i, doc := range docs.Zones {
+		apex, err := zone.PackName(doc.Name)
+		if err != nil {
+			continue // it would not have been built
+		}
+		var name wire.Name
+		name.Set(apex)
+		z := c.zones[string(name.Key(0))]
+		for _, f := range z.Lint(func(n *wire.Name) bool { return c.find(n, dns.TypeA) == z }) {
+			list = append(list, remark{i, f})
+		}
+	}
+	return list
 }

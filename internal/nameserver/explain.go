@@ -21,6 +21,7 @@ type Explanation struct {
 	Type      string        `json:"type"`
 	Zone      string        `json:"zone,omitempty"`     // that encloses the name; "" when none does
 	Match     string        `json:"match,omitempty"`    // exact, wildcard, delegation, dname or missing
+	Owner     string        `json:"owner,omitempty"`    // the name in the zone that matched: the wildcard, the delegation, the DNAME
 	Profile   string        `json:"profile,omitempty"`  // the first one that answered
 	Path      []string      `json:"path,omitempty"`     // names of the profiles from Profile to the endpoint's own
 	Endpoint  string        `json:"endpoint,omitempty"` // of the last profile of Path; several of a multivalue answer, by comma
@@ -73,9 +74,7 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 		Rcode: rcodeText(reply), Answer: texts(reply.Answer), Authority: texts(reply.Ns), Glue: texts(reply.Extra),
 		TTL: smallest(reply), Errors: extended(reply), Subnet: subnetText(reply),
 	}
-	if a.r.zone != nil {
-		e.Zone, e.Match = a.r.zone.Name, a.r.kind.String()
-	}
+	e.found(a)
 	if a.r.number == zone.NoProfile {
 		return e, nil
 	}
@@ -86,6 +85,24 @@ func (s *Server) ExplainSubnet(snap *snapshot.Snapshot, name, qtype string, clie
 	}
 	e.flattened(&a.r)
 	return e, nil
+}
+
+// found tells the zone and what of it matched. A question that is refused before it is looked up has no match.
+func (e *Explanation) found(a *responder) {
+	z := a.r.zone
+	if z == nil && a.r.conf != nil {
+		if z = a.r.conf.find(&a.q.Name, a.q.Type); z != nil {
+			e.Zone = z.Name
+		}
+		return
+	}
+	if z == nil {
+		return
+	}
+	e.Zone, e.Match = z.Name, a.r.kind.String()
+	if n := z.Find(&a.q.Name).Node; n != nil {
+		e.Owner = zone.Text(n.Name)
+	}
 }
 
 // where names the profiles a choice led through, and the endpoints it ended at.
@@ -176,7 +193,11 @@ func rcodeText(m *dns.Msg) string {
 func texts(list []dns.RR) (out []string) {
 	for _, rr := range list {
 		if rr.Header().Rrtype != dns.TypeOPT {
-			out = append(out, strings.ReplaceAll(rr.String(), "\t", " "))
+			text := strings.ReplaceAll(rr.String(), "\t", " ")
+			if _, unknown := rr.(*dns.RFC3597); unknown { // its class is written as that of a type is
+				text = strings.Replace(text, " CLASS1 ", " IN ", 1)
+			}
+			out = append(out, text)
 		}
 	}
 	return out

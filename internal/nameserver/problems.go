@@ -35,6 +35,9 @@ func Problems(f *profile.File) profile.Problems {
 			list = append(list, f.Problem(profile.SeverityWarning, text, "zones"))
 		}
 	}
+	for _, r := range c.lint(docs) {
+		list = append(list, f.RecordProblem(profile.SeverityWarning, r.zone, r.fault.Line, r.fault.Column, r.fault.Text))
+	}
 	return list
 }
 

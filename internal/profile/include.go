@@ -1,6 +1,8 @@
 package profile
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -186,6 +188,9 @@ func (in *includer) include(c *context, number int, line string) {
 	}
 	text, err := in.read(clean)
 	if err != nil {
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err // the name is told already, and how it was looked at is nobody's matter
+		}
 		in.fault(c, number, column, "cannot include %q: %v; name a readable file in the folder of the zone's file or below it; no link may lead out of there", name, err)
 		return
 	}

@@ -1,7 +1,6 @@
 package steer
 
 import (
-	"fmt"
 	"slices"
 
 	"jurymast/internal/health"
@@ -57,7 +56,7 @@ func (n *node) allDown(q *question, ch *choice) {
 	if q.trail == nil {
 		return
 	}
-	result := fmt.Sprintf("%d endpoints", len(n.pool))
+	result := counted(len(n.pool))
 	if ch.endpoint >= 0 {
 		result = n.name(ch.endpoint)
 	}

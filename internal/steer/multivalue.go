@@ -42,7 +42,7 @@ func (n *node) multivalue(q *question) choice {
 				names = append(names, n.name(i))
 			}
 		}
-		q.trail.add("choice", fmt.Sprintf("a window of at most %d records of the asked type, its start at random", max(1, n.view.Profile.MaxReturn)), listed(names), fmt.Sprintf("%d endpoints", len(names)))
+		q.trail.add("choice", fmt.Sprintf("a window of at most %d records of the asked type, its start at random", max(1, n.view.Profile.MaxReturn)), listed(names), counted(len(names)))
 	}
 	return ch
 }

@@ -53,9 +53,17 @@ func (t *Trail) leave(above string) {
 	}
 }
 
+// counted is a number of endpoints in words.
+func counted(n int) string {
+	if n == 1 {
+		return "1 endpoint"
+	}
+	return fmt.Sprintf("%d endpoints", n)
+}
+
 func (t *Trail) profile(n *node) {
 	v := n.view
-	t.add("profile", "", v.Profile.Name, fmt.Sprintf("routing %s, %d endpoints", v.Profile.Routing, len(v.Endpoints)))
+	t.add("profile", "", v.Profile.Name, fmt.Sprintf("routing %s, %s", v.Profile.Routing, counted(len(v.Endpoints))))
 }
 
 // client writes what is known of who asks, as far as the plan looks at it.

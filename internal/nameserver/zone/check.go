@@ -67,8 +67,8 @@ func (p *parser) warnAliases(n *Node) {
 				continue
 			}
 			if to := p.zone.nodes[string(target.Key(0))]; to != nil && to.Set(dns.TypeCNAME) != nil {
-				p.zone.Warnings = append(p.zone.Warnings, fmt.Sprintf("zone %s: %s %s points to %s, which is a CNAME; resolvers may refuse it",
-					p.zone.Name, Text(n.Name), dns.Type(typ), Text(to.Name)))
+				p.zone.Warnings = append(p.zone.Warnings, &Fault{Line: int(set.line), Text: fmt.Sprintf(
+					"%s %s points to %s, which is a CNAME; resolvers may refuse it", Text(n.Name), dns.Type(typ), Text(to.Name))})
 			}
 		}
 	}

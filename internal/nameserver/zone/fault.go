@@ -2,6 +2,9 @@ package zone
 
 import (
 	"cmp"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -80,14 +83,53 @@ var (
 	badData    = regexp.MustCompile(`^(?:bad|error in) (\S+) `)
 )
 
-// syntaxFault puts an error of the zone parser in our words and finds where it begins.
-func syntaxFault(text string, err error) *Fault {
+// refused is an error about the record at an entry, with the place in it where that is known.
+func (e *entry) refused(text string, line int, err error) *Fault {
+	f := &Fault{Line: line, Text: err.Error()}
+	_, digit := errors.AsType[hex.InvalidByteError](err)
+	_, base64text := errors.AsType[base64.CorruptInputError](err)
+	switch {
+	case errors.Is(err, hex.ErrLength):
+		f.Text = "an odd number of hexadecimal digits; each byte has two"
+	case base64text:
+		f.Text = "this is no base64; write letters, digits, + and /, with = at the end to a multiple of 4"
+	case digit:
+		f.Text = "a character is no hexadecimal digit; write each byte as two of 0 to 9 and a to f"
+	default:
+		return f
+	}
+	if e == nil || e.isGenerate() {
+		return f
+	}
+	words := e.words
+	if !e.bare {
+		words = words[1:]
+	}
+	r := record(words)
+	if r.typ == nil || len(r.data) == 0 {
+		return f
+	}
+	what, at := f.Text, r.data[len(r.data)-1].at
+	for _, w := range r.data {
+		if i := notHex(w.text); digit && i >= 0 {
+			what, at = fmt.Sprintf("%q is no hexadecimal digit; write each byte as two of 0 to 9 and a to f", firstRune(w.text[i:])), w.at+i
+			break
+		}
+	}
+	return faultAt(text, at, fmt.Sprintf("record of type %s: %s", strings.ToUpper(r.typ.text), what))
+}
+
+// syntaxFault puts an error of the zone parser in our words and finds where it begins. at is the last entry it read.
+func syntaxFault(text string, err error, at *entry) *Fault {
 	m := parseError.FindStringSubmatch(err.Error())
 	if m == nil {
 		return &Fault{Text: "records: " + strings.TrimPrefix(err.Error(), "dns: ")}
 	}
 	line, _ := strconv.Atoi(m[3]) // digits, by the expression
 	end, _ := strconv.Atoi(m[4])
+	if at.isGenerate() && !strings.Contains(m[1], "$GENERATE") {
+		return at.expanded(text, m, max(line, 1))
+	}
 	token, unquoteErr := strconv.Unquote(m[2])
 	if unquoteErr != nil {
 		token = m[2]
@@ -142,6 +184,10 @@ func words(message, token string) string {
 	case strings.HasPrefix(message, "expecting RR type"), message == "unknown RR type", message == "unknown class",
 		message == "not a TTL" && strings.Trim(token[:min(1, len(token))], "0123456789") != "":
 		return fmt.Sprintf("%q is no record type, class or TTL%s", token, recordForm)
+	case strings.Contains(message, "$GENERATE"):
+		return fmt.Sprintf("%q cannot stand in a $GENERATE; write ${OFFSET,WIDTH,BASE} like ${0,3,d}: BASE is d, o, x or X, the numbers 0 to %d", token, maxNumber)
+	case message == "":
+		return fmt.Sprintf("%q has no value that is allowed there; write NAME=VALUE as the type's RFC says", token)
 	case strings.HasPrefix(message, "garbage after"):
 		return fmt.Sprintf("%q stands behind the end of the record; remove it, or put text with blanks in quotes", token)
 	case message == "not a TTL", message == "expecting $TTL value, not this...":

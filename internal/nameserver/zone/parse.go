@@ -40,7 +40,12 @@ const (
 // and the rest read again.
 func Parse(doc *profile.Zone, generation uint64) (*Zone, error) {
 	faults := &Faults{Zone: doc.Name}
-	text, records := doc.Records, 0
+	text, prepared, whole := prepare(doc)
+	faults.List = prepared.faults
+	if !whole {
+		return nil, faults.ordered()
+	}
+	records := 0
 	for {
 		p, err := newParser(doc, text)
 		if err != nil {
@@ -52,6 +57,7 @@ func Parse(doc *profile.Zone, generation uint64) (*Zone, error) {
 			if faults.List = append(faults.List, found...); len(faults.List) > 0 {
 				return nil, faults.ordered()
 			}
+			p.zone.Warnings = prepared.hints
 			return p.finish(faults, generation)
 		}
 		faults.List = append(faults.List, syntax)
@@ -89,6 +95,7 @@ type parser struct {
 	in    *lineReader
 	name  wire.Name // scratch
 	first map[*Node]int
+	line  int32 // of the record that is added
 	count int
 }
 
@@ -135,6 +142,14 @@ func (r *lineReader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// taken is the last line that was read, at least in part.
+func (r *lineReader) taken() int {
+	if r.at >= len(r.text) && !strings.HasSuffix(r.text, "\n") {
+		return r.line + 1
+	}
+	return max(1, r.line)
+}
+
 // text reads the records: found are those that cannot be in this zone, syntax is where reading ended early.
 func (p *parser) text() (found []*Fault, syntax *Fault) {
 	text := p.in.text
@@ -142,32 +157,27 @@ func (p *parser) text() (found []*Fault, syntax *Fault) {
 		line := 1 + strings.Count(text[:i], "\n")
 		return nil, &Fault{Line: line, Text: fmt.Sprintf("control character %q; write it as \\DDD", text[i])}
 	}
+	list := entries(text)
 	zp := dns.NewZoneParser(p.in, dns.Fqdn(p.doc.Name), "")
 	zp.SetDefaultTTL(DefaultTTL)
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
-		line := max(1, p.in.line)
-		if p.in.at >= len(p.in.text) && !strings.HasSuffix(p.in.text, "\n") {
-			line = p.in.line + 1
+		line := p.in.taken()
+		e := entryAt(list, line)
+		if e != nil {
+			line = e.first
 		}
 		if len(found) > 0 && found[len(found)-1].Line == line {
 			continue // $GENERATE
 		}
 		if err := p.record(rr, line); err != nil {
-			found = append(found, &Fault{Line: line, Text: err.Error()})
+			found = append(found, e.refused(text, line, err))
 		}
 		if p.count > maxRecords || len(found) == maxFaults {
 			break
 		}
 	}
-	if len(found) > 0 {
-		list := spans(text)
-		for _, f := range found {
-			i, _ := slices.BinarySearchFunc(list, f.Line, func(s span, line int) int { return s.last - line })
-			f.Line = list[min(i, len(list)-1)].first
-		}
-	}
 	if err := zp.Err(); err != nil {
-		return found, syntaxFault(text, err)
+		return found, syntaxFault(text, err, entryAt(list, p.in.taken()))
 	}
 	return found, nil
 }
@@ -198,8 +208,9 @@ func (p *parser) record(rr dns.RR, line int) error {
 		return fmt.Errorf("%s %s: %w", h.Name, dns.Type(h.Rrtype), err)
 	}
 	n := p.zone.node(&p.name)
+	p.line = int32(min(line, math.MaxInt32)) //nolint:gosec // bounded
 	if p.first[n] == 0 {
-		p.first[n], n.line = line, int32(min(line, math.MaxInt32)) //nolint:gosec // bounded
+		p.first[n], n.line = line, p.line
 	}
 	return p.add(n, h, rdata)
 }
@@ -221,7 +232,7 @@ func (p *parser) add(n *Node, h *dns.RR_Header, rdata []byte) error {
 	case set != nil && set.TTL != h.Ttl:
 		return fmt.Errorf("%s %s: TTL %d, but other records of this set have %d; a set has one TTL", h.Name, dns.Type(h.Rrtype), h.Ttl, set.TTL)
 	case set == nil:
-		n.Sets = append(n.Sets, RRset{Type: h.Rrtype, TTL: h.Ttl, Data: [][]byte{rdata}})
+		n.Sets = append(n.Sets, RRset{Type: h.Rrtype, TTL: h.Ttl, Data: [][]byte{rdata}, line: p.line})
 		return nil
 	}
 	size := 0
@@ -242,7 +253,11 @@ func (p *parser) add(n *Node, h *dns.RR_Header, rdata []byte) error {
 func packData(rr dns.RR) ([]byte, error) {
 	buf := make([]byte, dns.Len(rr)+wire.MaxName)
 	end, err := dns.PackRR(rr, buf, 0, nil, false)
-	if err != nil {
+	switch {
+	case err == nil:
+	case strings.Contains(err.Error(), "repeated SVCB keys"):
+		return nil, errors.New("a parameter stands twice; keep one")
+	default:
 		return nil, err
 	}
 	_, start, err := dns.UnpackDomainName(buf[:end], 0)
@@ -250,6 +265,11 @@ func packData(rr dns.RR) ([]byte, error) {
 		return nil, err
 	}
 	data := slices.Clone(buf[start+10 : end])
+	if t := rr.Header().Rrtype; t == dns.TypeSVCB || t == dns.TypeHTTPS {
+		if err := checkService(data); err != nil {
+			return nil, err
+		}
+	}
 	// What we write must be readable again, and what we walk over when writing must be whole.
 	if _, _, err := dns.UnpackRR(buf[:end], 0); err != nil || len(data) == 0 && !mayBeEmpty(rr) {
 		return nil, errors.New("the data is not complete")

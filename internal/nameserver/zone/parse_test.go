@@ -109,7 +109,7 @@ func TestForms(t *testing.T) {
 
 func TestAliasedServersAreWarned(t *testing.T) {
 	z, err := zone.Parse(doc("@ IN MX 10 m\nm IN CNAME n\nsub IN NS m\n"), 1)
-	if err != nil || len(z.Warnings) != 2 || !strings.Contains(z.Warnings[0], "MX points to m.dr.example., which is a CNAME") {
+	if err != nil || len(z.Warnings) != 2 || !strings.Contains(z.Warnings[0].Text, "MX points to m.dr.example., which is a CNAME") {
 		t.Errorf("%v %q", err, z.Warnings)
 	}
 }

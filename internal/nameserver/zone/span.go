@@ -1,6 +1,12 @@
 package zone
 
-import "strings"
+import (
+	"regexp"
+	"strings"
+)
+
+// directives change what the lines behind them mean.
+var directives = regexp.MustCompile(`(?i)^\$(TTL|ORIGIN|INCLUDE)\b`)
 
 // place is a line and a byte column, both from 1; line 0 is nowhere.
 type place struct{ line, column int }
@@ -81,7 +87,8 @@ func without(text string, line int) (rest string, ok bool) {
 			continue
 		}
 		head := strings.TrimLeft(lines[s.first-1], " \t")
-		if s.open.line > 0 || strings.HasPrefix(head, "$") {
+		generate := len(head) >= len("$GENERATE") && strings.EqualFold(head[:len("$GENERATE")], "$GENERATE")
+		if s.open.line > 0 || strings.HasPrefix(head, "$") && !generate && directives.MatchString(head) {
 			return "", false
 		}
 		if s.quote.line > 0 { // everything behind the quote is guesswork: only its line goes
@@ -89,7 +96,7 @@ func without(text string, line int) (rest string, ok bool) {
 			return strings.Join(lines, "\n"), true
 		}
 		last := s.last
-		if len(head) == len(lines[s.first-1]) {
+		if len(head) == len(lines[s.first-1]) && !generate {
 			for _, next := range list[i+1:] {
 				first := lines[next.first-1]
 				if strings.TrimLeft(first, " \t") == first && strings.TrimSpace(first) != "" && first[0] != ';' {

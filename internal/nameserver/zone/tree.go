@@ -22,6 +22,7 @@ type RRset struct {
 	Data [][]byte // RDATA in wire form, names not compressed
 
 	ring [][]byte // Data twice in a row, if the set rotates
+	line int32    // of its first record; 0 when it is not from the text
 }
 
 // maxTurns are the orders a set is told in at most.
@@ -84,7 +85,7 @@ type Zone struct {
 	SOA         *RRset
 	NegativeTTL uint32   // min(TTL of the SOA, MINIMUM) [RFC 2308]
 	Serial      uint32   // of the SOA
-	Warnings    []string // what works but was hardly meant
+	Warnings    []*Fault // what of the text works but was hardly meant; Lint finds the rest
 
 	labels int // of the apex
 	nodes  map[string]*Node
