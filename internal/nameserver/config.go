@@ -191,7 +191,9 @@ func Warnings(docs *snapshot.Documents) ([]string, error) {
 	}
 	list := c.warnings
 	for _, r := range c.lint(docs) {
-		list = append(list, fmt.Sprintf("zone %s: %v", docs.Zones[r.zone].Name, r.fault))
+		if !r.note {
+			list = append(list, fmt.Sprintf("zone %s: %v", docs.Zones[r.zone].Name, r.fault))
+		}
 	}
 	return list, nil
 }
@@ -200,6 +202,7 @@ func Warnings(docs *snapshot.Documents) ([]string, error) {
 type remark struct {
 	zone  int // index
 	fault *zone.Fault
+	note  bool // about what stands beside the text, and may be meant
 }
 
 // lint looks at the texts of all zones, with the host names of profiles in them.
@@ -212,8 +215,12 @@ func (c *config) lint(docs *snapshot.Documents) (list []remark) {
 		var name wire.Name
 		name.Set(apex)
 		z := c.zones[string(name.Key(0))]
-		for _, f := range z.Lint(func(n *wire.Name) bool { return c.find(n, dns.TypeA) == z }) {
-			list = append(list, remark{i, f})
+		warnings, notes := z.Lint(func(n *wire.Name) bool { return c.find(n, dns.TypeA) == z })
+		for _, f := range warnings {
+			list = append(list, remark{zone: i, fault: f})
+		}
+		for _, f := range notes {
+			list = append(list, remark{zone: i, fault: f, note: true})
 		}
 	}
 	return list

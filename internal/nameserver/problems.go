@@ -36,6 +36,10 @@ func Problems(f *profile.File) profile.Problems {
 		}
 	}
 	for _, r := range c.lint(docs) {
+		if r.note {
+			list = append(list, f.Problem(profile.SeverityInfo, r.fault.Text, "zones", r.zone, "nameservers"))
+			continue
+		}
 		list = append(list, f.RecordProblem(profile.SeverityWarning, r.zone, r.fault.Line, r.fault.Column, r.fault.Text))
 	}
 	return list

@@ -24,6 +24,32 @@ profiles:
       - {name: a, target: 192.0.2.1}
 %s`
 
+// TestRemarksHavePlaces: what was hardly meant is a warning at its line; servers that stand beside the text, which may
+// get their addresses later, are a note.
+func TestRemarksHavePlaces(t *testing.T) {
+	const text = `zones:
+  - name: dr.example
+    nameservers: [ns1.dr.example]
+    records: |
+      @ 300 MX 10 192.0.2.1
+      m  300 CNAME x
+      @ 300 MX 10 m
+      sub 300 NS ns.sub
+`
+	f, err := profile.DecodeFile("j.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `
+j.yaml:5:19: warning: zones[0].records: MX points to 192.0.2.1, which is an address; a name has to stand there, so this is taken for one; write a host name that has the address
+j.yaml:5:7: warning: zones[0].records: dr.example. MX points to m.dr.example., which is a CNAME; resolvers may refuse it
+j.yaml:8:7: warning: zones[0].records: sub.dr.example. NS points to ns.sub.dr.example., which lies below this delegation and has no address record here (glue), so nobody can find it; add A or AAAA
+j.yaml:3:18: info: zones[0].nameservers: dr.example. NS points to ns1.dr.example., which has no address record in this zone; add A or AAAA, or correct the name`
+	if got := nameserver.Problems(f).Error(); got != strings.TrimPrefix(want, "\n") {
+		t.Errorf("got\n%s\nwant%s", got, want)
+	}
+}
+
 // TestProblemsHavePlaces: what is wrong with records points at their line, in the file or in the zone file, and a host
 // name in the way of a record names both places.
 func TestProblemsHavePlaces(t *testing.T) {

@@ -3,7 +3,9 @@ package zone
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
@@ -11,8 +13,9 @@ import (
 )
 
 // Lint lists what works but was hardly meant, in the order of the text and at most 20, after the host names of profiles
-// are in. ours tells names that this zone answers from those that another zone of ours does.
-func (z *Zone) Lint(ours func(*wire.Name) bool) []*Fault {
+// are in. notes are the same about name servers that stand beside the text: their addresses may come later. ours tells
+// names that this zone answers from those that another zone of ours does.
+func (z *Zone) Lint(ours func(*wire.Name) bool) (warnings, notes []*Fault) {
 	l := linter{zone: z, ours: ours, list: slices.Clone(z.Warnings)}
 	l.serves()
 	for _, n := range z.nodes {
@@ -23,20 +26,25 @@ func (z *Zone) Lint(ours func(*wire.Name) bool) []*Fault {
 	slices.SortFunc(l.list, func(a, b *Fault) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(b.Column, a.Column), cmp.Compare(a.Text, b.Text))
 	})
-	l.list = slices.CompactFunc(l.list, func(a, b *Fault) bool { return a.Line == b.Line && a.Line > 0 })
-	return l.list[:min(len(l.list), maxFaults)]
+	return l.list[:min(len(l.list), maxFaults)], l.notes
 }
 
 type linter struct {
-	zone *Zone
-	ours func(*wire.Name) bool
-	list []*Fault
+	zone  *Zone
+	ours  func(*wire.Name) bool
+	list  []*Fault
+	notes []*Fault
 
 	servers map[string]bool // that NS records point to, in lower case
 }
 
 func (l *linter) add(s *RRset, format string, args ...any) {
-	l.list = append(l.list, &Fault{Line: int(s.line), Text: fmt.Sprintf(format, args...)})
+	f := &Fault{Line: int(s.line), Text: fmt.Sprintf(format, args...)}
+	if s.line == 0 {
+		l.notes = append(l.notes, f)
+		return
+	}
+	l.list = append(l.list, f)
 }
 
 func (l *linter) node(n *Node) {
@@ -65,6 +73,9 @@ func (l *linter) addresses(n *Node, ns *RRset) {
 		var target wire.Name
 		if target.Set(d) == 0 || !l.zone.contains(&target) {
 			continue
+		}
+		if _, err := netip.ParseAddr(strings.TrimSuffix(Text(d), "."+dns.Fqdn(l.zone.Name))); err == nil {
+			continue // it has been told that this is an address
 		}
 		if n.cut && below(&target, n) {
 			if to := l.zone.Glue(&target); to == nil || !addressed(to) {
