@@ -52,5 +52,9 @@ func (r *response) ofChaos(q *wire.Query) {
 			return
 		}
 	}
-	r.fail(wire.Refused, whyClass...)
+	why := whyClass
+	if r.set.chaos[0].set != nil || r.set.chaos[1].set != nil {
+		why = whyChaos // something of the class is
+	}
+	r.fail(wire.Refused, why...)
 }

@@ -23,6 +23,7 @@ var (
 	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
 	whyNotify   = []wire.EDE{{Code: edeProhibited, Text: "the sender is no primary of this zone"}}
 	whyClass    = []wire.EDE{{Code: edeNotSupported, Text: "nothing of this class is told"}}
+	whyChaos    = []wire.EDE{{Code: edeNotSupported, Text: "this name and type of class CH are not told"}}
 	whyMeta     = []wire.EDE{{Code: edeInvalidQueryType}}
 	whyEmpty    = []wire.EDE{{Code: edeNotReady, Text: "the configuration is not loaded yet"}}
 	whyMissing  = []wire.EDE{{Code: edeNotReady, Text: "first health checks are not done yet"}}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
 )
 
 // Bounds of one $GENERATE.
@@ -107,4 +106,3 @@ func (e *entry) expanded(text string, m []string, line int) *Fault {
 
 // isGenerate reports an entry that the zone parser expands.
 func (e *entry) isGenerate() bool { return e != nil && e.directive() == "$GENERATE" }
-
