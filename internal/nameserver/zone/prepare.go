@@ -46,7 +46,7 @@ func prepare(doc *profile.Zone) (text string, p *preparer, whole bool) {
 			break
 		}
 	}
-	text, whole = p.edited(), true
+	text = p.edited()
 	for _, f := range p.faults {
 		rest, ok := without(text, f.Line)
 		if !ok {
@@ -203,7 +203,7 @@ func (p *preparer) generic(typ uint16, r parts) *Fault {
 	wire = binary.BigEndian.AppendUint16(wire, typ)
 	wire = binary.BigEndian.AppendUint16(wire, dns.ClassINET)
 	wire = binary.BigEndian.AppendUint32(wire, 0)
-	wire = binary.BigEndian.AppendUint16(wire, uint16(length)) //nolint:gosec // 16 bits were parsed
+	wire = binary.BigEndian.AppendUint16(wire, uint16(length))
 	if _, _, err := dns.UnpackRR(append(wire, data...), 0); err != nil {
 		name, form := dns.Type(typ).String(), "what the type's RFC says"
 		if hold[name] != "" {
