@@ -119,7 +119,6 @@ func TestToldWithPlaceAndRemedy(t *testing.T) {
 		{"a SVCB 1 . mandatory=alpn,alpn alpn=h2\n", `parameter mandatory: alpn stands twice`},
 		{"a SVCB 1 . mandatory\n", `parameter mandatory: it holds keys`},
 		{"a SVCB 1 . no-default-alpn\n", `parameter no-default-alpn without alpn`},
-		{"a SVCB 0 b alpn=h2\n", `priority 0 makes an alias`},
 		{"a HTTPS 1 . ech\n", `parameter ech: it has no value`},
 		{"a HTTPS 1 . dohpath=x\n", `parameter dohpath: `},
 		{"a TYPE64 \\# 10 0001000004000301020304\n", `1`},
@@ -142,7 +141,7 @@ func TestToldWithPlaceAndRemedy(t *testing.T) {
 func TestRightAsItIs(t *testing.T) {
 	for _, records := range []string{
 		"c\\255d A 192.0.2.1\n", "d\\.2 A 192.0.2.1\n", "a TXT x ; \\\n", "a TXT \"\\\\\"\n", "\\$FOO A 192.0.2.1\n", "a TYPE1 \\# 4 c0000201\n", "a TYPE65280 \\# 0\n",
-		"a SVCB 0 b\n", "a SVCB 1 . alpn=h2,h3 port=53 ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=::1\n", "a HTTPS 1 . mandatory=alpn,port alpn=h2 port=1\n",
+		"a SVCB 0 b\n", "a SVCB 0 b alpn=h2\n", "a SVCB 1 . alpn=h2,h3 port=53 ipv4hint=192.0.2.1,192.0.2.2 ipv6hint=::1\n", "a HTTPS 1 . mandatory=alpn,port alpn=h2 port=1\n",
 		"a SVCB 1 . alpn=h2 no-default-alpn ohttp dohpath=/q{?dns} key667=x\n", "a HTTPS 1 . key667\n", "@ SOA ns1 @ 1 2 3 4 5\n", "@ SOA ns1 a\\@b 1 2 3 4 5\n",
 		"a RP @ .\n", "$GENERATE 0-65535 a$ A 192.0.2.1\n", "$TTL 5 ; x\n",
 	} {

@@ -29,9 +29,6 @@ func checkService(rdata []byte) error {
 		return errors.New("the data is not complete")
 	}
 	rest = rest[n:]
-	if len(rest) > 0 && binary.BigEndian.Uint16(rdata) == 0 {
-		return errors.New("priority 0 makes an alias, which has no parameters; remove them, or write a priority from 1")
-	}
 	var keys []uint16
 	values := map[uint16][]byte{}
 	for len(rest) > 0 {
