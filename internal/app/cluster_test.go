@@ -12,11 +12,12 @@ import (
 	"jurymast/internal/health"
 )
 
-// TestTwoNodes agree over one store, vote together, and one goes on when the other dies.
+// TestTwoNodes agree over one store, vote together, and one goes on when the other dies. They have no key to seal with:
+// whoever shares no secrets needs none.
 func TestTwoNodes(t *testing.T) {
 	t.Parallel()
 	a := newSite(t)
-	a.head = storeText("http://" + startEtcd(t))
+	a.head = fmt.Sprintf("  store: {endpoints: [%q]}\n", "http://"+startEtcd(t))
 	a.up()
 	b := a.beside("n2")
 	b.write(b.text())

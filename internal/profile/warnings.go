@@ -51,6 +51,10 @@ func (w *advisor) node(a *at, f *File) {
 	if listens(n.Nameserver) && len(f.Zones) == 0 {
 		w.warn(a.child("nameserver"), "answers for no zone; add one under zones, unless they are managed through the API")
 	}
+	if !singleMember(n) && n.Store.Seal.File == "" {
+		w.info(a.child("store"), "nodes share no secrets through this store, because seal.file is missing: DNS cookies of one node mean nothing to the others; "+
+			"make a key once with (umask 077; openssl rand -hex 32 > seal.key), copy it to every node and write seal: {file: /etc/jurymast/seal.key}")
+	}
 	if singleMember(n) {
 		w.info(a.child("store"), "a single store member is a single point of failure for decisions; with several nodes name an etcd cluster in store.endpoints")
 	}
