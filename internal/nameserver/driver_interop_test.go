@@ -22,6 +22,7 @@ import (
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver"
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 const (
@@ -200,8 +201,8 @@ func TestInteropDriverAnswersAsSockets(t *testing.T) {
 	s := c.start("eth0")
 	s.attached()
 	dice := rand.New(rand.NewPCG(5, 6))
-	wires := []net.Conn{c.dial(c.client, wired4), c.dial(c.client, wired6)}
-	loops := []net.Conn{c.dial(c.server, wired4), c.dial(c.server, wired6)}
+	wires := []net.Conn{c.dial(c.Client, wired4), c.dial(c.Client, wired6)}
+	loops := []net.Conn{c.dial(c.Server, wired4), c.dial(c.Server, wired6)}
 	var before, after report
 	s.do("report", &before)
 	const n = 4000
@@ -313,7 +314,7 @@ func TestInteropDriverNeverLate(t *testing.T) {
 	stop := make(chan struct{})
 	all := make([][]seenAnswer, 4)
 	for i := range all {
-		conn := c.dial(c.client, wired4)
+		conn := c.dial(c.Client, wired4)
 		wait.Go(func() { all[i] = askUntil(t, stop, conn, rand.New(rand.NewPCG(uint64(i), 1))) })
 	}
 	var told []publication
@@ -399,11 +400,11 @@ func TestInteropDriverDies(t *testing.T) {
 	c := newCable(t)
 	s := c.start("eth0")
 	s.attached()
-	if link := run(t, "ip -n "+c.server+" link show dev eth0"); !strings.Contains(link, "prog/xdp") {
+	if link := testbed.Shell(t, "ip -n "+c.Server+" link show dev eth0"); !strings.Contains(link, "prog/xdp") {
 		t.Errorf("no program is attached: %s", link)
 	}
 	s.kill()
-	if link := run(t, "ip -n "+c.server+" link show dev eth0"); strings.Contains(link, "xdp") {
+	if link := testbed.Shell(t, "ip -n "+c.Server+" link show dev eth0"); strings.Contains(link, "xdp") {
 		t.Errorf("a program is left: %s", link)
 	}
 	s = c.start("eth0")
@@ -415,7 +416,7 @@ func TestInteropDriverDies(t *testing.T) {
 	if err := s.cmd.Wait(); err != nil {
 		t.Errorf("the server ended with %v", err)
 	}
-	if link := run(t, "ip -n "+c.server+" link show dev eth0"); strings.Contains(link, "xdp") {
+	if link := testbed.Shell(t, "ip -n "+c.Server+" link show dev eth0"); strings.Contains(link, "xdp") {
 		t.Errorf("a program is left: %s", link)
 	}
 }
@@ -425,7 +426,7 @@ func TestInteropDriverFallsSilent(t *testing.T) {
 	c := newCable(t)
 	s := c.start("eth0")
 	s.attached()
-	conn := c.dial(c.client, wired4)
+	conn := c.dial(c.Client, wired4)
 	q := packet(plainHead, "name:"+wiredName(1), "0001 0001")
 	var before, after report
 	if s.do("report", &before); before.Driver.State != nameserver.DriverOn {
@@ -477,7 +478,7 @@ func TestInteropDriverImpossible(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			c := newCable(t)
 			if one.prepare != "" {
-				run(t, strings.ReplaceAll(one.prepare, "$S", c.server))
+				testbed.Shell(t, strings.ReplaceAll(one.prepare, "$S", c.Server))
 			}
 			s := c.start(one.interfaces, one.wrapper...)
 			var r report
@@ -492,7 +493,7 @@ func TestInteropDriverImpossible(t *testing.T) {
 					t.Errorf("%+v; want it to tell %q", r.Driver, want)
 				}
 			}
-			if _, err := exchange(c.dial(c.client, wired4), packet(plainHead, "name:"+wiredName(1), "0001 0001")); err != nil {
+			if _, err := exchange(c.dial(c.Client, wired4), packet(plainHead, "name:"+wiredName(1), "0001 0001")); err != nil {
 				t.Error(err)
 			}
 		})

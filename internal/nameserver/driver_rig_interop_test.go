@@ -7,20 +7,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"jurymast/internal/nameserver/xdp"
+	"jurymast/internal/testbed"
 )
 
 var (
@@ -30,45 +26,22 @@ var (
 
 // cable joins two network namespaces: the server's, in which a process of its own is to run, and that of clients.
 type cable struct {
-	t              *testing.T
-	server, client string // names of the namespaces
-}
+	*testbed.Cable
 
-// run a command, which must work.
-func run(t *testing.T, command string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "sh", "-ec", command).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v: %s", command, err, out)
-	}
-	return string(out)
+	t *testing.T
 }
 
 func newCable(t *testing.T) *cable {
 	t.Helper()
-	if os.Getuid() != 0 {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("network namespaces and programs in the kernel need root")
-		}
-		t.Skip("network namespaces and programs in the kernel need root")
-	}
 	tool(t, "ip")
-	c := &cable{t: t, server: fmt.Sprintf("jmds%d", os.Getpid()), client: fmt.Sprintf("jmdc%d", os.Getpid())}
-	t.Cleanup(func() { run(t, "ip netns del "+c.server+"; ip netns del "+c.client) })
-	run(t, strings.NewReplacer("$S", c.server, "$C", c.client).Replace(`ip netns add $S; ip netns add $C
-		ip link add eth0 netns $S type veth peer name eth0 netns $C
-		for n in $S $C; do ip -n $n link set lo up; ip -n $n link set eth0 up; done
-		ip -n $S addr add 192.0.2.1/24 dev eth0; ip -n $C addr add 192.0.2.9/24 dev eth0
-		ip -n $S addr add 2001:db8::1/64 dev eth0 nodad; ip -n $C addr add 2001:db8::9/64 dev eth0 nodad`))
+	c := &cable{Cable: testbed.NewCable(t), t: t}
 	// A virtual cable sends what a driver answers only if there is a program at its other end, too.
 	peer, err := xdp.Load(xdp.Options{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.9")}})
 	if err != nil {
-		t.Fatal(err)
+		testbed.Refused(t, err)
 	}
 	t.Cleanup(func() { _ = peer.Close() })
-	c.within(c.client, func() error {
+	testbed.Within(t, c.Client, func() error {
 		card, err := net.InterfaceByName("eth0")
 		if err != nil {
 			return err
@@ -78,31 +51,10 @@ func newCable(t *testing.T) *cable {
 	return c
 }
 
-// within runs f on a thread inside a namespace.
-func (c *cable) within(namespace string, f func() error) {
-	c.t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		file, err := os.Open("/run/netns/" + namespace)
-		if err == nil {
-			defer func() { _ = file.Close() }()
-			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		c.t.Fatal(err)
-	}
-}
-
 // dial from one of the namespaces.
 func (c *cable) dial(namespace string, to netip.AddrPort) (conn net.Conn) {
 	c.t.Helper()
-	c.within(namespace, func() (err error) {
+	testbed.Within(c.t, namespace, func() (err error) {
 		conn, err = (&net.Dialer{}).DialContext(context.Background(), "udp", to.String())
 		return err
 	})
@@ -141,7 +93,7 @@ const serverVar = "JURYMAST_DRIVER_SERVER"
 
 func (c *cable) start(interfaces string, wrapper ...string) *wiredServer {
 	c.t.Helper()
-	args := append([]string{"netns", "exec", c.server}, wrapper...)
+	args := append([]string{"netns", "exec", c.Server}, wrapper...)
 	args = append(args, os.Args[0], "-test.run=^TestInteropDriverServer$", "-test.v=false")
 	s := &wiredServer{t: c.t, cmd: exec.Command("ip", args...)}
 	s.cmd.Env = append(os.Environ(), serverVar+"="+interfaces)

@@ -15,7 +15,7 @@ func (s *Server) Raw(pkt []byte, stream bool) []byte {
 
 // RawFrom is Raw with a sender.
 func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
-	a := s.responder()
+	a := s.responder(s.m.take())
 	defer s.m.give(a.c)
 	a.refresh()
 	return s.answer(a, pkt, nil, stream, from)
@@ -26,7 +26,7 @@ func (s *Server) SetNow(now uint32) { s.set.now = func() uint32 { return now } }
 
 // RawIdle is RawFrom over a connection that may wait so many times 100 ms.
 func (s *Server) RawIdle(pkt []byte, from netip.Addr, idle uint16) []byte {
-	a := s.responder()
+	a := s.responder(s.m.take())
 	defer s.m.give(a.c)
 	a.keepalive = idle
 	a.refresh()
@@ -38,7 +38,7 @@ func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d }
 
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
 func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
-	a, out := s.responder(), make([]byte, 0, udpSize+wireSlack)
+	a, out := s.responder(s.m.take()), make([]byte, 0, udpSize+wireSlack)
 	a.eyes = s.eyes()
 	return func(pkt []byte, from netip.Addr) []byte {
 		a.refresh()
@@ -114,7 +114,7 @@ var Network = network
 
 // Ways answers one packet over UDP by the quick way and by the long one; ok is false when the quick one leaves it.
 func (s *Server) Ways(pkt []byte, from netip.Addr) (quick, long []byte, ok bool) {
-	a := s.responder()
+	a := s.responder(s.m.take())
 	defer s.m.give(a.c)
 	a.refresh()
 	still := *a.set // both ways make their cookies in the same second

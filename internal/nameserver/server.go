@@ -265,9 +265,9 @@ func (s *Server) isStopping() bool {
 	}
 }
 
-// responder makes one with counts of its own. Who stops using it gives the counts back to s.m.
-func (s *Server) responder() *responder {
-	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: s.m.take(), set: s.set}
+// responder makes one that counts there.
+func (s *Server) responder(c *counts) *responder {
+	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: c, set: s.set}
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())

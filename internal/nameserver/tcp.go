@@ -244,15 +244,12 @@ func (t *stream) serve(c *client) {
 
 // responder makes one that counts together with all connections of the listener.
 func (t *stream) responder() *responder {
-	a := t.s.responder()
-	t.s.m.give(a.c)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.counts == nil {
 		t.counts = t.s.m.take()
 	}
-	a.c = t.counts
-	return a
+	return t.s.responder(t.counts)
 }
 
 // drain ends our half of the connection and reads on for a moment. Closing with bytes that were not read resets the

@@ -27,7 +27,7 @@ type datagram struct {
 
 func (d *datagram) loop() {
 	b := batch.New(d.s.opt.Batch, udpSize+wireSlack)
-	a := d.s.responder()
+	a := d.s.responder(d.s.m.take())
 	a.eyes = d.s.eyes()
 	a.c.kernel.Store(new(d.conn.Dropped))
 	if d.s.opt.Batch.Shape == batch.Raw || d.cpu >= 0 {

@@ -78,6 +78,7 @@ func validateListeners(r *report, a *at, n *Node) {
 	r.between(ns.child("udp").child("loops"), n.Nameserver.UDP.Loops, 0, 1024)
 	r.between(ns.child("udp").child("batch"), n.Nameserver.UDP.Batch, 1, 64)
 	all(ns.child("listen"), n.Nameserver.Listen, false, &udp, &tcp)
+	portable(r, ns, &n.Nameserver)
 	all(ns.child("tls"), n.Nameserver.TLS, false, &tcp)
 	all(ns.child("https"), n.Nameserver.HTTPS, false, &tcp)
 	all(ns.child("quic"), n.Nameserver.QUIC, false, &udp)
@@ -90,6 +91,17 @@ func validateListeners(r *report, a *at, n *Node) {
 	listener(r, place, n.API.Listen, true, &tcp)
 	if host, _, _ := cutPort(n.API.Listen); !loopback(host) {
 		r.errorf(place, "%q is reachable from other machines, and the API has no tokens yet; allowed: 127.0.0.1, [::1] or localhost with a port", n.API.Listen)
+	}
+}
+
+// portable: a question's own address is not known then, so the answer could leave from another one.
+func portable(r *report, ns *at, n *NameserverFront) {
+	for _, address := range n.Listen {
+		host, _, ok := cutPort(address)
+		addr, err := netip.ParseAddr(host)
+		if ok && n.UDP.Wait == WaitPortable && (host == "" || err == nil && addr.IsUnspecified()) {
+			r.errorf(ns.child("udp").child("wait"), "portable cannot answer for %q, because answers could leave from another address; list the addresses, or use raw", address)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -262,16 +263,17 @@ func TestRawWaitHoldsUpNobody(t *testing.T) {
 	conn, at := listen(t, "127.0.0.1:0", opt)
 	e := serve(t, conn, opt)
 	client := dial(t, at)
-	slowest := time.Duration(0)
+	var took []time.Duration
 	for i := range 50 {
 		burst(t, client, i, 1) // it waits raw from now on
 		start := time.Now()
 		runtime.GC()
-		slowest = max(slowest, time.Since(start))
+		took = append(took, time.Since(start))
 	}
 	e.stop(t)
-	if slowest > 2*time.Second {
-		t.Errorf("a collection took %v", slowest)
+	slices.Sort(took)
+	if median := took[len(took)/2]; median > 50*time.Millisecond { // a wait lasts 100 ms when no signal ends it
+		t.Errorf("a collection takes %v", median)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"jurymast/internal/nameserver/xdp"
+	"jurymast/internal/testbed"
 )
 
 var (
@@ -25,14 +26,11 @@ var (
 func load(t *testing.T, o xdp.Options) *xdp.Table {
 	t.Helper()
 	if os.Getuid() != 0 {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("loading a program into the kernel needs root")
-		}
-		t.Skip("loading a program into the kernel needs root")
+		testbed.NeedsRoot(t, "loading a program into the kernel")
 	}
 	table, err := xdp.Load(o)
 	if err != nil {
-		t.Fatal(err)
+		testbed.Refused(t, err)
 	}
 	t.Cleanup(func() {
 		if err := table.Close(); err != nil {

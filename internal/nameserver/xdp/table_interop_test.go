@@ -9,17 +9,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"jurymast/internal/nameserver/xdp"
+	"jurymast/internal/testbed"
 )
 
 // What does not fit is refused with the reason, and what was published stays.
@@ -124,37 +120,6 @@ func TestInteropPlaces(t *testing.T) {
 	}
 }
 
-// run a command of this test, which must work.
-func run(t *testing.T, command string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	if out, err := exec.CommandContext(ctx, "sh", "-ec", command).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v: %s", command, err, out)
-	}
-}
-
-// within runs f on a thread inside the network namespace.
-func within(t *testing.T, namespace string, f func() error) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		file, err := os.Open("/run/netns/" + namespace)
-		if err == nil {
-			defer func() { _ = file.Close() }()
-			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-}
-
 // cable is two namespaces joined by a virtual cable, the table at the server's end.
 type cable struct {
 	table  *xdp.Table
@@ -164,18 +129,9 @@ type cable struct {
 
 func newCable(t *testing.T, o xdp.Options) *cable {
 	t.Helper()
-	if _, err := exec.LookPath("ip"); err != nil && os.Getenv("JURYMAST_INTEROP") != "strict" {
-		t.Skip("ip is not installed; scripts/packages.txt names its package")
-	}
 	w := &cable{table: load(t, o), client: map[string]net.Conn{}, socket: map[string]*net.UDPConn{}}
 	peer := load(t, xdp.Options{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{client4}}) // a cable answers if both ends have a program
-	s, c := fmt.Sprintf("jmxs%d", os.Getpid()), fmt.Sprintf("jmxc%d", os.Getpid())
-	t.Cleanup(func() { run(t, "ip netns del "+s+"; ip netns del "+c) })
-	run(t, strings.NewReplacer("$S", s, "$C", c).Replace(`ip netns add $S; ip netns add $C
-		ip link add eth0 netns $S type veth peer name eth0 netns $C
-		for n in $S $C; do ip -n $n link set lo up; ip -n $n link set eth0 up; done
-		ip -n $S addr add 192.0.2.1/24 dev eth0; ip -n $C addr add 192.0.2.9/24 dev eth0
-		ip -n $S addr add 2001:db8::1/64 dev eth0 nodad; ip -n $C addr add 2001:db8::9/64 dev eth0 nodad`))
+	line := testbed.NewCable(t)
 	end := func(table *xdp.Table) error {
 		i, err := net.InterfaceByName("eth0")
 		if err != nil {
@@ -183,7 +139,7 @@ func newCable(t *testing.T, o xdp.Options) *cable {
 		}
 		return table.Attach(i.Index)
 	}
-	within(t, s, func() error {
+	testbed.Within(t, line.Server, func() error {
 		var errs []error
 		for family, addr := range map[string]netip.Addr{"udp4": server4, "udp6": server6} {
 			socket, err := net.ListenUDP(family, net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 53)))
@@ -192,7 +148,7 @@ func newCable(t *testing.T, o xdp.Options) *cable {
 		}
 		return errors.Join(append(errs, end(w.table))...)
 	})
-	within(t, c, func() error {
+	testbed.Within(t, line.Client, func() error {
 		var errs []error
 		for family, addr := range map[string]netip.Addr{"udp4": server4, "udp6": server6} {
 			conn, err := (&net.Dialer{}).DialContext(context.Background(), family, netip.AddrPortFrom(addr, 53).String())
