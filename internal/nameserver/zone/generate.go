@@ -11,6 +11,7 @@ import (
 const (
 	maxGenerated = 65536      // records
 	maxNumber    = 2147483647 // that a record may be made with
+	minGenerate  = 4          // words: the directive, range, name and type
 )
 
 const generateForm = "write $GENERATE START-STOP NAME TTL TYPE VALUE like $GENERATE 1-9 host$ 300 A 192.0.2.$"
@@ -18,7 +19,7 @@ const generateForm = "write $GENERATE START-STOP NAME TTL TYPE VALUE like $GENER
 // generate looks at a $GENERATE and writes the TTL in force into it, since the zone parser would take another one, and
 // its escapes in such a form that it leaves them to the records.
 func (p *preparer) generate(e *entry) *Fault {
-	if len(e.words) < 4 {
+	if len(e.words) < minGenerate {
 		return p.fault(e.words[0].at, "$GENERATE is not complete; %s", generateForm)
 	}
 	span := e.words[1]
@@ -104,5 +105,8 @@ func (e *entry) expanded(text string, m []string, line int) *Fault {
 	return faultAt(text, e.words[2].at, fmt.Sprintf("the record for %d: %s", start+int64(line-1)*step, words(m[1], token)))
 }
 
-// isGenerate reports an entry that the zone parser expands.
-func (e *entry) isGenerate() bool { return e != nil && e.directive() == "$GENERATE" }
+// isGenerate reports an entry that the zone parser expands. One that is not complete, such as a directive whose ( is
+// never closed, is not expanded: the parser refuses it before.
+func (e *entry) isGenerate() bool {
+	return e != nil && e.directive() == "$GENERATE" && len(e.words) >= minGenerate
+}

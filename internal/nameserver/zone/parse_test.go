@@ -119,6 +119,7 @@ func FuzzParseZone(f *testing.F) {
 	for _, s := range []string{
 		"", "a IN A 192.0.2.1\n", "*.w IN CNAME a\n", "s IN NS n.s\nn.s IN A 192.0.2.2\n", "$GENERATE 1-3 h$ A 192.0.2.$\n",
 		"@ IN SOA a b 1 2 3 4 5\n@ IN NS a\n", "x\\.y IN TXT \"a\\\"b\"\n", "q IN TYPE9 \\# 1 00\n", "d IN DNAME @\n", "o IN HTTPS 1 . alpn=h2\n",
+		"$GENERATE (", "$GENERATE\"\t", "$TTL (", "$ORIGIN\"", "a TXT (", "$GENERATE 1-2 (",
 	} {
 		f.Add(s)
 	}
@@ -194,6 +195,8 @@ func TestAllFaultsAtOnce(t *testing.T) {
 			"3, column 5: the record ends too early; write NAME TTL TYPE VALUE like www 300 A 192.0.2.1",
 			"4, column 15: this ) closes nothing; remove it, or write the opening (",
 		}},
+		{"$GENERATE (\n", []string{"1, column 11: this ( is never closed; write the closing )"}},
+		{"$GENERATE\"\n", []string{"1, column 10: a quote is opened here and not closed in this line; write the closing quote"}},
 		{"a TXT (\n x\nb A 192.0.2.1\n", []string{"1, column 7: this ( is never closed; write the closing )"}},
 		{"a A 192.0.2.1\na CNAME (\n b\n)\n", []string{"2: a.dr.example.: CNAME beside other records; a name with a CNAME has nothing else"}},
 		{"$ORIGIN a..b\nc A x\n", []string{"1, column 9: \"a..b\" is no domain name; write labels of 1 to 63 letters, digits or hyphens with dots between them"}},
