@@ -24,14 +24,16 @@ func jurymastConfig(dir string, port, api int, w world) []byte {
   data: %s/data
   nameserver: {listen: ["127.0.0.1:%d"], udp: {%s}}
   api: {listen: "127.0.0.1:%d"}
+  store: {seal: {file: %[1]s/seal.key}}
 zones:
-  - name: %s
+  - name: %[5]s
+    dnssec: {enabled: %[8]t}
     nameservers: [ns1.%[5]s]
     hostmaster: ops.%[5]s
     records: |
       ns1 300 A 127.0.0.1
       edition %[6]d TXT "%[7]d"
-`, dir, port, w.udp, api, zone, ttl, w.edition)
+`, dir, port, w.udp, api, zone, ttl, w.edition, w.signed)
 	if !w.dynamic {
 		const most = 1_000 // steps of one $GENERATE
 		for from := 0; from < w.names; from += most {
@@ -99,7 +101,8 @@ template:
 zone:
   - domain: %s
     file: zone
-`, port, dir, zone)
+    dnssec-signing: %t
+`, port, dir, zone, w.signed)
 	return []file{{"knot.conf", c}, {"zone", staticZone(w)}}
 }
 

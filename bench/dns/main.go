@@ -6,6 +6,7 @@
 //	latency   p99 at 70 % of what the slowest can do: the same rate for all
 //	events    the same load while health flips ten times a second and the zone changes every second: nothing is lost
 //	size      CPU time per answer with 10 up to 100,000 names
+//	signed    what signatures cost, beside Knot, and how long a large signed zone takes to start
 //	variants  EDNS, DO, cookies, TCP; for information
 //	shapes    receive shapes and batch sizes of Jurymast against each other (-shapes raw:16,two:16)
 //
@@ -53,6 +54,7 @@ var measures = []struct {
 	{"latency", (*bench).latency},
 	{"events", (*bench).events},
 	{"size", (*bench).size},
+	{"signed", (*bench).signed},
 	{"variants", (*bench).variants},
 	{"shapes", (*bench).shapes},
 }
@@ -64,7 +66,7 @@ func main() {
 	}
 	var s settings
 	flag.StringVar(&s.Binary, "binary", "bin/jurymast", "the `PROGRAM` to measure")
-	flag.StringVar(&s.Only, "only", "", "comma-separated `MEASURES`: cost, latency, events, size, variants, shapes; default: all")
+	flag.StringVar(&s.Only, "only", "", "comma-separated `MEASURES`: cost, latency, events, size, signed, variants, shapes; default: all")
 	flag.StringVar(&s.Peers, "peers", "gdnsd,knot,nsd", "comma-separated `SERVERS` to compare with")
 	flag.IntVar(&s.Pairs, "pairs", 5, "how often each server is measured; medians are over these")
 	flag.IntVar(&s.Seconds, "seconds", 4, "length of one measurement")

@@ -18,6 +18,7 @@ type world struct {
 	events  bool   // it does flip, and the files are rewritten
 	edition int    // content of the record "edition": grows with each reload
 	udp     string // of Jurymast's node.nameserver.udp; "": as it is
+	signed  bool   // the zone is, with ECDSA P-256, by servers that sign
 }
 
 // server is one nameserver program.
@@ -27,6 +28,7 @@ type server struct {
 	args               func(dir string, port int, w world) []string    // how it is started in the foreground
 	files              func(dir string, port, api int, w world) []file // its configuration
 	limits             string                                          // what is special in comparison
+	signs              bool                                            // world.signed is possible
 	env                func(b *bench) []string
 }
 
@@ -92,7 +94,7 @@ func (s *server) says() string {
 
 func jurymastServer(binary string) *server {
 	return &server{
-		name: jurymast, program: binary, version: []string{"version"},
+		name: jurymast, program: binary, version: []string{"version"}, signs: true,
 		args: func(dir string, _ int, _ world) []string {
 			return []string{"serve", "-c", filepath.Join(dir, "jurymast.yaml")}
 		},
@@ -116,7 +118,7 @@ func gdnsdServer() *server {
 
 func knotServer() *server {
 	return &server{
-		name: "knot", pkg: "knot", program: "knotd", version: []string{"-V"},
+		name: "knot", pkg: "knot", program: "knotd", version: []string{"-V"}, signs: true,
 		args:   func(dir string, _ int, _ world) []string { return []string{"-c", filepath.Join(dir, "knot.conf")} },
 		files:  knotConfig,
 		limits: "static names always, udp-workers 1; answers cookies with its module only, which is not loaded",
