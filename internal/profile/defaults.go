@@ -163,6 +163,13 @@ func (f *File) newElement(key string, a *at) any {
 	return nil
 }
 
+func (z *Zone) newElement(key string, _ *at) any {
+	if key == "secondary" {
+		return defaultSecondary()
+	}
+	return nil
+}
+
 func (p *Profile) newElement(key string, _ *at) any {
 	switch key {
 	case "endpoints":

@@ -175,6 +175,8 @@ type Zone struct {
 	File        string   `yaml:"file"`    // node's own file only; inlined into Records when read
 	Order       Order    `yaml:"order"`   // of several addresses at one name
 	DNSSEC      DNSSEC   `yaml:"dnssec"`
+
+	Secondary *Secondary `yaml:"secondary"` // the content is fetched from elsewhere; nil: it is here
 }
 
 // DNSSEC switches signing of a zone.

@@ -22,6 +22,7 @@ func finishZone(z *Zone) {
 	if z.Hostmaster == "" && len(z.Nameservers) > 0 {
 		z.Hostmaster = "hostmaster." + z.Name
 	}
+	finishSecondary(z.Secondary)
 }
 
 func finishProfile(d *decoder, a *at, p *Profile) {

@@ -35,7 +35,7 @@ safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 
 // written are the keys whose value in the samples is no default.
 var written = []string{
-	"node.proxy.tls.certificates[].cert", "node.proxy.tls.certificates[].key", "zones[].name", "zones[].nameservers",
+	"node.proxy.tls.certificates[].cert", "node.proxy.tls.certificates[].key", "zones[].name", "zones[].nameservers", "zones[].secondary.from[].address",
 	"profiles[].name", "profiles[].hostnames", "profiles[].endpoints[].name", "profiles[].endpoints[].target",
 	"profiles[].endpoints[].monitor", "profiles[].monitor.checks[].name", "profiles[].monitor.calculated.at_least",
 	"safety[].name", "safety[].assert.of", "safety[].assert.at_least",
@@ -184,6 +184,8 @@ func sampleKeys(t *testing.T, text string) map[string]reflect.Value {
 	}
 	m := &f.Profiles[0].Monitor // the parts that exclude each other, side by side
 	m.Checks, m.Calculated, m.External = []Check{{}}, &Calculated{}, defaultExternal()
+	f.Zones[0].Secondary = defaultSecondary()
+	f.Zones[0].Secondary.From = []Primary{{}}
 	out := map[string]reflect.Value{}
 	keys("", reflect.ValueOf(*f), out)
 	return out

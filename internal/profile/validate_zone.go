@@ -11,6 +11,10 @@ func validateZone(r *report, a *at, z *Zone) {
 	default:
 		r.fault(name, z.Name, hostNameFault(z.Name))
 	}
+	if z.Secondary != nil {
+		validateSecondary(r, a, z)
+		return
+	}
 	seen := unique{}
 	for i, ns := range z.Nameservers {
 		place := a.child("nameservers").element(i)
