@@ -12,7 +12,7 @@ import (
 	"jurymast/internal/profile"
 )
 
-var kinds = []string{string(profile.KindProfile), string(profile.KindZone), string(profile.KindSafety)}
+var kinds = []string{string(profile.KindProfile), string(profile.KindZone), string(profile.KindSafety), string(profile.KindTSIG)}
 
 // kindOf takes the singular too.
 func kindOf(cmd *cobra.Command, word string) (profile.Kind, error) {
@@ -28,14 +28,14 @@ func newApply(c *cli) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
-		Short: "Store the profiles, zones and safety rules of a file, all of them or none",
-		Long: `Sends the profiles, zones and safety rules of FILE to the node, which checks them and makes them the shared ones as one
+		Short: "Store the profiles, zones, safety rules and TSIG keys of a file, all of them or none",
+		Long: `Sends the profiles, zones, safety rules and TSIG keys of FILE to the node, which checks them and makes them the shared ones as one
 change. What the file does not name stays as it is. A node section is left out: it belongs into the file of that machine.`,
 		Example: `  jurymast apply -f profiles.yaml
   jurymast get profiles -o yaml | jurymast apply -f - --api http://127.0.0.1:9461`,
 		Args: arguments(),
 	}
-	fileFlag(cmd, &file, "file", "f", "profiles, zones and safety rules; - is standard input")
+	fileFlag(cmd, &file, "file", "f", "profiles, zones, safety rules and TSIG keys; - is standard input")
 	output := outputFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "file"); err != nil {
@@ -82,18 +82,18 @@ func (c *cli) readDocuments(cmd *cobra.Command, file string) ([]profile.Document
 		return nil, usagef("the file is refused, nothing was changed:\n%w", err)
 	}
 	if len(f.Documents) == 0 {
-		return nil, usagef("%s: %s names no profiles, zones or safety rules; write at least one", cmd.CommandPath(), name)
+		return nil, usagef("%s: %s names no profiles, zones, safety rules or TSIG keys; write at least one", cmd.CommandPath(), name)
 	}
 	return f.Documents, nil
 }
 
 func newGet(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "get profiles|zones|safety [NAME]",
+		Use:   "get profiles|zones|safety|tsig [NAME]",
 		Short: "Print stored documents",
 		Long: `Prints stored documents as the operator wrote them, without defaults. -o yaml prints a file that jurymast apply takes;
 -o json prints what the node keeps beside it too: the ETag for delete --if-match and the file that owns a document.`,
-		Args:              arguments("profiles|zones|safety", "[NAME]"),
+		Args:              arguments("profiles|zones|safety|tsig", "[NAME]"),
 		ValidArgsFunction: c.completeDocument,
 	}
 	output := outputFlag(cmd)
@@ -144,9 +144,9 @@ func newDelete(c *cli) *cobra.Command {
 	var yes bool
 	var ifMatch string
 	cmd := &cobra.Command{
-		Use:               "delete profiles|zones|safety NAME",
+		Use:               "delete profiles|zones|safety|tsig NAME",
 		Short:             "Delete a stored document",
-		Args:              arguments("profiles|zones|safety", "NAME"),
+		Args:              arguments("profiles|zones|safety|tsig", "NAME"),
 		ValidArgsFunction: c.completeDocument,
 	}
 	cmd.Flags().StringVar(&ifMatch, "if-match", "", "delete only while the document has this `ETAG` (see jurymast get)")

@@ -21,13 +21,18 @@ func (s *Server) documentRoutes(h huma.API) {
 		func(context.Context, *struct{}) (*output[ZoneList], error) {
 			return &output[ZoneList]{ZoneList{s.ofKind(profile.KindZone)}}, nil
 		})
-	apply := operation(http.MethodPost, "/apply", "apply", "documents", "Store the zones, profiles and safety rules of a configuration file as one change", http.StatusConflict)
+	huma.Register(h, operation(http.MethodGet, "/tsig", "list-tsig", "documents", "All TSIG keys: names, algorithms and where nodes find their secrets, never the secrets"),
+		func(context.Context, *struct{}) (*output[TSIGList], error) {
+			return &output[TSIGList]{TSIGList{s.ofKind(profile.KindTSIG)}}, nil
+		})
+	apply := operation(http.MethodPost, "/apply", "apply", "documents", "Store the zones, profiles, safety rules and TSIG keys of a configuration file as one change", http.StatusConflict)
 	apply.SkipValidateBody = true
 	huma.Register(h, apply, s.apply)
 	takesDocuments(h.OpenAPI().Paths[pathApply].Post)
 	s.kindRoutes(h, profile.KindProfile, "profile")
 	s.kindRoutes(h, profile.KindZone, "zone")
 	s.kindRoutes(h, profile.KindSafety, "safety-rule")
+	s.kindRoutes(h, profile.KindTSIG, "tsig-key")
 }
 
 func (s *Server) kindRoutes(h huma.API, kind profile.Kind, word string) {
@@ -160,6 +165,12 @@ func nameIn(kind profile.Kind, where string, text []byte) (string, error) {
 			return "", err
 		}
 		return r.Name, nil
+	case profile.KindTSIG:
+		k, err := profile.DecodeTSIG(where, text)
+		if err != nil {
+			return "", err
+		}
+		return k.Name, nil
 	case profile.KindZone:
 	}
 	z, err := profile.DecodeZone(where, text)

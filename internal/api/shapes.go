@@ -27,6 +27,11 @@ type ZoneList struct {
 	Zones []Document `json:"zones"`
 }
 
+// TSIGList is GET /api/v1/tsig.
+type TSIGList struct {
+	TSIG []Document `json:"tsig"`
+}
+
 // StatusList is GET /api/v1/status, in name order.
 type StatusList struct {
 	Profiles []ProfileStatus `json:"profiles"`

@@ -198,7 +198,7 @@ type NodeMember struct {
 
 // Document is a shared document as stored.
 type Document struct {
-	Kind    string          `json:"kind" enum:"profiles,zones,safety"`
+	Kind    string          `json:"kind" enum:"profiles,zones,safety,tsig"`
 	Name    string          `json:"name"`
 	Managed string          `json:"managed,omitempty" doc:"the file that owns it; such a document is read-only here"`
 	ETag    string          `json:"etag"`

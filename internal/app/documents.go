@@ -101,11 +101,19 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 			} else if rule.Name == r.Name {
 				docs.Safety = append(docs.Safety, rule)
 			}
+		case profile.KindTSIG:
+			key, err := profile.DecodeTSIG(where, r.Source)
+			if err != nil {
+				problems = append(problems, asProblems(where, err)...)
+			} else if key.Name == r.Name {
+				docs.TSIG = append(docs.TSIG, key)
+			}
 		default:
-			problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: "unknown kind of document; allowed: profiles, zones, safety"})
+			problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: "unknown kind of document; allowed: profiles, zones, safety, tsig"})
 		}
 	}
 	problems = append(problems, profile.CheckTogether(docs.Profiles)...)
+	problems = append(problems, profile.CheckTSIG(docs.Zones, docs.TSIG)...)
 	if len(problems) > 0 {
 		return nil, problems
 	}

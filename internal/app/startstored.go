@@ -18,7 +18,7 @@ import (
 // serves the documents it has stored, and says that the file is refused until a good one takes its place.
 
 // sharedSections are the keys of a file in which a mistake does not concern the node itself.
-var sharedSections = []string{"zones", "profiles", "safety", "defaults"}
+var sharedSections = []string{"zones", "profiles", "safety", "tsig", "defaults"}
 
 // soundNode is a file with the node section alone of one that is refused; nil when the mistake may concern that section.
 func soundNode(path string) *profile.File {

@@ -21,6 +21,9 @@ func Problems(f *profile.File) profile.Problems {
 	for i := range f.Zones {
 		docs.Zones = append(docs.Zones, &f.Zones[i])
 	}
+	for i := range f.TSIG {
+		docs.TSIG = append(docs.TSIG, &f.TSIG[i])
+	}
 	c, err := build(docs)
 	if refused, ok := errors.AsType[refusals](err); ok {
 		var list profile.Problems

@@ -22,6 +22,9 @@ type fresh func(a *at) any
 // chooser is an enumeration: a word out of a list.
 type chooser interface{ Allowed() []string }
 
+// refuser is an enumeration that knows words of others which it does not take, and says why.
+type refuser interface{ Refused(word string) string }
+
 // into decodes a onto v, which is addressable. newElement makes new elements with their defaults.
 func (d *decoder) into(a *at, v reflect.Value, newElement fresh) {
 	if a.n.kind == kindBad {
@@ -109,7 +112,11 @@ func (d *decoder) known(a *at, p any) bool {
 func (d *decoder) structure(a *at, v reflect.Value) {
 	keys := keysOf(v.Type())
 	if a.n.kind != kindMap {
-		d.errorf(a, "%s stands where a mapping is needed; write it with the keys it has: %s", a.n.shown(), strings.Join(keys, ", "))
+		shown := a.n.shown()
+		if v.Type() == reflect.TypeFor[SecretSource]() && a.n.kind != kindList {
+			shown = "the secret itself" // it is shown nowhere
+		}
+		d.errorf(a, "%s stands where a mapping is needed; write it with the keys it has: %s", shown, strings.Join(keys, ", "))
 		return
 	}
 	for _, e := range a.n.entries {
@@ -242,6 +249,10 @@ func deleteFold(m reflect.Value, name string) {
 
 func (d *decoder) choice(a *at, v reflect.Value, c chooser) {
 	word, allowed := a.n.text, c.Allowed()
+	if f, ok := c.(refuser); ok && f.Refused(word) != "" {
+		d.errorf(a, "%s %s", a.n.shown(), f.Refused(word))
+		return
+	}
 	switch {
 	case a.n.kind == kindMap || a.n.kind == kindList:
 		d.errorf(a, "%s stands where one word is needed; %s", a.n.kind, suggestChoice("", allowed, laterWords(c)))

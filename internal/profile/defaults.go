@@ -159,13 +159,18 @@ func (f *File) newElement(key string, a *at) any {
 		return startingProfile(a)
 	case "zones":
 		return defaultZone()
+	case "tsig":
+		return defaultTSIG()
 	}
 	return nil
 }
 
 func (z *Zone) newElement(key string, _ *at) any {
-	if key == "secondary" {
+	switch key {
+	case "secondary":
 		return defaultSecondary()
+	case "transfer":
+		return defaultTransfer()
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ func Inspect(name string, data []byte) (*File, error) {
 	for i := range f.Zones {
 		finishZone(&f.Zones[i])
 	}
+	for i := range f.TSIG {
+		finishTSIG(&f.TSIG[i])
+	}
 	for i := range f.Profiles {
 		finishProfile(d, a.child("profiles").element(i), &f.Profiles[i])
 	}
@@ -102,8 +105,27 @@ func DecodeSafety(name string, source []byte) (*Safety, error) {
 	return s, nil
 }
 
+// DecodeTSIG reads one shared key, JSON or YAML.
+func DecodeTSIG(name string, source []byte) (*TSIG, error) {
+	d := &decoder{&report{file: name}}
+	root := d.parse(source, maxDocumentBytes)
+	if root == nil {
+		return nil, d.err()
+	}
+	k, a := defaultTSIG(), rootAt(root)
+	d.into(a, reflect.ValueOf(k).Elem(), nil)
+	finishTSIG(k)
+	if a.mapping() {
+		validateTSIG(d.report, a, k)
+	}
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
 // EncodeDocument is the ordered JSON of one shared document as the operator wrote it, ready for the store: aliases
-// expanded, no defaults. It checks the text only; DecodeProfile, DecodeZone and DecodeSafety check what it says.
+// expanded, no defaults. It checks the text only; DecodeProfile, DecodeZone and their like check what it says.
 func EncodeDocument(name string, source []byte) ([]byte, error) {
 	r := &report{file: name}
 	root := r.parse(source, maxDocumentBytes)
@@ -115,7 +137,7 @@ func EncodeDocument(name string, source []byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// documents are the zones, profiles and safety rules of a file in their source form.
+// documents are the zones, profiles, safety rules and keys of a file in their source form.
 func documents(r *report, f *File) []Document {
 	var out []Document
 	root := rootAt(f.root)
@@ -127,6 +149,9 @@ func documents(r *report, f *File) []Document {
 	}
 	for i := range f.Safety {
 		out = append(out, encode(r, root.child("safety").element(i), KindSafety, f.Safety[i].Name))
+	}
+	for i := range f.TSIG {
+		out = append(out, encode(r, root.child("tsig").element(i), KindTSIG, f.TSIG[i].Name))
 	}
 	return out
 }

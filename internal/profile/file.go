@@ -9,8 +9,9 @@ type File struct {
 	Defaults Defaults  `yaml:"defaults"` // already part of every profile
 	Profiles []Profile `yaml:"profiles"`
 	Safety   []Safety  `yaml:"safety"` // rules over the result of every order
+	TSIG     []TSIG    `yaml:"tsig"`   // keys of transfers
 
-	// Documents are the zones, profiles and safety rules as the operator wrote them, as JSON, ready for the store.
+	// Documents are the zones, profiles, safety rules and keys as the operator wrote them, as JSON, ready for the store.
 	// A zone's `file:` is already read and inlined, and the file's `defaults` stand in every profile: what is shared
 	// names no file and is complete.
 	Documents []Document `yaml:"-"`
@@ -29,6 +30,7 @@ const (
 	KindProfile Kind = "profiles"
 	KindZone    Kind = "zones"
 	KindSafety  Kind = "safety"
+	KindTSIG    Kind = "tsig"
 )
 
 // Safety is one rule that every order, switchover and drill must leave true. Exactly one of Assert and Gate is set.
@@ -168,13 +170,14 @@ type SecretSource struct {
 
 // Zone is one DNS zone we are authoritative for.
 type Zone struct {
-	Name        string   `yaml:"name"` // lower case, no trailing dot
-	Nameservers []string `yaml:"nameservers"`
-	Hostmaster  string   `yaml:"hostmaster"`
-	Records     string   `yaml:"records"` // zone-file text
-	File        string   `yaml:"file"`    // node's own file only; inlined into Records when read
-	Order       Order    `yaml:"order"`   // of several addresses at one name
-	DNSSEC      DNSSEC   `yaml:"dnssec"`
+	Name        string    `yaml:"name"` // lower case, no trailing dot
+	Nameservers []string  `yaml:"nameservers"`
+	Hostmaster  string    `yaml:"hostmaster"`
+	Records     string    `yaml:"records"` // zone-file text
+	File        string    `yaml:"file"`    // node's own file only; inlined into Records when read
+	Order       Order     `yaml:"order"`   // of several addresses at one name
+	DNSSEC      DNSSEC    `yaml:"dnssec"`
+	Transfer    *Transfer `yaml:"transfer"` // nil: to nobody
 
 	Secondary *Secondary `yaml:"secondary"` // the content is fetched from elsewhere; nil: it is here
 }

@@ -19,6 +19,7 @@ func finishZone(z *Zone) {
 	for i := range z.Nameservers {
 		z.Nameservers[i] = CanonicalName(z.Nameservers[i])
 	}
+	finishTransfer(z.Transfer)
 	if z.Hostmaster == "" && len(z.Nameservers) > 0 {
 		z.Hostmaster = "hostmaster." + z.Name
 	}

@@ -59,6 +59,16 @@ func again(t *testing.T, f *File) {
 			}
 			continue
 		}
+		if d.Kind == KindTSIG {
+			k, err := DecodeTSIG(d.String(), d.Source)
+			if err != nil {
+				t.Fatalf("%s from the store: %v", d, err)
+			}
+			if want := f.TSIG[i-len(f.Zones)-len(f.Profiles)-len(f.Safety)]; !reflect.DeepEqual(*k, want) {
+				t.Errorf("%s differs from the file:\n%+v\n%+v", d, *k, want)
+			}
+			continue
+		}
 		p, err := DecodeProfile(d.String(), d.Source)
 		if err != nil {
 			t.Fatalf("%s from the store: %v", d, err)

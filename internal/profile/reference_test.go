@@ -21,13 +21,15 @@ const reference = "../../docs/configuration.md"
 const (
 	fullSample = `
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {env: A}}}
-zones: [{name: z.example, nameservers: [ns1.z.example]}]
+zones: [{name: z.example, nameservers: [ns1.z.example], transfer: {to: [{key: k}], notify: [{address: "192.0.2.53:53"}]}}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{cookie: c}]}}}]
+tsig: [{name: k, secret: {file: F}}]
 safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 	bareSample = `
 node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {file: A}}}
-zones: [{name: z.example, nameservers: [ns1.z.example]}]
+zones: [{name: z.example, nameservers: [ns1.z.example], transfer: {to: [{prefix: 192.0.2.0/24}], notify: [{address: "192.0.2.53:53"}]}}]
+tsig: [{name: k, secret: {env: E}}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{header: c}]}}, failback: {mode: auto}}]
 safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
@@ -39,6 +41,7 @@ var written = []string{
 	"profiles[].name", "profiles[].hostnames", "profiles[].endpoints[].name", "profiles[].endpoints[].target",
 	"profiles[].endpoints[].monitor", "profiles[].monitor.checks[].name", "profiles[].monitor.calculated.at_least",
 	"safety[].name", "safety[].assert.of", "safety[].assert.at_least",
+	"zones[].transfer.notify[].address", "tsig[].name",
 }
 
 // row is one line of a table of the reference.

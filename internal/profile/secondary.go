@@ -56,7 +56,7 @@ func (p *Primary) Server() (netip.AddrPort, bool) {
 
 // validateSecondary checks where a zone is fetched from, and that it says nothing a primary says.
 func validateSecondary(r *report, a *at, z *Zone) {
-	for _, key := range []string{"records", "file", "nameservers", "hostmaster", "dnssec"} {
+	for _, key := range []string{"records", "file", "nameservers", "hostmaster", "dnssec", "transfer"} {
 		if a.has(key) {
 			r.errorf(a.child(key), "stands in a secondary zone, whose content comes from its primaries; remove %s, or remove secondary", key)
 		}

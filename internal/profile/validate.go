@@ -75,7 +75,7 @@ func validateFile(r *report, a *at, f *File) {
 		return
 	}
 	validateNode(r, a.child("node"), &f.Node)
-	zones, profiles, hosts, rules := unique{}, unique{}, unique{}, unique{}
+	zones, profiles, hosts, rules, keys := unique{}, unique{}, unique{}, unique{}, unique{}
 	for i := range f.Zones {
 		z, place := &f.Zones[i], a.child("zones").element(i)
 		if !place.mapping() {
@@ -106,5 +106,13 @@ func validateFile(r *report, a *at, f *File) {
 		}
 		validateSafety(r, place, &f.Safety[i])
 		rules.add(r, place.child("name"), "the safety rule", f.Safety[i].Name)
+	}
+	for i := range f.TSIG {
+		place := a.child("tsig").element(i)
+		if !place.mapping() {
+			continue
+		}
+		validateTSIG(r, place, &f.TSIG[i])
+		keys.add(r, place.child("name"), "the key", f.TSIG[i].Name)
 	}
 }

@@ -16,6 +16,7 @@ type Documents struct {
 	Profiles   []*profile.Profile
 	Zones      []*profile.Zone
 	Safety     []*profile.Safety
+	TSIG       []*profile.TSIG
 }
 
 // Compiler is how a front turns documents and views into what it needs on its hot path. Config runs in preparation

@@ -86,7 +86,7 @@ func (c *Client) Probe(ctx context.Context, profile, endpoint string) (*api.Prob
 
 // Documents are the stored documents of one kind.
 func (c *Client) Documents(ctx context.Context, kind profile.Kind) ([]api.Document, error) {
-	var l struct{ Profiles, Zones, Safety []api.Document }
+	var l struct{ Profiles, Zones, Safety, TSIG []api.Document }
 	if err := c.do(ctx, call{method: http.MethodGet, path: path(string(kind)), into: &l}); err != nil {
 		return nil, err
 	}
@@ -95,6 +95,8 @@ func (c *Client) Documents(ctx context.Context, kind profile.Kind) ([]api.Docume
 		return l.Zones, nil
 	case profile.KindSafety:
 		return l.Safety, nil
+	case profile.KindTSIG:
+		return l.TSIG, nil
 	case profile.KindProfile:
 	}
 	return l.Profiles, nil
