@@ -21,6 +21,7 @@ const (
 	OptionEDE       = 15
 
 	flagDO = 1 << 15
+	flagCO = 1 << 14
 )
 
 // The response codes used here [RFC 6895 2.3].
@@ -85,6 +86,7 @@ type Query struct {
 	EDNS   bool
 	Size   uint16 // the client's UDP size as sent
 	DO     bool
+	CO     bool   // NXDOMAIN may stand above a compact denial [RFC 9824 5.1]
 	Seen   Seen   // options it came with; always 0 when EDNS is false or its version is above 0
 	Subnet []byte // contents of a client subnet option of a known family; nil: none
 	Cookie []byte // contents of the COOKIE option, of legal length; nil: none
@@ -110,7 +112,7 @@ const clientCookie = 8 // bytes
 
 // forget makes a question without EDNS of one whose OPT cannot be believed.
 func (q *Query) forget() {
-	q.EDNS, q.DO, q.Size, q.Seen, q.Subnet, q.Cookie = false, false, 0, 0, nil, nil
+	q.EDNS, q.DO, q.CO, q.Size, q.Seen, q.Subnet, q.Cookie = false, false, false, 0, 0, nil, nil
 }
 
 // Parse reads pkt. Fields that could not be read are zero.
@@ -177,7 +179,8 @@ func (q *Query) rest(pkt []byte, off int) Outcome {
 			}
 			q.EDNS, q.Size = true, binary.BigEndian.Uint16(pkt[off+2:])
 			version = pkt[off+5]
-			q.DO = binary.BigEndian.Uint16(pkt[off+6:])&flagDO != 0
+			flags := binary.BigEndian.Uint16(pkt[off+6:])
+			q.DO, q.CO = flags&flagDO != 0, flags&flagCO != 0
 			framed := true
 			if version == 0 {
 				framed, valid = q.options(pkt[off+10 : end])

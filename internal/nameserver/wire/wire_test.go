@@ -141,3 +141,20 @@ func TestSubnet(t *testing.T) {
 		}
 	}
 }
+
+// DO and CO are told apart, read and written.
+func TestFlagsOfEDNS(t *testing.T) {
+	for flags, want := range map[byte][2]bool{0: {}, 0x80: {true, false}, 0x40: {false, true}, 0xC0: {true, true}, 0x3F: {}} {
+		pkt := []byte{0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0, wire.TypeOPT, 4, 208, 0, 0, flags, 0, 0, 0}
+		q := new(wire.Query)
+		if got := q.Parse(pkt); got != wire.OK || [2]bool{q.DO, q.CO} != want {
+			t.Errorf("%#x: outcome %d, DO %t, CO %t", flags, got, q.DO, q.CO)
+		}
+		var w wire.Writer
+		w.Begin(nil, q, 512)
+		w.OPT(0, 1232, q.DO, &wire.Options{CO: q.CO})
+		if got := w.Finish(q, 0, 0); got[17+7] != flags&0xC0 {
+			t.Errorf("%#x comes back as %#x", flags, got[17+7])
+		}
+	}
+}

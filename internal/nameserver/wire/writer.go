@@ -171,6 +171,7 @@ type Options struct {
 	Idle      uint16 // how long the connection may be idle, in units of 100 ms
 	Errors    []EDE
 	Codes     bool // errors without their texts
+	CO        bool // the flag that says we deny compactly [RFC 9824 5.1]
 }
 
 const idleLen = 2
@@ -195,11 +196,14 @@ func (w *Writer) OPT(rcode uint16, size uint16, do bool, o *Options) {
 	w.buf = append(w.buf, 0, 0, TypeOPT)
 	w.buf = binary.BigEndian.AppendUint16(w.buf, size)
 	w.buf = append(w.buf, byte(rcode>>4&0xFF), 0)
+	flags := uint16(0)
 	if do {
-		w.buf = append(w.buf, 0x80, 0)
-	} else {
-		w.buf = append(w.buf, 0, 0)
+		flags |= flagDO
 	}
+	if o.CO {
+		flags |= flagCO
+	}
+	w.buf = binary.BigEndian.AppendUint16(w.buf, flags)
 	at := len(w.buf)
 	w.buf = append(w.buf, 0, 0)
 	if o.Subnet != nil {

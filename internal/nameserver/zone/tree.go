@@ -159,6 +159,9 @@ func (z *Zone) Glue(n *wire.Name) *Node {
 	return z.nodes[string(n.Key(0))]
 }
 
+// Above is the node with the name that begins at label i of n, even when it is hidden, or nil.
+func (z *Zone) Above(n *wire.Name, i int) *Node { return z.nodes[string(n.Key(i))] }
+
 // All are the nodes of the zone in no order, those hidden below a cut and the empty ones too.
 func (z *Zone) All() iter.Seq[*Node] { return maps.Values(z.nodes) }
 
