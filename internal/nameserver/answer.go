@@ -25,6 +25,12 @@ type record struct {
 	turn     int // of the set
 	ttl      uint32
 	optional bool // may be left out without a word when the message is full
+
+	// Of a set that is signed when the question wants that (response.do).
+	zone     *zone.Zone // whose keys sign it; nil: never signed, as glue, NS of a delegation, a CNAME made from a DNAME
+	original uint32     // TTL its signature says, in seconds [RFC 4034 3.1.4]; ttl is never more
+	signer   []byte     // the wildcard whose signature holds for the owner; nil: the owner's own
+	only     bool       // the signatures without the set, for questions of type RRSIG
 }
 
 // response is everything a question gets before it becomes a message, and where that came from. It is reused.
@@ -38,6 +44,12 @@ type response struct {
 	errors []wire.EDE
 	scope  uint8 // leading bits of the client subnet's address that the answer holds for
 	given  []given
+	do     bool // signatures and proofs are wanted
+
+	at   *zone.Zone // where the chain is now
+	wild []byte     // owner of the wildcard the name there matched; nil: none
+
+	ceiling uint32 // of the TTLs of the profile that answers there
 
 	zone    *zone.Zone // the first one
 	kind    zone.Kind
@@ -63,6 +75,7 @@ func (r *response) reset() {
 	r.rcode, r.aa, r.class, r.errors, r.scope, r.given = wire.Success, false, dns.ClassINET, nil, 0, r.given[:0]
 	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
 	r.zone, r.kind, r.profile, r.number = nil, zone.Missing, nil, zone.NoProfile
+	r.at, r.wild = nil, nil
 }
 
 func (r *response) fail(rcode uint16, errors ...wire.EDE) {
@@ -78,7 +91,7 @@ func (r *response) ours() bool {
 // resolve answers a well-formed question from one snapshot.
 func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Slot) {
 	r.reset()
-	r.snap, r.slot = s, slot
+	r.snap, r.slot, r.do = s, slot, q.DO
 	r.conf, _ = s.Config(slot).(*config)
 	switch {
 	case q.Opcode == wire.OpcodeNotify:
@@ -134,6 +147,9 @@ func (r *response) chain(q *wire.Query) {
 		if step == 0 {
 			r.zone, r.kind, r.aa = z, m.Kind, true
 		}
+		if r.at, r.wild = z, nil; m.Kind == zone.Wildcard {
+			r.wild = m.Node.Name
+		}
 		next := r.step(z, m, name, q.Type)
 		if next == nil || step == maxChain || r.seen(next) {
 			return
@@ -186,6 +202,9 @@ func (r *response) static(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint1
 		return alias.Data[0]
 	}
 	set := n.Set(typ)
+	if live := r.live(z, n, typ); live != nil {
+		set = live
+	}
 	if typ == dns.TypeANY && len(n.Sets) > 0 {
 		set = &n.Sets[0] // one set is enough [RFC 8482]
 	}
@@ -204,7 +223,7 @@ func (r *response) redirect(m zone.Match, name *wire.Name, typ uint16) (next []b
 	owner := name.Wire(m.Label)
 	switch seen := slices.ContainsFunc(r.answer, func(rec record) bool { return rec.set == set }); {
 	case !seen:
-		r.answer = append(r.answer, record{owner: owner, set: set, ttl: set.TTL})
+		r.answer = append(r.answer, record{owner: owner, set: set, ttl: set.TTL, zone: r.at, original: set.TTL})
 	case r.temp.Set(set.Data[0]) > 0 && within(&r.temp, m.Node.Name):
 		return nil // it leads into itself: the answer would grow for nothing
 	}
@@ -214,7 +233,8 @@ func (r *response) redirect(m zone.Match, name *wire.Name, typ uint16) (next []b
 		return nil
 	}
 	target := append(bytes.Clone(name.Wire(0)[:prefix]), set.Data[0]...)
-	r.add(name, &zone.RRset{Type: dns.TypeCNAME, TTL: set.TTL, Data: [][]byte{target}})
+	made := &zone.RRset{Type: dns.TypeCNAME, TTL: set.TTL, Data: [][]byte{target}}
+	r.answer = append(r.answer, record{owner: name.Wire(0), set: made, ttl: set.TTL}) // never signed: the DNAME is
 	if typ == dns.TypeCNAME {
 		return nil
 	}
@@ -224,7 +244,10 @@ func (r *response) redirect(m zone.Match, name *wire.Name, typ uint16) (next []b
 // add puts a set into the answer under the name that was asked for. Its bytes belong to the packet or to a zone's
 // data, both of which outlive the message.
 func (r *response) add(name *wire.Name, set *zone.RRset) {
-	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, turn: r.turn(set), ttl: set.TTL})
+	if set.Type == dns.TypeSOA {
+		set = r.soa(r.at)
+	}
+	r.answer = append(r.answer, r.signedBy(record{owner: name.Wire(0), set: set, turn: r.turn(set), ttl: set.TTL}, r.at, set.TTL))
 }
 
 // turn throws the dice for the order of a set, except for explain: it tells what there is.
@@ -236,13 +259,14 @@ func (r *response) turn(set *zone.RRset) int {
 	return int(r.asker.dice() % uint64(n)) //nolint:gosec // 1..8
 }
 
-// put is add with the TTL of a choice.
+// put is add with the TTL of a choice, which is at most that of the name's own profile.
 func (r *response) put(name *wire.Name, set *zone.RRset, ttl uint32) {
-	r.answer = append(r.answer, record{owner: name.Wire(0), set: set, ttl: ttl})
+	r.answer = append(r.answer, r.signedBy(record{owner: name.Wire(0), set: set, ttl: ttl}, r.at, r.ceiling))
 }
 
 func (r *response) negative(z *zone.Zone, ttl uint32) {
-	r.author = append(r.author, record{owner: z.Apex.Name, set: z.SOA, ttl: ttl})
+	soa := r.soa(z)
+	r.author = append(r.author, record{owner: z.Apex.Name, set: soa, ttl: ttl, zone: z, original: soa.TTL})
 }
 
 // referral sends the resolver to the servers of a delegation, with the addresses we know. Addresses of servers inside
@@ -251,6 +275,9 @@ func (r *response) referral(z *zone.Zone, cut *zone.Node, owner []byte) {
 	r.aa = len(r.answer) > 0
 	set := cut.Set(dns.TypeNS)
 	r.author = append(r.author, record{owner: owner, set: set, ttl: set.TTL})
+	if ds := cut.Set(dns.TypeDS); ds != nil && r.secure(z) {
+		r.author = append(r.author, record{owner: owner, set: ds, ttl: ds.TTL, zone: z, original: ds.TTL})
+	}
 	for _, target := range set.Data {
 		if r.temp.Set(target) == 0 || r.conf.find(&r.temp, dns.TypeA) != z {
 			continue

@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/nameserver/flatten"
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/profile"
@@ -27,9 +28,10 @@ type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
 	index    *index
 	mark     *mark
-	routes   map[string]*route   // by name of a target that is answered with its addresses
-	abroad   map[string][]string // of those, what resolvers are asked for, with the host names it is answered for
-	flat     flatten.Set         // abroad, being looked up
+	routes   map[string]*route         // by name of a target that is answered with its addresses
+	abroad   map[string][]string       // of those, what resolvers are asked for, with the host names it is answered for
+	books    map[*zone.Zone]*sign.Book // of signed zones
+	flat     flatten.Set               // abroad, being looked up
 	warnings []string
 }
 

@@ -38,6 +38,7 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 		r.fail(wire.ServFail, whyMissing...)
 		return nil
 	}
+	r.ceiling = c.ceiling
 	thrown := r.asker.thrown
 	p := r.choose(c)
 	answers, before := p.Answers(), len(r.answer)

@@ -40,6 +40,7 @@ type Options struct {
 	EDNS       EDNS                  // what is done with the options of questions
 	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
 	XDP        XDP                   // answers in the network driver
+	Clock      func() time.Time      // when signatures are made and end; nil: time.Now
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
 }
 
@@ -65,6 +66,7 @@ type Server struct {
 	stopping chan struct{}
 	stopOnce sync.Once
 	driver   *driver // nil: none was asked for
+	signing  *signing
 
 	traffic *traffic.Traffic
 	crowd   *eyes          // of all connections
@@ -79,7 +81,7 @@ type Server struct {
 // New makes a server and gives it its place in the hub; it must be called before the hub's first Prepare. What could
 // not be set up is returned by Listen.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice}
+	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice, signing: newSigning(opt.Clock)}
 	s.set = mannersOf(opt.EDNS, opt.Cookies)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -101,6 +103,7 @@ func New(opt Options) *Server {
 			if opt.Targets != nil {
 				c.bind(opt.Targets)
 			}
+			s.signing.bind(c)
 			return c, nil
 		},
 		Part:      func(v *health.View) any { return compile(v) },

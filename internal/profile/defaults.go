@@ -49,7 +49,11 @@ func defaultNameserver() NameserverFront {
 	}
 }
 
-func defaultZone() *Zone { return &Zone{Order: OrderRotate} }
+func defaultZone() *Zone { return &Zone{Order: OrderRotate, DNSSEC: defaultDNSSEC()} }
+
+func defaultDNSSEC() DNSSEC {
+	return DNSSEC{Algorithm: ECDSAP256, Keys: KeysCSK, Denial: DenialCompact}
+}
 
 // defaultService offers what nearly every web server speaks.
 func defaultService() *Service { return &Service{ALPN: []string{"h2", "http/1.1"}} }

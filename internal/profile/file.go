@@ -182,9 +182,13 @@ type Zone struct {
 	Secondary *Secondary `yaml:"secondary"` // the content is fetched from elsewhere; nil: it is here
 }
 
-// DNSSEC switches signing of a zone.
+// DNSSEC switches signing of a zone and says how it is signed [RFC 4033, RFC 9364].
 type DNSSEC struct {
-	Enabled bool `yaml:"enabled"`
+	Enabled   bool             `yaml:"enabled"`
+	Algorithm SigningAlgorithm `yaml:"algorithm"`
+	Keys      KeyScheme        `yaml:"keys"`
+	Denial    Denial           `yaml:"denial"`
+	Presigned bool             `yaml:"presigned"` // signatures come with transfers; not yet
 }
 
 // Release lets go of the text, which is many times the size of what it says. Problems recorded afterwards have no place in it.

@@ -43,7 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	ModeBalance: true, RequirePressure: true,
+	ModeBalance: true, RequirePressure: true, DenialNSEC3: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.
@@ -73,6 +73,8 @@ func notYetNode(r *report, a *at, n *Node) {
 func notYetZone(r *report, a *at, z *Zone) {
 	r.notYet(a.child("secondary"), z.Secondary != nil, "secondary zones", "write the records, or name a zone file")
 	r.notYet(a.child("dnssec").child("enabled"), z.DNSSEC.Enabled, "signing zones", "leave it off, and keep a zone that must be signed with a nameserver that signs; delegate to this one, unsigned (no DS), only the names that fail over")
+	r.notYet(a.child("dnssec").child("denial"), later[z.DNSSEC.Denial], "denying with hashed names", "use denial: compact, which no name can be read from either")
+	r.notYet(a.child("dnssec").child("presigned"), z.DNSSEC.Presigned, "serving signatures that come with a transfer", "sign here with dnssec.enabled, or leave it off")
 }
 
 func notYetProfile(r *report, a *at, p *Profile) {

@@ -35,6 +35,10 @@ type (
 	DNSDuty      string // whether we must be the ones who answer a profile's names
 	ECSRule      string // whose client subnets are believed
 	XDPRule      string // whether the network driver answers
+
+	SigningAlgorithm string // of DNSSEC keys
+	KeyScheme        string // whether one key or two sign a zone
+	Denial           string // how a signed zone proves that something is not there
 )
 
 // The words themselves.
@@ -139,6 +143,16 @@ const (
 	XDPAuto XDPRule = "auto"
 	XDPOn   XDPRule = "on" // the interfaces in the list
 
+	ECDSAP256 SigningAlgorithm = "ecdsa-p256" // number 13 [RFC 6605]
+	Ed25519   SigningAlgorithm = "ed25519"    // number 15 [RFC 8080]
+
+	KeysCSK    KeyScheme = "csk"     // one key signs everything
+	KeysKSKZSK KeyScheme = "ksk-zsk" // one signs the keys, one the rest
+
+	DenialCompact Denial = "compact" // made for the question [RFC 9824]
+	DenialNSEC    Denial = "nsec"    // the classic chain [RFC 4034 4]
+	DenialNSEC3   Denial = "nsec3"   // hashed names [RFC 5155]
+
 	CombineAll     CombineRule = "all"
 	CombineAny     CombineRule = "any"
 	CombineAtLeast CombineRule = "at_least"
@@ -170,6 +184,10 @@ func (Switch) Allowed() []string  { return []string{"on", "off"} }
 func (Require) Allowed() []string { return []string{"never", "always", "pressure"} }
 func (Order) Allowed() []string   { return []string{"rotate", "fixed"} }
 func (DNSDuty) Allowed() []string { return []string{"anywhere", "required"} }
+
+func (SigningAlgorithm) Allowed() []string { return []string{"ecdsa-p256", "ed25519"} }
+func (KeyScheme) Allowed() []string        { return []string{"csk", "ksk-zsk"} }
+func (Denial) Allowed() []string           { return []string{"compact", "nsec", "nsec3"} }
 
 // ECSPolicy says whose client subnets [RFC 7871] are believed: on, off, or a list of resolvers' networks.
 type ECSPolicy struct {

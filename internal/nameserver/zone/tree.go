@@ -10,6 +10,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/profile"
 )
 
 // NoProfile is a Node's Profile when no profile answers there.
@@ -83,9 +84,10 @@ type Zone struct {
 	Name        string // lower case, no trailing dot; "." for the root
 	Apex        *Node
 	SOA         *RRset
-	NegativeTTL uint32   // min(TTL of the SOA, MINIMUM) [RFC 2308]
-	Serial      uint32   // of the SOA
-	Warnings    []*Fault // what of the text works but was hardly meant; Lint finds the rest
+	NegativeTTL uint32         // min(TTL of the SOA, MINIMUM) [RFC 2308]
+	Serial      uint32         // of the SOA
+	DNSSEC      profile.DNSSEC // whether and how it is signed
+	Warnings    []*Fault       // what of the text works but was hardly meant; Lint finds the rest
 
 	labels int // of the apex
 	nodes  map[string]*Node
