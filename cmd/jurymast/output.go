@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 	"unicode"
@@ -73,9 +74,33 @@ func encode(f format, value any, indent string) ([]byte, error) {
 		return nil, err
 	}
 	if f == formatYAML {
-		return yaml.JSONToYAML(b.Bytes())
+		return readable(b.Bytes())
 	}
 	return b.Bytes(), nil
+}
+
+// readable is JSON as YAML, with text of several lines, such as the records of a zone, line by line as it was written.
+// What would not come back the same, text with a blank at the end of a line for example, stays JSON, which is YAML too.
+func readable(text []byte) ([]byte, error) {
+	var value any
+	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.UseOrderedMap()).Decode(&value); err != nil {
+		return text, nil //nolint:nilerr // JSON that this reader does not understand is still what was asked for
+	}
+	lines, err := yaml.MarshalWithOptions(value, yaml.UseLiteralStyleIfMultiline(true))
+	if err != nil || !says(lines, text) {
+		return text, nil //nolint:nilerr // as above
+	}
+	return lines, nil
+}
+
+// says reports that a text in YAML and one in JSON say the same.
+func says(lines, text []byte) bool {
+	var read, want, got any
+	if yaml.Unmarshal(lines, &read) != nil || json.Unmarshal(text, &want) != nil {
+		return false
+	}
+	back, err := json.Marshal(read) // so that numbers are of one type
+	return err == nil && json.Unmarshal(back, &got) == nil && reflect.DeepEqual(want, got)
 }
 
 // printer collects the text of a table view. What it is given may come from anywhere: control characters are shown
