@@ -85,6 +85,7 @@ type App struct {
 	read     atomic.Pointer[sources] // what the file is made of, as last read
 	applied  atomic.Uint64           // generation of the documents with the file in them
 	alarms   alarms
+	tsig     string // what was logged last about the secrets of TSIG keys
 	draining atomic.Bool
 	kept     error // what became of the last-good log at the stop
 	fatal    chan error
@@ -309,7 +310,9 @@ func (a *App) begin(ctx context.Context) error {
 		awaitState(ctx, empty)
 	}
 	a.settleTargets(ctx)
+	a.readTSIG()
 	a.serve()
+	a.goTask(func() { a.keepTSIG(work) })
 	tried := make(chan struct{})
 	a.goTask(func() {
 		first := <-opened

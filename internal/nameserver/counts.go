@@ -30,6 +30,7 @@ type counts struct {
 	truncated atomic.Uint64                 // sent empty with TC=1
 	unsent    atomic.Uint64                 // refused by the system when sending
 	panics    atomic.Uint64
+	tsig      [tsigKinds]atomic.Uint64 // signed questions
 
 	edns      [ednsKinds]atomic.Uint64
 	subnets   atomic.Uint64 // questions with a client subnet of a known family

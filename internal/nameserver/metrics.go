@@ -136,6 +136,7 @@ var (
 	unsentDesc    = desc("unsent_total", "UDP answers the system refused to send.")
 	panicsDesc    = desc("panics_total", "Questions whose answering failed inside; each was answered SERVFAIL.")
 	ednsDesc      = desc("edns_total", "Questions with EDNS, by kind: any, do (DNSSEC OK), version (above 0).", "kind")
+	tsigDesc      = desc("tsig_total", "Questions signed with TSIG: valid, badsig, badkey, badtime, badtrunc, format (the record cannot be read).", "result")
 	ecsDesc       = desc("ecs_total", "Questions with a client subnet of a known family.")
 	cookiesDesc   = desc("cookies_total", "Questions with a client cookie, by their server cookie: missing, wrong, valid, renewed (valid, but old).", "state")
 	malformedDesc = desc("malformed_total", "Packets answered with FORMERR because they could not be read, by what was wrong.", "why")
@@ -153,7 +154,7 @@ var (
 // Describe is prometheus.Collector's.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
+		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, tsigDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
 		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
 		driverOnDesc, driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
 	} {
@@ -171,6 +172,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	s.total(unsentDesc, func(c *counts) *atomic.Uint64 { return &c.unsent })
 	s.total(panicsDesc, func(c *counts) *atomic.Uint64 { return &c.panics })
 	s.kinds(ednsDesc, ednsKinds, func(c *counts, i int) *atomic.Uint64 { return &c.edns[i] }, ednsNames[:])
+	s.kinds(tsigDesc, tsigKinds, func(c *counts, i int) *atomic.Uint64 { return &c.tsig[i] }, tsigNames[:])
 	s.total(ecsDesc, func(c *counts) *atomic.Uint64 { return &c.subnets })
 	for state := cookie.Missing; state <= cookie.Renewed; state++ {
 		s.count(cookiesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.cookies[state] }), state.String())

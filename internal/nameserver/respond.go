@@ -2,9 +2,12 @@ package nameserver
 
 import (
 	"net/netip"
+	"sync/atomic"
+	"time"
 
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/tap"
+	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 )
@@ -39,7 +42,9 @@ type responder struct {
 	eyes  *eyes // nil: nobody looks
 	facts tap.Facts
 
-	passed bool // the last question has been counted, and nobody wants its facts
+	ring    *atomic.Pointer[tsig.Ring] // keys of signed questions
+	session *tsig.Session              // of the question, nil: it is not signed
+	passed  bool                       // the last question has been counted, and nobody wants its facts
 }
 
 // refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.
@@ -51,6 +56,9 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	outcome := a.q.Parse(pkt)
 	var reply []byte
 	var rcode uint16
+	if a.session = nil; a.q.TSIG != 0 {
+		outcome = a.verify(pkt, outcome)
+	}
 	switch outcome {
 	case wire.Drop:
 		if len(pkt) < wire.HeaderLen {
@@ -70,6 +78,11 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 		rcode, reply = a.cookieOnly(out, stream, from)
 	case wire.OK:
 		rcode, reply = a.question(out, stream, from)
+	case notAuthentic:
+		rcode, reply = wire.NotAuth, a.bare(out, wire.NotAuth)
+	}
+	if a.session != nil {
+		reply = a.session.Sign(reply, time.Now())
 	}
 	a.countEDNS()
 	a.ask(rcode)
@@ -163,6 +176,14 @@ func (a *responder) tally() {
 
 // limit is the largest answer this question may get.
 func (a *responder) limit(stream bool) int {
+	if a.session != nil {
+		return max(a.roomy(stream)-a.session.Len(), 0)
+	}
+	return a.roomy(stream)
+}
+
+// roomy is limit without a signature.
+func (a *responder) roomy(stream bool) int {
 	switch {
 	case stream:
 		return streamSize

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ import (
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/traffic"
+	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
@@ -73,6 +75,8 @@ type Server struct {
 	looking sync.WaitGroup // who takes over what eyes have seen
 	unseen  chan struct{}  // closed when there is nothing more to see
 	lastly  sync.Once
+
+	ring atomic.Pointer[tsig.Ring]
 
 	// dice makes the dice of one loop or connection.
 	dice func() steer.Dice
@@ -274,7 +278,7 @@ func (s *Server) responder(c *counts) *responder {
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())
-	a.eyes = s.crowd
+	a.eyes, a.ring = s.crowd, &s.ring
 	return a
 }
 

@@ -11,7 +11,8 @@ const (
 	FlagTC = 1 << 9
 	FlagRD = 1 << 8
 
-	TypeOPT = 41
+	TypeOPT  = 41
+	TypeTSIG = 250
 
 	OptionNSID      = 3
 	OptionECS       = 8
@@ -90,6 +91,8 @@ type Query struct {
 	Seen   Seen   // options it came with; always 0 when EDNS is false or its version is above 0
 	Subnet []byte // contents of a client subnet option of a known family; nil: none
 	Cookie []byte // contents of the COOKIE option, of legal length; nil: none
+
+	TSIG int // offset of the TSIG record, which is the last one [RFC 8945 5.1]; 0: not signed
 }
 
 // Client is the client cookie, nil without one.
@@ -118,7 +121,7 @@ func (q *Query) forget() {
 // Parse reads pkt. Fields that could not be read are zero.
 func (q *Query) Parse(pkt []byte) Outcome {
 	q.forget()
-	q.Question, q.Type, q.Class = nil, 0, 0
+	q.Question, q.Type, q.Class, q.TSIG = nil, 0, 0, 0
 	if len(pkt) < HeaderLen {
 		return Drop
 	}
@@ -166,12 +169,18 @@ func (q *Query) rest(pkt []byte, off int) Outcome {
 	version, valid := uint8(0), true
 	for i := range total { // each turn consumes at least 11 bytes or ends
 		start := off
-		if off = skipName(pkt, off); off < 0 || off+10 > len(pkt) {
+		if off = SkipName(pkt, off); off < 0 || off+10 > len(pkt) {
 			return q.malformed()
 		}
 		end := off + 10 + int(binary.BigEndian.Uint16(pkt[off+8:]))
 		if end > len(pkt) {
 			return q.malformed()
+		}
+		if binary.BigEndian.Uint16(pkt[off:]) == TypeTSIG {
+			if i < before || i != total-1 {
+				return q.malformed()
+			}
+			q.TSIG = start
 		}
 		if binary.BigEndian.Uint16(pkt[off:]) == TypeOPT {
 			if i < before || q.EDNS || off != start+1 { // wrong section, a second one, owner not the root
@@ -204,11 +213,12 @@ func (q *Query) rest(pkt []byte, off int) Outcome {
 
 func (q *Query) malformed() Outcome {
 	q.forget()
+	q.TSIG = 0
 	return Malformed
 }
 
-// skipName returns the offset behind a name that may end in a pointer, or -1. The pointer is not followed.
-func skipName(pkt []byte, off int) int {
+// SkipName returns the offset behind a name that may end in a pointer, or -1. The pointer is not followed.
+func SkipName(pkt []byte, off int) int {
 	for start := off; off < len(pkt) && off-start < MaxName; {
 		switch l := pkt[off]; {
 		case l == 0:
