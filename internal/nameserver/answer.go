@@ -45,11 +45,15 @@ type response struct {
 	scope  uint8 // leading bits of the client subnet's address that the answer holds for
 	given  []given
 	do     bool // signatures and proofs are wanted
+	co     bool // and NXDOMAIN above a compact one
 
 	at   *zone.Zone // where the chain is now
 	wild []byte     // owner of the wildcard the name there matched; nil: none
 
 	ceiling uint32 // of the TTLs of the profile that answers there
+
+	none  refused // what the profile there has just denied
+	began uint64  // how often dice had been thrown before
 
 	zone    *zone.Zone // the first one
 	kind    zone.Kind
@@ -91,7 +95,7 @@ func (r *response) ours() bool {
 // resolve answers a well-formed question from one snapshot.
 func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Slot) {
 	r.reset()
-	r.snap, r.slot, r.do = s, slot, q.DO
+	r.snap, r.slot, r.do, r.co = s, slot, q.DO, q.CO && q.DO
 	r.conf, _ = s.Config(slot).(*config)
 	switch {
 	case q.Opcode == wire.OpcodeNotify:
@@ -150,7 +154,10 @@ func (r *response) chain(q *wire.Query) {
 		if r.at, r.wild = z, nil; m.Kind == zone.Wildcard {
 			r.wild = m.Node.Name
 		}
+		r.none, r.began = refused{}, r.asker.thrown
+		answers, authors := len(r.answer), len(r.author)
 		next := r.step(z, m, name, q.Type)
+		r.prove(z, &m, name, q.Type, answers, authors)
 		if next == nil || step == maxChain || r.seen(next) {
 			return
 		}
@@ -185,6 +192,9 @@ func (r *response) step(z *zone.Zone, m zone.Match, name *wire.Name, typ uint16)
 	case zone.Redirect:
 		return r.redirect(m, name, typ)
 	case zone.Exact, zone.Wildcard:
+		if typ == dns.TypeNSEC && z.DNSSEC.Enabled && r.itself(z, &m, name) {
+			return nil
+		}
 		if m.Node.Profile != zone.NoProfile {
 			return r.dynamic(z, m.Node, name, typ)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/denial"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
@@ -28,10 +29,11 @@ type config struct {
 	zones    map[string]*zone.Zone // by apex in wire form, lower case
 	index    *index
 	mark     *mark
-	routes   map[string]*route         // by name of a target that is answered with its addresses
-	abroad   map[string][]string       // of those, what resolvers are asked for, with the host names it is answered for
-	books    map[*zone.Zone]*sign.Book // of signed zones
-	flat     flatten.Set               // abroad, being looked up
+	routes   map[string]*route            // by name of a target that is answered with its addresses
+	abroad   map[string][]string          // of those, what resolvers are asked for, with the host names it is answered for
+	books    map[*zone.Zone]*sign.Book    // of signed zones
+	chains   map[*zone.Zone]*denial.Chain // of signed zones that deny with one
+	flat     flatten.Set                  // abroad, being looked up
 	warnings []string
 }
 
@@ -116,6 +118,7 @@ func build(docs *snapshot.Documents) (*config, error) {
 	if len(refused) > 0 {
 		return nil, refused
 	}
+	c.link()
 	c.index = newIndex(c)
 	return c, nil
 }
@@ -167,7 +170,7 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 	if flat, endpoint, err = kinds.form(p, z.NoAlias(&h.Name)); err != nil {
 		return false, endpoint, err
 	}
-	h.Flat, h.Alias = flat, kinds.host != nil && !flat
+	h.Flat, h.Alias, h.May = flat, kinds.host != nil && !flat, everTypes(spots, flat, h.Service)
 	return flat, atHost, z.Attach(h)
 }
 

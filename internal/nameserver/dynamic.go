@@ -78,8 +78,15 @@ func (r *response) dynamic(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint
 // beside answers a type that no target of the profile can have: from the static records. Only where the profile may
 // deny the whole name, and there is nothing else at it, the choice matters too.
 func (r *response) beside(z *zone.Zone, n *zone.Node, c *compiled, name *wire.Name, typ uint16) []byte {
-	if c == nil || n.Set(typ) != nil {
+	if c == nil || n.Set(typ) != nil || r.live(z, n, typ) != nil {
 		return r.static(z, n, name, typ)
+	}
+	if r.secure(z) { // the proof says what else there is
+		p := r.choose(c)
+		if ttl := r.denied(c, p); !p.NX || !z.Deniable(n) {
+			r.negative(z, min(z.NegativeTTL, ttl))
+			return nil
+		}
 	}
 	if c.azure && z.Deniable(n) {
 		if p := r.choose(c); p.NX {
@@ -184,7 +191,7 @@ func (r *response) nothing(z *zone.Zone, n *zone.Node, c *compiled, p *choice) {
 	if p.NX && z.Deniable(n) {
 		r.rcode = wire.NXDomain
 	}
-	r.negative(z, min(z.NegativeTTL, c.ceiling, p.ttl))
+	r.negative(z, min(z.NegativeTTL, r.denied(c, p)))
 	if !p.Answers() {
 		r.given = append(r.given, given{&c.nobody, p.Rule})
 	}

@@ -120,9 +120,9 @@ func (a *responder) glance(pkt []byte) (end int, ok bool) {
 }
 
 // plainOPT reports that b is an OPT record of version 0 with no option or a cookie alone. Of the flags only DO is looked
-// at.
+// at, and CO beside it, which an answer may have to return.
 func (a *responder) plainOPT(b []byte) bool {
-	if len(b) < wire.OPTLen || b[0] != 0 || b[1] != 0 || b[2] != wire.TypeOPT || b[6] != 0 || b[9] != 0 || int(b[10]) != len(b)-wire.OPTLen {
+	if len(b) < wire.OPTLen || b[0] != 0 || b[1] != 0 || b[2] != wire.TypeOPT || b[6] != 0 || b[7]&0xC0 == 0xC0 || b[9] != 0 || int(b[10]) != len(b)-wire.OPTLen {
 		return false
 	}
 	if len(b) == wire.OPTLen {

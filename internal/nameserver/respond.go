@@ -201,7 +201,7 @@ func (a *responder) message(out []byte, stream bool) []byte {
 		options.Errors = a.r.errors
 	}
 	if a.r.ours() {
-		options.Subnet, options.Scope = a.q.Subnet, a.r.scope
+		options.Subnet, options.Scope, options.CO = a.q.Subnet, a.r.scope, a.r.signals()
 	}
 	if a.q.EDNS {
 		reserve = wire.OPTLen + options.Len()

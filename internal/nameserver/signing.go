@@ -118,7 +118,3 @@ func (r *response) signedBy(rec record, z *zone.Zone, original uint32) record {
 
 // whyKeys is told where a signed zone cannot be answered with signatures.
 var whyKeys = []wire.EDE{{Code: edeNotReady, Text: "the keys of the zone are not here yet"}}
-
-// denials yields the sets that prove what is not in a zone, as far as they can be made ready before anybody asks. r
-// answers questions of the snapshot that is looked at.
-func (r *response) denials(_ *zone.Zone, _ func(owner []byte, set *zone.RRset) bool) {}

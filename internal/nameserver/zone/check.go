@@ -77,10 +77,11 @@ func (p *parser) warnAliases(n *Node) {
 // Host is a profile's host name on its way into the tree.
 type Host struct {
 	Name    wire.Name
-	Profile int  // number of the profile
-	Alias   bool // an endpoint answers with a CNAME, which tolerates nothing beside it
-	Flat    bool // instead of a CNAME its target's addresses are answered
-	Service bool // HTTPS is answered too
+	Profile int      // number of the profile
+	Alias   bool     // an endpoint answers with a CNAME, which tolerates nothing beside it
+	Flat    bool     // instead of a CNAME its target's addresses are answered
+	Service bool     // HTTPS is answered too
+	May     []uint16 // types that could be answered, whatever the endpoints' health
 }
 
 // Attach makes the node of a host name one that the profile answers. The error says what stands in the way. Only
@@ -113,7 +114,7 @@ func (z *Zone) Attach(h *Host) error {
 			return z.clash(n, fmt.Sprintf("has %s records at the same name", dns.Type(typ)), "; remove them, the profile answers there")
 		}
 	}
-	n.Profile, n.Alias, n.Flat = h.Profile, h.Alias, h.Flat
+	n.Profile, n.Alias, n.Flat, n.May = h.Profile, h.Alias, h.Flat, h.May
 	return nil
 }
 

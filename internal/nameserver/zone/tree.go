@@ -57,11 +57,12 @@ func (s *RRset) rotate() {
 type Node struct {
 	Name    []byte // wire form, letter case as written
 	Sets    []RRset
-	Profile int  // number of the profile that answers here, or NoProfile
-	Alias   bool // that profile may answer with a CNAME, so no other type can be here
-	Flat    bool // that profile answers the addresses of its targets' names instead
-	Service bool // that profile answers HTTPS
-	Below   bool // other names lie below this one, in this zone or in another of ours: it can never be denied
+	Profile int      // number of the profile that answers here, or NoProfile
+	Alias   bool     // that profile may answer with a CNAME, so no other type can be here
+	Flat    bool     // that profile answers the addresses of its targets' names instead
+	Service bool     // that profile answers HTTPS
+	May     []uint16 // types the profile could answer, whatever its endpoints' health
+	Below   bool     // other names lie below this one, in this zone or in another of ours: it can never be denied
 
 	cut   bool // NS below the apex
 	dname bool
