@@ -39,7 +39,7 @@ func newRoot(c *cli) *cobra.Command {
 		&cobra.Group{ID: groupTry, Title: "Try it out:"},
 	)
 	add(root, groupNode, newServe(c), newCheck(c), newApply(c), newGet(c), newDelete(c))
-	add(root, groupLook, newStatus(c), newExplain(c), newProbe(c), newOrders(c), newDNS(c), newEvents(c), newAudit(c), newZone(c), newSeal(c))
+	add(root, groupLook, newStatus(c), newExplain(c), newTrace(c), newProbe(c), newOrders(c), newDNS(c), newEvents(c), newAudit(c), newZone(c), newSeal(c))
 	add(root, groupAct, newEndpoint(c), newProfile(c), newOrder(c), newGate(c), newFailback(c), newSignal(c))
 	add(root, groupTry, newLab(c))
 	root.AddCommand(newVersion(c), newMan(root), newDemo(c))
@@ -135,7 +135,6 @@ var planned = map[string]string{
 	"drill":         "rehearse with jurymast lab tenant: POST /lab/fault breaks it, jurymast events --follow shows what happens",
 	"session":       "failback: {mode: manual} keeps a living instance from losing its users",
 	"domain":        "write certificates under node.proxy.tls.certificates",
-	"trace":         "jurymast explain NAME says what this node answers; ask resolvers with dig",
 	"import":        "write the profile by hand and judge it with jurymast check -c FILE",
 	"lab connector": "jurymast lab tenant",
 	"lab sender":    "send with curl in a loop",
