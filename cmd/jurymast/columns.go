@@ -103,6 +103,27 @@ func writeFlattened(p *printer, n *api.NodeStatus) {
 	}
 }
 
+// writeCertificates tells what the fronts show to clients, and until when.
+func writeCertificates(p *printer, list []api.Certificate, now time.Time) {
+	const soon = 14 * 24 * time.Hour
+	for _, c := range list {
+		p.printf("  cert     %s %s (%s), ", c.Front, c.File, strings.Join(c.Names, ", "))
+		ends := "ends " + c.NotAfter.Format(time.DateOnly)
+		switch {
+		case c.Fault != "":
+			p.paint(red, ends)
+		case c.NotAfter.Sub(now) < soon:
+			p.paint(yellow, ends)
+		default:
+			p.printf("%s", ends)
+		}
+		if c.Fault != "" {
+			p.printf(": %s", oneLine(c.Fault))
+		}
+		p.printf("\n")
+	}
+}
+
 // writeDriver tells where hot questions are answered in the network driver, and where and why not.
 func writeDriver(p *printer, d *api.DriverStatus) {
 	if d == nil {

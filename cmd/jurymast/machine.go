@@ -9,12 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"jurymast/internal/app"
+	"jurymast/internal/certificates"
 	"jurymast/internal/cluster/seal"
 	"jurymast/internal/places"
 	"jurymast/internal/profile"
-	"jurymast/internal/proxy"
 )
 
 // onThisMachine is what serve would refuse here and now although the text is right: files and variables of the node
@@ -43,11 +44,8 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 		}
 		p.Close()
 	}
-	for i := range n.Proxy.TLS.Certificates {
-		if _, err := proxy.LoadCertificates(n.Proxy.TLS.Certificates[i : i+1]); err != nil {
-			warn("serve on this machine refuses the file: "+firstLine(err), "node", "proxy", "tls", "certificates", i)
-		}
-	}
+	certificateFiles(n.Proxy.TLS.Certificates, warn, "node", "proxy", "tls", "certificates")
+	certificateFiles(n.Nameserver.Certificates, warn, "node", "nameserver", "certificates")
 	logFolders(n, warn)
 	secretFiles(n, warn)
 	used := usedSecrets(f)
@@ -64,6 +62,23 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 		warn(missing+": "+consequence, "node", "secrets", secret, key)
 	}
 	return list
+}
+
+// certificateFiles warns of certificates that serve would refuse, and of those that clients would.
+func certificateFiles(files []profile.CertificateFiles, warn func(message string, steps ...any), steps ...any) {
+	for i := range files {
+		place := append(slices.Clone(steps), i)
+		set, err := certificates.Load(files[i : i+1])
+		if err != nil {
+			warn("serve on this machine refuses the file: "+firstLine(err), place...)
+			continue
+		}
+		for _, c := range set.Infos() {
+			if fault := c.Fault(time.Now()); fault != "" {
+				warn("clients refuse the certificate "+c.File+": "+fault, place...)
+			}
+		}
+	}
 }
 
 // logFolders warns of logs that could not be opened because their folder is missing.

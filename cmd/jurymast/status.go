@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -132,6 +133,7 @@ func writeNode(p *printer, n *api.NodeStatus) {
 	writeLocations(p, n)
 	writeFlattened(p, n)
 	writeDriver(p, n.Driver)
+	writeCertificates(p, n.Certificates, time.Now())
 }
 
 // nodeState is the node in one word, worst first.

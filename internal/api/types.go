@@ -99,26 +99,36 @@ type OverrideStatus struct {
 
 // NodeStatus is GET /api/v1/node: this node as a whole.
 type NodeStatus struct {
-	Name        string         `json:"name"`
-	Location    string         `json:"location,omitempty"`
-	Version     string         `json:"version"`
-	Started     time.Time      `json:"started"`
-	Ready       bool           `json:"ready" doc:"every profile answers from fresh state"`
-	Draining    bool           `json:"draining"`
-	Leader      string         `json:"leader,omitempty"`
-	Leads       bool           `json:"leads"`
-	Blind       bool           `json:"blind"`
-	Store       StoreStatus    `json:"store"`
-	Generation  uint64         `json:"generation" doc:"of the documents in use"`
-	Config      ConfigStatus   `json:"config"`
-	Listeners   []Listener     `json:"listeners"`
-	Members     []NodeMember   `json:"members"`
-	Locations   []LocationFile `json:"locations,omitempty" doc:"this node's files about where clients are"`
-	Alarms      []string       `json:"alarms,omitempty"`
-	Flattened   []FlatTarget   `json:"flattened,omitempty" doc:"targets whose addresses DNS answers in place of a CNAME, those with trouble first; at most 1000"`
-	Driver      *DriverStatus  `json:"driver,omitempty" doc:"answers in the network driver; absent unless node.nameserver.xdp asks for them"`
-	WaitingFor  []string       `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
-	ProbeSource []string       `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
+	Name         string         `json:"name"`
+	Location     string         `json:"location,omitempty"`
+	Version      string         `json:"version"`
+	Started      time.Time      `json:"started"`
+	Ready        bool           `json:"ready" doc:"every profile answers from fresh state"`
+	Draining     bool           `json:"draining"`
+	Leader       string         `json:"leader,omitempty"`
+	Leads        bool           `json:"leads"`
+	Blind        bool           `json:"blind"`
+	Store        StoreStatus    `json:"store"`
+	Generation   uint64         `json:"generation" doc:"of the documents in use"`
+	Config       ConfigStatus   `json:"config"`
+	Listeners    []Listener     `json:"listeners"`
+	Members      []NodeMember   `json:"members"`
+	Locations    []LocationFile `json:"locations,omitempty" doc:"this node's files about where clients are"`
+	Alarms       []string       `json:"alarms,omitempty"`
+	Flattened    []FlatTarget   `json:"flattened,omitempty" doc:"targets whose addresses DNS answers in place of a CNAME, those with trouble first; at most 1000"`
+	Certificates []Certificate  `json:"certificates,omitempty" doc:"that this node shows to clients"`
+	Driver       *DriverStatus  `json:"driver,omitempty" doc:"answers in the network driver; absent unless node.nameserver.xdp asks for them"`
+	WaitingFor   []string       `json:"waitingFor,omitempty" doc:"profiles that are not ready, with the reason"`
+	ProbeSource  []string       `json:"probeSource,omitempty" doc:"addresses this node's probes come from"`
+}
+
+// Certificate is one that a front shows to clients.
+type Certificate struct {
+	Front    string    `json:"front" doc:"dns or https"`
+	File     string    `json:"file"`
+	Names    []string  `json:"names" doc:"it is for"`
+	NotAfter time.Time `json:"notAfter"`
+	Fault    string    `json:"fault,omitempty" doc:"why clients refuse it"`
 }
 
 // DriverStatus is how answers in the network driver stand. Counts are since the node's start.

@@ -52,6 +52,8 @@ func (a *App) nodeStatus() api.NodeStatus {
 	out.Flattened, faults = a.targetStatus(time.Now())
 	out.Alarms = append(out.Alarms, faults...)
 	out.Driver = a.driverStatus()
+	out.Certificates, faults = a.certificateStatus(time.Now())
+	out.Alarms = append(out.Alarms, faults...)
 	for _, n := range a.cluster.Nodes() {
 		out.Members = append(out.Members, api.NodeMember{Name: n.Name, Location: n.Location, Blind: n.Blind, Version: n.Version, Addresses: n.Addresses})
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"jurymast/internal/api"
+	"jurymast/internal/certificates"
 	"jurymast/internal/cluster"
 	"jurymast/internal/cluster/roll"
 	"jurymast/internal/engine"
@@ -64,20 +65,22 @@ type App struct {
 	prober  *probe.Prober
 	places  *places.Places
 	dns     *nameserver.Server
-	targets *flatten.Book
-	queries *querylog.Log // nil: off
-	web     *proxy.Proxy
-	api     *api.Server
-	store   *reopener
-	cluster *cluster.Cluster
-	good    *keeper
-	journal *feed
-	seal    *sealer
-	cookies cookies
-	jar     *cookie.Jar
-	sets    chan cluster.DocumentSet // newest wins
-	again   chan struct{}            // the documents in force are to be prepared anew
-	begun   chan struct{}            // a session with the store has begun
+	// dnsCerts are the certificates of the encrypted DNS listeners.
+	dnsCerts certificates.Holder
+	targets  *flatten.Book
+	queries  *querylog.Log // nil: off
+	web      *proxy.Proxy
+	api      *api.Server
+	store    *reopener
+	cluster  *cluster.Cluster
+	good     *keeper
+	journal  *feed
+	seal     *sealer
+	cookies  cookies
+	jar      *cookie.Jar
+	sets     chan cluster.DocumentSet // newest wins
+	again    chan struct{}            // the documents in force are to be prepared anew
+	begun    chan struct{}            // a session with the store has begun
 
 	vitals   *vitals
 	means    atomic.Pointer[probe.Node] // what probes may use
@@ -209,7 +212,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	a.undo.add("proxy", 20*time.Second, a.web.Close)
 	a.journal = newFeed()
 	a.vitals = newVitals(a.hub)
-	if err := errors.Join(metrics.Register(a.vitals), metrics.Register(newConfigVitals(&a.config))); err != nil {
+	if err := errors.Join(metrics.Register(a.vitals), metrics.Register(newConfigVitals(&a.config)), metrics.Register(newCertificateVitals(a))); err != nil {
 		return err
 	}
 	a.probing = newProbing(func(name string, ev engine.Event) { a.loop.Post(name, ev) })

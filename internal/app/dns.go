@@ -17,6 +17,7 @@ func dnsOptions(n *profile.Node, opt nameserver.Options) nameserver.Options {
 	udp := &n.Nameserver.UDP
 	opt.Listen, opt.Loops, opt.TCP = n.Nameserver.Listen, udp.Loops, streamLimits(&n.Nameserver.TCP)
 	opt.EDNS, opt.XDP = nameserver.EDNSOf(&n.Nameserver, n.Name), nameserver.XDPOf(&n.Nameserver)
+	opt.Secure.TLS = n.Nameserver.TLS
 	opt.Batch = batch.Options{Shape: batch.Shape(udp.Wait), Size: udp.Batch, ByCPU: udp.Spread == profile.SpreadProcessor}
 	return opt
 }

@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"jurymast/internal/api"
+	"jurymast/internal/certificates"
 	"jurymast/internal/cluster"
 	"jurymast/internal/engine"
 	"jurymast/internal/health"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
-	"jurymast/internal/proxy"
 )
 
 // checkSecrets reads every secret the file's profiles name, as the probes will, and finds their programs.
@@ -211,7 +211,12 @@ func (a *App) reload() *profile.File {
 		f.Node.UseData(a.o.Data)
 	}
 	nameNode(&f.Node)
-	certs, err := proxy.LoadCertificates(f.Node.Proxy.TLS.Certificates)
+	certs, err := certificates.Load(f.Node.Proxy.TLS.Certificates)
+	if err != nil {
+		a.refused(err)
+		return nil
+	}
+	dnsCerts, err := certificates.Load(f.Node.Nameserver.Certificates)
 	if err != nil {
 		a.refused(err)
 		return nil
@@ -229,6 +234,7 @@ func (a *App) reload() *profile.File {
 	useSecretFiles()
 	_ = a.places.Reload() // logged, and shown in status: the file itself is good
 	a.web.SetCertificates(certs)
+	a.dnsCerts.Use(dnsCerts)
 	a.useSecrets(f)
 	if keys := needsRestart(&a.file.Node, &f.Node); len(keys) > 0 {
 		a.alarms.set("restart", "node settings in "+a.o.File+" differ from those in force: "+listed(keys)+"; they change with a restart")
@@ -246,6 +252,7 @@ func needsRestart(was, is *profile.Node) []string {
 		p.Current, p.Next, p.Previous = q.Current, q.Next, q.Previous
 	}
 	x.Proxy.TLS.Certificates, y.Proxy.TLS.Certificates = nil, nil
+	x.Nameserver.Certificates, y.Nameserver.Certificates = nil, nil
 	return profile.DifferingKeys("node", x, y)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jurymast/internal/certificates"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
 )
@@ -15,7 +16,7 @@ import (
 // buildProxy makes the HTTP front; it takes its addresses at once.
 func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	n := &a.file.Node.Proxy
-	certs, err := proxy.LoadCertificates(n.TLS.Certificates)
+	certs, err := certificates.Load(n.TLS.Certificates)
 	if err != nil {
 		return err
 	}

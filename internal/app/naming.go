@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/api"
+	"jurymast/internal/certificates"
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/traffic"
@@ -21,9 +22,14 @@ func (a *App) buildNameserver(metrics prometheus.Registerer) error {
 	if a.queries, err = a.openQueryLog(&n.Nameserver.QueryLog); err != nil {
 		return err
 	}
+	certs, err := certificates.Load(n.Nameserver.Certificates)
+	if err != nil {
+		return fmt.Errorf("node.nameserver.certificates: %w", err)
+	}
+	a.dnsCerts.Use(certs)
 	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
 		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Places: n.Geo.Database != "", QueryLog: a.queries,
-		Targets: a.targets, Cookies: a.jar,
+		Targets: a.targets, Cookies: a.jar, Secure: nameserver.Secure{Certificates: &a.dnsCerts},
 	}))
 	return nil
 }
@@ -48,6 +54,7 @@ func (a *App) openQueryLog(l *profile.QueryLog) (*querylog.Log, error) {
 func streamLimits(l *profile.StreamLimits) nameserver.TCP {
 	return nameserver.TCP{
 		Connections: l.Connections, PerPrefix: l.PerPrefix, InFlight: l.InFlight, First: l.FirstQuestion, Idle: l.Idle, IdleMin: l.IdleMin,
+		Handshakes: l.Handshakes, PerPrefixHandshakes: l.PerPrefixHandshakes,
 	}
 }
 

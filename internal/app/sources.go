@@ -15,7 +15,7 @@ import (
 	"jurymast/internal/profile"
 )
 
-// sources are the files a configuration was read from, zone files and what they include among them, by name, with a
+// sources are the files a configuration was read from, zone files, what they include and certificates among them, by name, with a
 // digest of what was read: "" for one that could not be.
 type sources map[string]string
 
@@ -62,6 +62,7 @@ func readFile(path string) (*profile.File, *sources, error) {
 	if err := inlineZoneFiles(f, path, *read); err != nil {
 		return nil, read, err
 	}
+	noteCertificates(f, *read)
 	if missing := profile.NotYet(f); len(missing) > 0 {
 		return nil, read, missing
 	}
@@ -78,7 +79,17 @@ func readFile(path string) (*profile.File, *sources, error) {
 	return f, read, nil
 }
 
-// notifyChanges watches the folders of the file and of its zone files: editors and configuration managers replace files
+// noteCertificates has certificates and keys watched too: who renews them need not tell us.
+func noteCertificates(f *profile.File, read sources) {
+	n := &f.Node
+	for _, c := range slices.Concat(n.Nameserver.Certificates, n.Proxy.TLS.Certificates) {
+		for _, name := range []string{c.Cert, c.Key} {
+			read[name] = digest(os.ReadFile(name)) //nolint:gosec // the operator's own file names it
+		}
+	}
+}
+
+// notifyChanges watches the folders of the file, of its zone files and of certificates: editors and configuration managers replace files
 // by renaming. follow has it look anew, because other files may belong to it now.
 func (a *App) notifyChanges(ctx context.Context) (changes <-chan struct{}, follow func()) {
 	out, anew := make(chan struct{}, 1), make(chan struct{}, 1)
@@ -153,7 +164,7 @@ func (a *App) watch(w *fsnotify.Watcher, folders []string) {
 			continue
 		}
 		if err := w.Add(dir); err != nil {
-			a.log.Warn("cannot watch a folder of zone files; SIGHUP reloads them", "folder", dir, "error", err)
+			a.log.Warn("cannot watch a folder of zone files or certificates; SIGHUP reloads them", "folder", dir, "error", err)
 		}
 	}
 	for _, dir := range watched {

@@ -9,6 +9,7 @@ import (
 
 	"jurymast/internal/api"
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/profile"
 )
 
@@ -142,6 +143,15 @@ func (a *App) listeners() []api.Listener {
 	var out []api.Listener
 	for _, addr := range a.dns.Addrs() {
 		out = append(out, api.Listener{Front: "dns", Network: "udp+tcp", Address: addr.String()})
+	}
+	for _, via := range []tap.Transport{tap.DoT, tap.DoH, tap.DoQ} {
+		network := "tcp"
+		if via == tap.DoQ {
+			network = "udp"
+		}
+		for _, addr := range a.dns.SecureAddrs(via) {
+			out = append(out, api.Listener{Front: via.String(), Network: network, Address: addr.String()})
+		}
 	}
 	plain, secure := a.web.Addrs()
 	for _, addr := range plain {

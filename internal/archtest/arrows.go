@@ -28,7 +28,8 @@ var rooms = map[string]room{
 	"steer": {row: 2},
 	"drill": {row: 2},
 
-	"snapshot": {row: 3},
+	"snapshot":     {row: 3},
+	"certificates": {row: 3},
 
 	"engine":     {row: 4},
 	"probe":      {row: 4},

@@ -2,10 +2,12 @@ package nameserver
 
 import (
 	"math/bits"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/tap"
 )
 
 // cacheLine is a generous bound for the processors this runs on, in bytes: two lines are fetched at once on some.
@@ -23,8 +25,7 @@ type counter = *atomic.Uint64
 type counts struct {
 	_ [cacheLine]byte
 
-	udp4, udp6 atomic.Uint64 // packets received
-	tcp4, tcp6 atomic.Uint64
+	queries [tap.Transports][2]atomic.Uint64 // packets received, over IPv4 and IPv6; see received
 
 	rcode     [rcodeOther + 1]atomic.Uint64 // answers written, by code; respond and failure count them
 	truncated atomic.Uint64                 // sent empty with TC=1
@@ -50,6 +51,14 @@ type counts struct {
 	thread atomic.Int64                                      // the owner's thread id, while it is locked to one; 0: it is not
 
 	_ [cacheLine]byte
+}
+
+// received is the counter of packets that come over a transport from such an address.
+func (c *counts) received(via tap.Transport, from netip.Addr) counter {
+	if from.Unmap().Is4() {
+		return &c.queries[via][0]
+	}
+	return &c.queries[via][1]
 }
 
 // rcodeOther is where codes beyond BADCOOKIE are counted.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/profile"
 	"jurymast/internal/snapshot"
@@ -409,8 +410,8 @@ func (d *driver) gather(slots []uint32) {
 	}
 	copy(d.moved, answered)
 	was := d.all
-	d.c.udp4.Add(now.v4 - was.v4)
-	d.c.udp6.Add(now.v6 - was.v6)
+	d.c.queries[tap.UDP][0].Add(now.v4 - was.v4)
+	d.c.queries[tap.UDP][1].Add(now.v6 - was.v6)
 	d.c.rcode[wire.Success].Add(now.v4 + now.v6 - was.v4 - was.v6)
 	d.c.edns[ednsAny].Add(now.edns - was.edns)
 	d.c.edns[ednsDO].Add(now.do - was.do)

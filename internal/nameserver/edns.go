@@ -112,6 +112,9 @@ func (a *responder) greet(from netip.Addr) (state cookie.State) {
 	return state
 }
 
+// padBlock is what answers are padded to, in bytes [RFC 8467 4.1].
+const padBlock = 468
+
 // options are what goes back in OPT whatever the answer is, but for an answer about the EDNS version.
 func (a *responder) options(stream bool) wire.Options {
 	o := wire.Options{Codes: a.set.NoErrorText}
@@ -123,6 +126,9 @@ func (a *responder) options(stream bool) wire.Options {
 	}
 	if stream && a.keepalive > 0 && a.q.Seen&wire.SeenKeepalive != 0 {
 		o.Keepalive, o.Idle = true, a.keepalive
+	}
+	if a.via.Encrypted() && a.q.Seen&wire.SeenPadding != 0 {
+		o.Block = padBlock
 	}
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/steer"
 )
 
@@ -17,6 +18,9 @@ func (s *Server) Raw(pkt []byte, stream bool) []byte {
 func (s *Server) RawFrom(pkt []byte, stream bool, from netip.Addr) []byte {
 	a := s.responder(s.m.take())
 	defer s.m.give(a.c)
+	if stream {
+		a.via = tap.TCP
+	}
 	a.refresh()
 	return s.answer(a, pkt, nil, stream, from)
 }
@@ -28,7 +32,7 @@ func (s *Server) SetNow(now uint32) { s.set.now = func() uint32 { return now } }
 func (s *Server) RawIdle(pkt []byte, from netip.Addr, idle uint16) []byte {
 	a := s.responder(s.m.take())
 	defer s.m.give(a.c)
-	a.keepalive = idle
+	a.keepalive, a.via = idle, tap.TCP
 	a.refresh()
 	return s.answer(a, pkt, nil, true, from)
 }
@@ -100,6 +104,13 @@ func (s *Server) TakeCounts(n int) {
 // Connector serves connections of one listener, each until it ends.
 func (s *Server) Connector() func(net.Conn) {
 	t := newStream(s, nil)
+	return func(conn net.Conn) { t.serve(t.enter(conn)) }
+}
+
+// SecureConnector serves one connection of DNS over TLS until it ends.
+func (s *Server) SecureConnector() func(net.Conn) {
+	t := newStream(s, nil)
+	t.via, t.tls = tap.DoT, s.tlsConfig(alpnDoT)
 	return func(conn net.Conn) { t.serve(t.enter(conn)) }
 }
 

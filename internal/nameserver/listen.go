@@ -15,8 +15,17 @@ import (
 // portTries bounds the search for a port that is free for UDP and TCP.
 const portTries = 32
 
-// bind binds one entry of Listen. An entry without a host is both families, each with its own sockets.
+func bindError(text string, err error) error {
+	return fmt.Errorf("nameserver: listen %s: %w", text, err)
+}
+
+// bind binds one entry of Listen.
 func (s *Server) bind(ctx context.Context, text string) error {
+	return s.bindEach(text, func(addr netip.AddrPort) (uint16, error) { return s.bindOne(ctx, addr) })
+}
+
+// bindEach binds one entry of a list. An entry without a host is both families, each with its own sockets.
+func (s *Server) bindEach(text string, one func(netip.AddrPort) (port uint16, err error)) error {
 	host, portText, err := net.SplitHostPort(text)
 	if err != nil {
 		return errors.New("not host:port; write 192.0.2.1:53, [2001:db8::1]:53 or :53")
@@ -26,23 +35,23 @@ func (s *Server) bind(ctx context.Context, text string) error {
 		return fmt.Errorf("port %q: 0 to 65535 are allowed", portText)
 	}
 	if host == "" {
-		return s.bindAll(ctx, uint16(port))
+		return s.bindAll(uint16(port), one)
 	}
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
 		return fmt.Errorf("host %q: give an IP address, names are not resolved here", host)
 	}
-	_, err = s.bindOne(ctx, netip.AddrPortFrom(addr.Unmap(), uint16(port)))
+	_, err = one(netip.AddrPortFrom(addr.Unmap(), uint16(port)))
 	return err
 }
 
 // bindAll binds every address of both families; a machine without IPv6 has only one.
-func (s *Server) bindAll(ctx context.Context, port uint16) error {
-	bound, err := s.bindOne(ctx, netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+func (s *Server) bindAll(port uint16, one func(netip.AddrPort) (uint16, error)) error {
+	bound, err := one(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 	if err != nil {
 		return err
 	}
-	_, err = s.bindOne(ctx, netip.AddrPortFrom(netip.IPv6Unspecified(), bound))
+	_, err = one(netip.AddrPortFrom(netip.IPv6Unspecified(), bound))
 	if errors.Is(err, syscall.EAFNOSUPPORT) || errors.Is(err, syscall.EADDRNOTAVAIL) {
 		s.log.Warn("no IPv6 on this machine, listening on IPv4 only")
 		return nil
@@ -63,19 +72,32 @@ func (s *Server) bindOne(ctx context.Context, addr netip.AddrPort) (port uint16,
 	}
 }
 
-func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) {
-	family := "6"
-	if addr.Addr().Is4() {
-		family = "4"
+// family is the ending of a network's name.
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "4"
 	}
+	return "6"
+}
+
+// listenStream listens for connections.
+func listenStream(ctx context.Context, addr netip.AddrPort) (net.Listener, netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: streamOptions, KeepAlive: -1} // connections that idle end before a keepalive would tell
-	l, err := lc.Listen(ctx, "tcp"+family, addr.String())
+	l, err := lc.Listen(ctx, "tcp"+family(addr.Addr()), addr.String())
 	if err != nil {
-		return 0, err
+		return nil, netip.AddrPort{}, err
 	}
 	bound, err := netip.ParseAddrPort(l.Addr().String())
 	if err != nil {
 		l.Close()
+		return nil, netip.AddrPort{}, err
+	}
+	return l, bound, nil
+}
+
+func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) {
+	l, bound, err := listenStream(ctx, addr)
+	if err != nil {
 		return 0, err
 	}
 	count := s.opt.Loops
@@ -84,7 +106,7 @@ func (s *Server) pair(ctx context.Context, addr netip.AddrPort) (uint16, error) 
 	}
 	var conns []batch.Conn
 	for range count {
-		c, err := batch.Listen(ctx, "udp"+family, bound, s.opt.Batch)
+		c, err := batch.Listen(ctx, "udp"+family(addr.Addr()), bound, s.opt.Batch)
 		if err != nil {
 			for _, c := range conns {
 				_ = c.Close() // nothing was written

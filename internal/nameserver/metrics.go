@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/snapshot"
 )
 
@@ -44,32 +45,8 @@ type metrics struct {
 	all  []*counts // ever made; they stay, since what was counted stays
 	free []*counts // of them, those of nobody
 
-	open    atomic.Int64                // TCP connections
-	refused [refusedKinds]atomic.Uint64 // TCP connections closed at once
-	closed  [closedKinds]atomic.Uint64  // all others that are no more
+	lines [tap.Transports]lines // connections, by transport
 }
-
-// Why a TCP connection was closed at once.
-const (
-	refusedFull   = iota // all places are taken
-	refusedPrefix        // all places of its network are taken
-	refusedKinds
-)
-
-// Why a TCP connection was closed later.
-const (
-	closedClient  = iota // by the client, or the path to it
-	closedIdle           // no question in time
-	closedSlow           // answers were not taken in time
-	closedMisuse         // something that is no question
-	closedStopped        // by our own end
-	closedKinds
-)
-
-var (
-	refusedNames = [refusedKinds]string{"full", "prefix"}
-	closedNames  = [closedKinds]string{"client", "idle", "slow", "misuse", "stopped"}
-)
 
 func newMetrics(load func() *snapshot.Snapshot) *metrics {
 	m := &metrics{load: load}
@@ -143,9 +120,6 @@ var (
 	droppedDesc   = desc("dropped_total", "Packets without an answer: short (no whole header), response, buffer (dropped by the kernel, UDP).", "why")
 	sizeDesc      = desc("size_bytes", "Sizes of answers.")
 	secondsDesc   = desc("seconds", "Time from the receiving of a UDP question to the handing over of its answer; one in 64 is timed.")
-	openDesc      = desc("tcp_connections", "TCP connections open now.")
-	refusedDesc   = desc("tcp_refused_total", "TCP connections closed at once: full (all places are taken), prefix (all places of its network).", "why")
-	closedDesc    = desc("tcp_closed_total", "TCP connections that have ended: client, idle (no question in time), slow (answers not taken), misuse (no question), stopped.", "why")
 	serialDesc    = desc("zone_serial", "Serial of the zone's SOA.", "zone")
 	ageDesc       = desc("snapshot_age_seconds", "Seconds since zones, health or decisions changed here for the last time.")
 	busyDesc      = desc("loop_busy_seconds_total", "Processor time of a UDP loop that has a thread of its own; its rate is how busy the loop is.", "loop")
@@ -155,7 +129,7 @@ var (
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, tsigDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
-		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, serialDesc, ageDesc, busyDesc,
+		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, shakenDesc, unshakenDesc, serialDesc, ageDesc, busyDesc,
 		driverOnDesc, driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
 	} {
 		to <- d
@@ -182,13 +156,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	s.histogram(sizeDesc, sizeFirst, sizeBuckets, 1, func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.sizes[:], &c.sizeSum })
 	s.histogram(secondsDesc, timeFirst, timeBuckets-1, time.Nanosecond.Seconds(), func(c *counts) ([]atomic.Uint64, *atomic.Uint64) { return c.times[:], &c.timeSum })
 	s.loops()
-	s.gauge(openDesc, float64(m.open.Load()))
-	for i := range m.refused {
-		s.count(refusedDesc, m.refused[i].Load(), refusedNames[i])
-	}
-	for i := range m.closed {
-		s.count(closedDesc, m.closed[i].Load(), closedNames[i])
-	}
+	m.connections(&s)
 	m.zones(&s)
 }
 
@@ -249,10 +217,11 @@ func (s *sums) kinds(d *prometheus.Desc, n int, of func(*counts, int) *atomic.Ui
 }
 
 func (s *sums) transports() {
-	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.udp4 }), "udp", "ipv4")
-	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.udp6 }), "udp", "ipv6")
-	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.tcp4 }), "tcp", "ipv4")
-	s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.tcp6 }), "tcp", "ipv6")
+	for via := range tap.Transports {
+		for i, family := range [...]string{"ipv4", "ipv6"} {
+			s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.queries[via][i] }), tap.Transport(via).String(), family) //nolint:gosec // one of five
+		}
+	}
 }
 
 // histogram shows buckets by powers of two, the first one up to 2^first units. Buckets from bounded on have no bound.

@@ -27,6 +27,7 @@ type responder struct {
 	slot   snapshot.Slot
 	c      *counts
 	silent bool // asked by ourselves: profiles' answers are not counted
+	via    tap.Transport
 	q      wire.Query
 
 	// keepalive is how long this connection may wait for its next question, in 100 ms [RFC 7828]; 0: there is none.

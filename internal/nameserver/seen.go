@@ -92,12 +92,9 @@ const ttlOffset = 6
 func (a *responder) forget() { a.facts, a.passed = tap.Facts{Received: a.facts.Received}, false }
 
 // seen shows the question that was answered last.
-func (a *responder) seen(reply []byte, stream bool, from netip.Addr) {
+func (a *responder) seen(reply []byte, from netip.Addr) {
 	f := &a.facts
-	f.Client, f.Size, f.Flags, f.Transport = from, len(reply), binary.BigEndian.Uint16(reply[2:]), tap.UDP
-	if stream {
-		f.Transport = tap.TCP
-	}
+	f.Client, f.Size, f.Flags, f.Transport = from, len(reply), binary.BigEndian.Uint16(reply[2:]), a.via
 	a.eyes.Seen(f)
 }
 

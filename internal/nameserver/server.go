@@ -20,6 +20,7 @@ import (
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
@@ -36,6 +37,7 @@ type Options struct {
 	Loops      int                   // UDP sockets per address; 0: as many as processors
 	Batch      batch.Options         // how they wait and how much they take at a time
 	TCP        TCP                   // limits of connections
+	Secure     Secure                // encrypted transports
 	Locator    Locator               // where clients are; nil: nobody knows
 	Places     bool                  // the locator has a database of places: questions are counted by place
 	QueryLog   *querylog.Log         // nil: off; the server runs it
@@ -64,6 +66,8 @@ type Server struct {
 	udp      []*datagram
 	tcp      []*stream
 	addrs    []netip.AddrPort
+	secure   map[tap.Transport][]netip.AddrPort
+	bare     sync.Once // saying that there is no certificate
 	running  sync.WaitGroup
 	stopping chan struct{}
 	stopOnce sync.Once
@@ -148,8 +152,12 @@ func (s *Server) Listen(ctx context.Context) error {
 	for _, text := range s.opt.Listen {
 		if err := s.bind(ctx, text); err != nil {
 			s.closeSockets()
-			return fmt.Errorf("nameserver: listen %s: %w", text, err)
+			return bindError(text, err)
 		}
+	}
+	if err := s.bindSecure(ctx); err != nil {
+		s.closeSockets()
+		return err
 	}
 	return nil
 }
@@ -260,7 +268,7 @@ func (s *Server) closeSockets() {
 	for _, t := range s.tcp {
 		t.cut()
 	}
-	s.udp, s.tcp, s.addrs = nil, nil, nil
+	s.udp, s.tcp, s.addrs, s.secure = nil, nil, nil, nil
 }
 
 func (s *Server) isStopping() bool {
@@ -291,7 +299,7 @@ func newDice() steer.Dice {
 func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) []byte {
 	reply := s.fenced(a, pkt, out, stream, from)
 	if reply != nil && a.eyes != nil && !a.passed {
-		a.seen(reply, stream, from)
+		a.seen(reply, from)
 	}
 	return reply
 }
@@ -311,10 +319,8 @@ func (s *Server) fenced(a *responder, pkt, out []byte, stream bool, from netip.A
 			}
 		}
 	}()
-	if !stream {
-		if reply, ok := a.quick(pkt, out, from); ok {
-			return reply
-		}
+	if reply, ok := a.quick(pkt, out, from); ok {
+		return reply
 	}
 	a.forget()
 	return a.respond(pkt, out, stream, from)

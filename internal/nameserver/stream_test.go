@@ -150,10 +150,10 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if _, err := extra.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the fourth connection: %v", err)
 	}
-	if n := f.counter(t, "tcp_refused_total why=full"); n != 1 {
+	if n := f.counter(t, "connections_refused_total transport=tcp why=full"); n != 1 {
 		t.Errorf("%v counted", n)
 	}
-	if n := f.counter(t, "tcp_connections"); n != 3 {
+	if n := f.counter(t, "connections transport=tcp"); n != 3 {
 		t.Errorf("%v open", n)
 	}
 	if _, err := open[0].Write(framed(query("dr.example.", dns.TypeSOA))); err != nil {

@@ -3,14 +3,18 @@ package nameserver
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"time"
+
+	"jurymast/internal/nameserver/tap"
 )
 
 // TCP are the limits of DNS over TCP [RFC 7766, RFC 9210], for each address that is listened on. A limit of 0 is its
@@ -22,6 +26,9 @@ type TCP struct {
 	First       time.Duration // from accepting to the end of the first question; 2 s
 	Idle        time.Duration // between questions, and for answers to be taken, while at most half the places are taken; 10 s
 	IdleMin     time.Duration // the same when all places are taken; in between it shrinks evenly; 1 s
+
+	Handshakes          int // of TLS and QUIC a second, from everywhere; 1000
+	PerPrefixHandshakes int // of them from one network; 100
 }
 
 func (l TCP) orDefaults() TCP {
@@ -38,6 +45,8 @@ func (l TCP) orDefaults() TCP {
 	number(&l.Connections, 1000)
 	number(&l.PerPrefix, 20)
 	number(&l.InFlight, 100)
+	number(&l.Handshakes, 1000)
+	number(&l.PerPrefixHandshakes, 100)
 	span(&l.First, 2*time.Second)
 	span(&l.Idle, 10*time.Second)
 	span(&l.IdleMin, time.Second)
@@ -85,6 +94,8 @@ type stream struct {
 	s        *Server
 	listener net.Listener
 	limits   TCP
+	via      tap.Transport
+	tls      *tls.Config // nil: not encrypted
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -92,18 +103,21 @@ type stream struct {
 	step    int                  // how full clients is
 	stopped bool
 	counts  *counts // of all connections; nil before the first
+	rates   *rates  // of handshakes; nil: there are none
 }
 
 // client is one connection.
 type client struct {
-	conn   net.Conn
-	from   netip.Addr // invalid: not known
-	prefix netip.Prefix
-	idle   time.Time // since when it waits for another question; zero: it does not. Guarded by the stream's mu
+	conn    net.Conn   // what is talked over: raw, or TLS over it
+	raw     net.Conn   // as it was accepted
+	records *records   // between the two; nil: not encrypted
+	from    netip.Addr // invalid: not known
+	prefix  netip.Prefix
+	idle    time.Time // since when it waits for another question; zero: it does not. Guarded by the stream's mu
 }
 
 func newStream(s *Server, l net.Listener) *stream {
-	return &stream{s: s, listener: l, limits: s.opt.TCP.orDefaults(), clients: map[*client]struct{}{}, near: map[netip.Prefix]int{}}
+	return &stream{s: s, listener: l, via: tap.TCP, limits: s.opt.TCP.orDefaults(), clients: map[*client]struct{}{}, near: map[netip.Prefix]int{}}
 }
 
 func (t *stream) accept() {
@@ -135,23 +149,28 @@ func (t *stream) accept() {
 
 // enter gives a connection its place, or nil.
 func (t *stream) enter(conn net.Conn) *client {
-	c := &client{conn: conn, from: source(conn)}
+	c := &client{conn: conn, raw: conn, from: source(conn)}
 	c.prefix = network(c.from)
+	count := &t.s.m.lines[t.via]
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
 	case t.stopped:
 		return nil
 	case len(t.clients) >= t.limits.Connections:
-		t.s.m.refused[refusedFull].Add(1)
+		count.refused[refusedFull].Add(1)
 		return nil
 	case c.prefix.IsValid() && t.near[c.prefix] >= t.limits.PerPrefix:
-		t.s.m.refused[refusedPrefix].Add(1)
+		count.refused[refusedPrefix].Add(1)
+		return nil
+	case t.rates != nil && !t.rates.allow(c.prefix, time.Now()):
+		count.refused[refusedRate].Add(1)
 		return nil
 	}
+	t.protect(c)
 	t.clients[c] = struct{}{}
 	t.near[c.prefix]++
-	t.s.m.open.Add(1)
+	count.open.Add(1)
 	if step := t.limits.step(len(t.clients)); step > t.step {
 		t.hurry(step)
 	}
@@ -177,8 +196,8 @@ func (t *stream) leave(c *client, why int) {
 	}
 	t.step = t.limits.step(len(t.clients))
 	t.mu.Unlock()
-	t.s.m.open.Add(-1)
-	t.s.m.closed[why].Add(1)
+	t.s.m.lines[t.via].open.Add(-1)
+	t.s.m.lines[t.via].closed[why].Add(1)
 }
 
 // stop ends accepting and waiting for questions; answers under way are still written.
@@ -198,7 +217,7 @@ func (t *stream) cut() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.clients {
-		c.conn.Close()
+		c.raw.Close() // TLS would say goodbye first, and wait for who does not listen
 	}
 }
 
@@ -227,15 +246,16 @@ func (t *stream) begun(c *client) time.Duration {
 
 // serve answers until the client or its time is over.
 func (t *stream) serve(c *client) {
-	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
-	talk.queries = &talk.a.c.tcp6
-	if c.from.Unmap().Is4() {
-		talk.queries = &talk.a.c.tcp4
+	if !t.shake(c) {
+		t.leave(c, closedHandshake)
+		return
 	}
+	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
+	talk.queries = talk.a.c.received(t.via, c.from)
 	why := talk.run()
 	switch why {
 	case closedSlow:
-		abort(c.conn)
+		abort(c.raw)
 	case closedMisuse:
 		t.drain(c)
 	}
@@ -249,7 +269,9 @@ func (t *stream) responder() *responder {
 	if t.counts == nil {
 		t.counts = t.s.m.take()
 	}
-	return t.s.responder(t.counts)
+	a := t.s.responder(t.counts)
+	a.via = t.via
+	return a
 }
 
 // drain ends our half of the connection and reads on for a moment. Closing with bytes that were not read resets the
@@ -310,7 +332,7 @@ func (k *talk) run() (why int) {
 			_ = k.flush(idle) // it ends anyway
 			return closedMisuse
 		}
-		if k.held < k.t.limits.InFlight && len(k.out) < burst && another(k.in) {
+		if k.held < k.t.limits.InFlight && len(k.out) < burst && k.more() {
 			continue
 		}
 		if err := k.flush(idle); err != nil {
@@ -324,9 +346,7 @@ func (k *talk) run() (why int) {
 
 // answer adds the answer to the question to out. false: it was none.
 func (k *talk) answer() bool {
-	if k.out == nil {
-		k.out = make([]byte, 0, 2+udpSize+wireSlack)
-	}
+	k.out = slices.Grow(k.out, 2+udpSize+wireSlack)
 	at := len(k.out)
 	k.out = append(k.out, 0, 0)
 	reply := k.t.s.answer(k.a, k.question.Bytes(), k.out[at+2:], true, k.c.from)
@@ -367,6 +387,19 @@ func another(in *bufio.Reader) bool {
 	}
 	prefix, err := in.Peek(2)
 	return err == nil && in.Buffered() >= 2+int(binary.BigEndian.Uint16(prefix))
+}
+
+// more reports that the next question can be read without waiting for the client.
+func (k *talk) more() bool {
+	for !another(k.in) {
+		if k.c.records == nil || !k.c.records.ready() || k.in.Buffered() == readBuffer {
+			return false
+		}
+		if _, err := k.in.Peek(k.in.Buffered() + 1); err != nil { // takes in one record
+			return false // it comes again with the next read
+		}
+	}
+	return true
 }
 
 // because is why reading ended.

@@ -75,13 +75,13 @@ func TestThousandConnections(t *testing.T) {
 	if !served(t, open[999]) {
 		t.Error("the 1000th was not")
 	}
-	for name, want := range map[string]float64{"tcp_refused_total why=full": 1, "tcp_refused_total why=prefix": 0, "tcp_connections": 1000} {
+	for name, want := range map[string]float64{"connections_refused_total transport=tcp why=full": 1, "connections_refused_total transport=tcp why=prefix": 0, "connections transport=tcp": 1000} {
 		if n := f.counter(t, name); n != want {
 			t.Errorf("%s: %v, want %v", name, n, want)
 		}
 	}
 	_ = open[0].Close()
-	eventually(t, "a free place", func() bool { return f.counter(t, "tcp_connections") == 999 })
+	eventually(t, "a free place", func() bool { return f.counter(t, "connections transport=tcp") == 999 })
 	if !served(t, dialFrom(t, "127.0.201.1", at)) {
 		t.Error("there is room, but the next one was turned away")
 	}
@@ -119,11 +119,11 @@ func TestOneNetworkIsBounded(t *testing.T) {
 			t.Errorf("from %s: served %v, want %v", c.from, got, c.want)
 		}
 	}
-	if n := f.counter(t, "tcp_refused_total why=prefix"); n != 2 {
+	if n := f.counter(t, "connections_refused_total transport=tcp why=prefix"); n != 2 {
 		t.Errorf("%v counted", n)
 	}
 	_ = first.Close()
-	eventually(t, "a free place", func() bool { return f.counter(t, "tcp_connections") == 20 })
+	eventually(t, "a free place", func() bool { return f.counter(t, "connections transport=tcp") == 20 })
 	if !served(t, dialFrom(t, "127.0.0.78", at)) {
 		t.Error("the network has a place again, but was turned away")
 	}
@@ -170,7 +170,7 @@ func TestIdleTimeShrinks(t *testing.T) {
 			for range c.open - 1 {
 				<-ended
 			}
-			if n := f.counter(t, "tcp_closed_total why=idle"); n != float64(c.open) {
+			if n := f.counter(t, "connections_closed_total transport=tcp why=idle"); n != float64(c.open) {
 				t.Errorf("%d of 8 open: %v counted", c.open, n)
 			}
 		})
@@ -255,8 +255,8 @@ func TestNoReaderOverTCP(t *testing.T) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal("the connection was kept")
 	}
-	eventually(t, "counted", func() bool { return f.counter(t, "tcp_closed_total why=slow") == 1 })
-	if f.counter(t, "tcp_connections") != 0 {
+	eventually(t, "counted", func() bool { return f.counter(t, "connections_closed_total transport=tcp why=slow") == 1 })
+	if f.counter(t, "connections transport=tcp") != 0 {
 		t.Error("it is still there")
 	}
 	other := dialFrom(t, "127.0.0.1", at)
@@ -289,7 +289,7 @@ func TestWhatIsNoQuestionEndsTheConnection(t *testing.T) {
 		if n := len(messages(conn.out.Bytes())); n != 2 {
 			t.Errorf("%s: %d answers", name, n)
 		}
-		if n := f.counter(t, "tcp_closed_total why=misuse"); n != 1 {
+		if n := f.counter(t, "connections_closed_total transport=tcp why=misuse"); n != 1 {
 			t.Errorf("%s: %v counted", name, n)
 		}
 	}
@@ -312,7 +312,7 @@ func TestMisuseIsNoReset(t *testing.T) {
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("%d bytes, %v; want the regular end", n, err)
 	}
-	eventually(t, "closed", func() bool { return f.counter(t, "tcp_closed_total why=misuse") == 1 })
+	eventually(t, "closed", func() bool { return f.counter(t, "connections_closed_total transport=tcp why=misuse") == 1 })
 
 	conn = dialFrom(t, "127.0.0.1", at)
 	var err error

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"jurymast/internal/nameserver/batch"
+	"jurymast/internal/nameserver/tap"
 )
 
 // retryPause after a read error that is none of ours, so that a broken socket does not take a processor.
@@ -40,10 +41,7 @@ func (d *datagram) loop() {
 		a.c.thread.Store(id)
 		defer a.c.thread.Store(0)
 	}
-	queries := &a.c.udp6
-	if d.addr.Addr().Is4() {
-		queries = &a.c.udp4
-	}
+	queries := a.c.received(tap.UDP, d.addr.Addr())
 	for untimed := 0; ; {
 		n, err := d.conn.Receive(b)
 		if err != nil {

@@ -82,6 +82,9 @@ type NameserverFront struct {
 	HTTPS  []string `yaml:"https"`
 	QUIC   []string `yaml:"quic"`
 
+	// Certificates are those of TLS, HTTPS and QUIC, picked by the name a client asks for.
+	Certificates []CertificateFiles `yaml:"certificates"`
+
 	UDP      UDP          `yaml:"udp"`
 	TCP      StreamLimits `yaml:"tcp"`
 	QueryLog QueryLog     `yaml:"query_log"`

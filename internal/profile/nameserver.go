@@ -2,7 +2,7 @@ package profile
 
 import "time"
 
-// StreamLimits bound DNS over TCP on each address that is listened on.
+// StreamLimits bound DNS over connections (TCP, TLS, HTTPS, QUIC) on each address that is listened on.
 type StreamLimits struct {
 	Connections   int           `yaml:"connections"`             // at once
 	PerPrefix     int           `yaml:"connections_per_network"` // of them from one IPv4 /24 or IPv6 /56
@@ -10,6 +10,9 @@ type StreamLimits struct {
 	FirstQuestion time.Duration `yaml:"first_question"`          // from accepting to the end of the first question
 	Idle          time.Duration `yaml:"idle"`                    // between questions, while there is room
 	IdleMin       time.Duration `yaml:"idle_min"`                // the same when all connections are taken
+
+	Handshakes          int `yaml:"handshakes"`             // of TLS and QUIC a second
+	PerPrefixHandshakes int `yaml:"handshakes_per_network"` // of them from one network
 }
 
 // QueryLog: File "" is off, "-" standard output.
@@ -23,6 +26,7 @@ type QueryLog struct {
 func defaultStreamLimits() StreamLimits {
 	return StreamLimits{
 		Connections: 1000, PerPrefix: 20, InFlight: 100, FirstQuestion: 2 * time.Second, Idle: 10 * time.Second, IdleMin: time.Second,
+		Handshakes: 1000, PerPrefixHandshakes: 100,
 	}
 }
 
@@ -34,6 +38,12 @@ func validateStreamLimits(r *report, a *at, l *StreamLimits) {
 		r.errorf(per, "%d is more than connections (%d); write a smaller number", l.PerPrefix, l.Connections)
 	} else {
 		r.between(per, l.PerPrefix, 1, 100_000)
+	}
+	r.between(a.child("handshakes"), l.Handshakes, 1, 100_000)
+	if per := a.child("handshakes_per_network"); l.PerPrefixHandshakes > l.Handshakes {
+		r.errorf(per, "%d is more than handshakes (%d); write a smaller number", l.PerPrefixHandshakes, l.Handshakes)
+	} else {
+		r.between(per, l.PerPrefixHandshakes, 1, 100_000)
 	}
 	r.between(a.child("in_flight"), l.InFlight, 1, 10_000)
 	r.lasts(a.child("first_question"), l.FirstQuestion, 100*time.Millisecond, time.Minute)

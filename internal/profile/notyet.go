@@ -58,8 +58,7 @@ func laterWords(c chooser) func(string) bool {
 
 func notYetNode(r *report, a *at, n *Node) {
 	ns := a.child("nameserver")
-	const plain = "use listen (UDP and TCP)"
-	r.notYet(ns.child("tls"), len(n.Nameserver.TLS) > 0, "DNS over TLS", plain)
+	const plain = "use listen (UDP and TCP) or tls"
 	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
 	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
 	r.notYet(ns.child("cookies").child("require"), later[n.Nameserver.Cookies.Require],

@@ -20,14 +20,14 @@ const reference = "../../docs/configuration.md"
 // Two small files show every default: one with everything that is optional, one without.
 const (
 	fullSample = `
-node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {env: A}}}
+node: {nameserver: {certificates: [{cert: a, key: a}]}, proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {env: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example], transfer: {to: [{key: k}], notify: [{address: "192.0.2.53:53"}]}}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{cookie: c}]}}}]
 tsig: [{name: k, secret: {file: F}}]
 safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 `
 	bareSample = `
-node: {proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {file: A}}}
+node: {nameserver: {certificates: [{cert: a, key: a}]}, proxy: {tls: {certificates: [{cert: a, key: a}]}}, secrets: {NAME: {file: A}}}
 zones: [{name: z.example, nameservers: [ns1.z.example], transfer: {to: [{prefix: 192.0.2.0/24}], notify: [{address: "192.0.2.53:53"}]}}]
 tsig: [{name: k, secret: {env: E}}]
 profiles: [{name: p, hostnames: [p.example], endpoints: [{name: e, target: 192.0.2.1}], https: {}, proxy: {sessions: {keys: [{header: c}]}}, failback: {mode: auto}}]
@@ -37,6 +37,7 @@ safety: [{name: s, assert: {of: profile=p, at_least: 1}}]
 
 // written are the keys whose value in the samples is no default.
 var written = []string{
+	"node.nameserver.certificates[].cert", "node.nameserver.certificates[].key",
 	"node.proxy.tls.certificates[].cert", "node.proxy.tls.certificates[].key", "zones[].name", "zones[].nameservers", "zones[].secondary.from[].address",
 	"profiles[].name", "profiles[].hostnames", "profiles[].endpoints[].name", "profiles[].endpoints[].target",
 	"profiles[].endpoints[].monitor", "profiles[].monitor.checks[].name", "profiles[].monitor.calculated.at_least",

@@ -23,6 +23,7 @@ func validateNode(r *report, a *at, n *Node) {
 	validateStreamLimits(r, a.child("nameserver").child("tcp"), &n.Nameserver.TCP)
 	validateQueryLog(r, a.child("nameserver").child("query_log"), &n.Nameserver.QueryLog)
 	validateNameserver(r, a.child("nameserver"), &n.Nameserver)
+	validateCertificates(r, a.child("nameserver").child("certificates"), n.Nameserver.Certificates)
 	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
 	validateXDP(r, a.child("nameserver").child("xdp"), &n.Nameserver.XDP)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
@@ -37,13 +38,16 @@ func validateNode(r *report, a *at, n *Node) {
 	}
 }
 
-func validateProxyFront(r *report, a *at, p *ProxyFront) {
-	for i, c := range p.TLS.Certificates {
-		place := a.child("tls").child("certificates").element(i)
+func validateCertificates(r *report, a *at, list []CertificateFiles) {
+	for i, c := range list {
 		if c.Cert == "" || c.Key == "" {
-			r.errorf(place, "a certificate needs both files; write {cert: site.pem, key: site.key}")
+			r.errorf(a.element(i), "a certificate needs both files; write {cert: site.pem, key: site.key}")
 		}
 	}
+}
+
+func validateProxyFront(r *report, a *at, p *ProxyFront) {
+	validateCertificates(r, a.child("tls").child("certificates"), p.TLS.Certificates)
 	const remedy = "; write a network like 10.0.0.0/8 or an address"
 	for i, s := range p.TrustedProxies {
 		r.fault(a.child("trusted_proxies").element(i), s, prefixFault(s, remedy))

@@ -48,6 +48,9 @@ func (w *advisor) node(a *at, f *File) {
 	if len(n.Proxy.HTTPS) > 0 && len(n.Proxy.TLS.Certificates) == 0 {
 		w.warn(a.child("proxy").child("https"), "listens without a certificate, so every handshake fails until one is activated; write proxy.tls.certificates")
 	}
+	if ns := &n.Nameserver; len(ns.TLS)+len(ns.HTTPS)+len(ns.QUIC) > 0 && len(ns.Certificates) == 0 {
+		w.warn(a.child("nameserver"), "listens for encrypted DNS without a certificate, so every handshake fails; write nameserver.certificates: [{cert: dns.pem, key: dns.key}]")
+	}
 	if listens(n.Nameserver) && len(f.Zones) == 0 {
 		w.warn(a.child("nameserver"), "answers for no zone; add one under zones, unless they are managed through the API")
 	}

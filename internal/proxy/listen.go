@@ -85,7 +85,7 @@ func (p *Proxy) server(addr string, secure bool) *http.Server {
 	if secure {
 		protocols.SetHTTP2(true)
 		srv.TLSConfig = p.tlsConfig()
-		if p.certs.Load() == nil && p.o.GetCertificate == nil {
+		if p.certs.Empty() {
 			p.o.Logger.Warn("the https listener has no certificate yet, handshakes will fail", "listener", addr, "remedy", "set node.proxy.tls.certificates")
 		}
 	}

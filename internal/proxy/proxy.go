@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jurymast/internal/certificates"
 	"jurymast/internal/profile"
 	"jurymast/internal/snapshot"
 )
@@ -25,7 +26,7 @@ import (
 type Options struct {
 	Hub            *snapshot.Hub
 	HTTP, HTTPS    []string // host:port to listen on; port 0 takes a free one, see Addrs
-	Certificates   *Certificates
+	Certificates   *certificates.Set
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error) // asked first; nil, nil: not mine
 	MinVersion     profile.TLSVersion                                   // "1.2" when empty
 	OriginRoots    *x509.CertPool                                       // what https origins are verified against; nil: the system's
@@ -49,7 +50,7 @@ type Proxy struct {
 	sender   sender
 	metrics  *metrics
 	log      *accessLog
-	certs    atomic.Pointer[Certificates]
+	certs    certificates.Holder
 	warnOnce sync.Once
 	services sync.Map // profile name -> *service
 
@@ -72,7 +73,8 @@ func New(o Options) (*Proxy, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Proxy{o: o, sender: newTransports(o.OriginRoots), metrics: newMetrics(), stop: make(chan struct{})}
-	p.certs.Store(o.Certificates)
+	p.certs.First = o.GetCertificate
+	p.certs.Use(o.Certificates)
 	if err := p.listen(); err != nil {
 		return nil, err
 	}

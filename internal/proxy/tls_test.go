@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"jurymast/internal/certificates"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
 )
@@ -60,9 +61,9 @@ func issue(t *testing.T, names ...string) (profile.CertificateFiles, *x509.CertP
 	return f, pool
 }
 
-func load(t *testing.T, files ...profile.CertificateFiles) *proxy.Certificates {
+func load(t *testing.T, files ...profile.CertificateFiles) *certificates.Set {
 	t.Helper()
-	c, err := proxy.LoadCertificates(files)
+	c, err := certificates.Load(files)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +158,7 @@ func TestListenerWithoutCertificate(t *testing.T) {
 func TestLoadCertificatesNamesEveryFile(t *testing.T) {
 	good, _ := issue(t, "a.example")
 	other, _ := issue(t, "b.example")
-	_, err := proxy.LoadCertificates([]profile.CertificateFiles{good, {Cert: "missing.pem", Key: "missing.key"}, {Cert: good.Cert, Key: other.Key}})
+	_, err := certificates.Load([]profile.CertificateFiles{good, {Cert: "missing.pem", Key: "missing.key"}, {Cert: good.Cert, Key: other.Key}})
 	if err == nil || !strings.Contains(err.Error(), "missing.pem") || !strings.Contains(err.Error(), other.Key) || strings.Contains(err.Error(), good.Key) {
 		t.Errorf("got %v", err)
 	}

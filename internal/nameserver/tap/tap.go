@@ -16,7 +16,15 @@ type Transport uint8
 const (
 	UDP Transport = iota
 	TCP
+	DoT // DNS over TLS [RFC 7858]
+	DoH // DNS over HTTPS [RFC 8484]
+	DoQ // DNS over QUIC [RFC 9250]
+
+	Transports = int(iota) // how many there are
 )
+
+// Encrypted reports that nobody on the way reads the questions.
+func (t Transport) Encrypted() bool { return t >= DoT }
 
 // String is the word for a transport in logs.
 func (t Transport) String() string {
@@ -25,6 +33,12 @@ func (t Transport) String() string {
 		return "udp"
 	case TCP:
 		return "tcp"
+	case DoT:
+		return "dot"
+	case DoH:
+		return "doh"
+	case DoQ:
+		return "doq"
 	}
 	return "unknown"
 }

@@ -172,6 +172,7 @@ type Options struct {
 	Errors    []EDE
 	Codes     bool // errors without their texts
 	CO        bool // the flag that says we deny compactly [RFC 9824 5.1]
+	Block     int  // the message is padded to a multiple of so many bytes [RFC 7830, RFC 8467]; 0: not at all
 }
 
 const idleLen = 2
@@ -221,6 +222,7 @@ func (w *Writer) OPT(rcode uint16, size uint16, do bool, o *Options) {
 		w.buf = binary.BigEndian.AppendUint16(w.buf, o.Idle)
 	}
 	w.errors(o)
+	w.padding(o.Block)
 	binary.BigEndian.PutUint16(w.buf[at:], uint16(len(w.buf)-at-2)) //nolint:gosec // below the message limit
 	w.counts[Additional]++
 }
@@ -245,6 +247,19 @@ func (w *Writer) errors(o *Options) {
 		w.buf = binary.BigEndian.AppendUint16(w.buf, e.Code)
 		w.buf = append(w.buf, text...)
 	}
+}
+
+// padding fills the message up to a multiple of block, or as far as it may grow.
+func (w *Writer) padding(block int) {
+	const head = 4
+	room := w.limit - len(w.buf) - head
+	if block <= 0 || room < 0 {
+		return
+	}
+	n := min((block-(len(w.buf)+head)%block)%block, room)
+	w.buf = append(w.buf, 0, OptionPadding)
+	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(n)) //nolint:gosec // below the message limit
+	w.buf = append(w.buf, make([]byte, n)...)
 }
 
 // Finish writes the header of the answer to q and returns the message. flags are AA and TC as due.
