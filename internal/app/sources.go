@@ -84,7 +84,7 @@ func noteCertificates(f *profile.File, read sources) {
 	n := &f.Node
 	for _, c := range slices.Concat(n.Nameserver.Certificates, n.Proxy.TLS.Certificates) {
 		for _, name := range []string{c.Cert, c.Key} {
-			read[name] = digest(os.ReadFile(name)) //nolint:gosec // the operator's own file names it
+			read[name] = digest(os.ReadFile(name))
 		}
 	}
 }

@@ -368,9 +368,7 @@ func TestPadding(t *testing.T) {
 func TestDoTStops(t *testing.T) {
 	s := encrypted(t, nameserver.TCP{First: time.Minute, Idle: time.Minute})
 	for range 5 {
-		if _, err := net.Dial("tcp", s.at(tap.DoT)); err != nil {
-			t.Fatal(err)
-		}
+		dialFrom(t, "127.0.0.1", s.srv.SecureAddrs(tap.DoT)[0])
 		s.dot(t, s.config("dot"))
 	}
 	eventually(t, "connections", func() bool { return s.counter(t, "connections transport=dot") == 10 })

@@ -219,7 +219,7 @@ func (s *sums) kinds(d *prometheus.Desc, n int, of func(*counts, int) *atomic.Ui
 func (s *sums) transports() {
 	for via := range tap.Transports {
 		for i, family := range [...]string{"ipv4", "ipv6"} {
-			s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.queries[via][i] }), tap.Transport(via).String(), family) //nolint:gosec // one of five
+			s.count(queriesDesc, s.sum(func(c *counts) *atomic.Uint64 { return &c.queries[via][i] }), tap.Transport(via).String(), family)
 		}
 	}
 }
