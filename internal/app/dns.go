@@ -18,6 +18,7 @@ func dnsOptions(n *profile.Node, opt nameserver.Options) nameserver.Options {
 	opt.Listen, opt.Loops, opt.TCP = n.Nameserver.Listen, udp.Loops, streamLimits(&n.Nameserver.TCP)
 	opt.EDNS, opt.XDP = nameserver.EDNSOf(&n.Nameserver, n.Name), nameserver.XDPOf(&n.Nameserver)
 	opt.Secure.TLS = n.Nameserver.TLS
+	opt.Limits = nameserver.LimitsOf(&n.Nameserver)
 	opt.Batch = batch.Options{Shape: batch.Shape(udp.Wait), Size: udp.Batch, ByCPU: udp.Spread == profile.SpreadProcessor}
 	return opt
 }

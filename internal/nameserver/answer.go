@@ -57,6 +57,7 @@ type response struct {
 
 	zone    *zone.Zone // the first one
 	kind    zone.Kind
+	node    *zone.Node // that matched there; nil for zone.Missing
 	profile *compiled  // the first one
 	number  int        // of that profile, or zone.NoProfile
 	pick    steer.Pick // its choice, if there is a trail
@@ -78,8 +79,8 @@ type response struct {
 func (r *response) reset() {
 	r.rcode, r.aa, r.class, r.errors, r.scope, r.given = wire.Success, false, dns.ClassINET, nil, 0, r.given[:0]
 	r.answer, r.author, r.glue = r.answer[:0], r.author[:0], r.glue[:0]
-	r.zone, r.kind, r.profile, r.number = nil, zone.Missing, nil, zone.NoProfile
 	r.at, r.wild = nil, nil
+	r.zone, r.kind, r.node, r.profile, r.number = nil, zone.Missing, nil, nil, zone.NoProfile
 }
 
 func (r *response) fail(rcode uint16, errors ...wire.EDE) {
@@ -149,7 +150,7 @@ func (r *response) chain(q *wire.Query) {
 		}
 		m := z.Find(name)
 		if step == 0 {
-			r.zone, r.kind, r.aa = z, m.Kind, true
+			r.zone, r.kind, r.node, r.aa = z, m.Kind, m.Node, true
 		}
 		if r.at, r.wild = z, nil; m.Kind == zone.Wildcard {
 			r.wild = m.Node.Name

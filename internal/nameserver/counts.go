@@ -38,6 +38,7 @@ type counts struct {
 	cookies   [cookieStates]atomic.Uint64
 	malformed [malformedKinds]atomic.Uint64
 	dropped   [droppedKinds]atomic.Uint64
+	limited   [2 * verdicts]atomic.Uint64 // answers suppressed, by verdict; the second half is only counted
 
 	sizes   [sizeBuckets]atomic.Uint64 // of answers; see sized
 	sizeSum atomic.Uint64              // bytes

@@ -98,6 +98,8 @@ type driver struct {
 	set  *manners
 	c    *counts // what the table has counted, moved here when somebody looks
 
+	limited bool // answers are, and the driver cannot
+
 	stop    chan struct{}
 	running sync.WaitGroup
 
@@ -130,6 +132,7 @@ func newDriver(s *Server, p plug) *driver {
 	return &driver{
 		log: s.log, plug: p, load: s.opt.Hub.Load, slot: s.slot, book: s.m.answers, set: s.set, c: s.m.take(),
 		stop: make(chan struct{}), broken: make(chan error, 1), status: DriverStatus{State: DriverWaits},
+		limited: s.opt.Limits.Answers && !s.opt.Limits.RRL.Dry && !s.opt.Limits.Driver,
 	}
 }
 
@@ -175,6 +178,9 @@ func (d *driver) run(listen []netip.AddrPort) {
 func (d *driver) open(snap *snapshot.Snapshot, listen []netip.AddrPort) (*kernelTable, error) {
 	if d.set.RequireCookies && !d.set.NoCookies {
 		return nil, errors.New("cookies.require is always, and the driver knows no cookies; write never, or xdp: off")
+	}
+	if d.limited {
+		return nil, errors.New("rrl.mode is on, and the driver limits no answers; write rrl: {driver: unlimited} to let it answer whoever asks, or xdp: off")
 	}
 	found, addrs, err := d.plug.find(listen)
 	d.mu.Lock()

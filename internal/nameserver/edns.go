@@ -16,6 +16,7 @@ import (
 type EDNS struct {
 	NoCookies      bool         // COOKIE options are ignored
 	RequireCookies bool         // over UDP only who has a valid cookie is answered
+	CookiesFirst   bool         // who sends a cookie and gets too many answers is told a fresh one instead
 	Subnets        SubnetPolicy // whose client subnets are believed
 	NSID           string       // bytes told to those who ask which server answers [RFC 5001]; "": none
 	NoErrors       bool         // no extended errors [RFC 8914]
@@ -50,6 +51,7 @@ func EDNSOf(front *profile.NameserverFront, name string) EDNS {
 	e := EDNS{
 		NoCookies:      !front.Cookies.Enabled,
 		RequireCookies: front.Cookies.Require == profile.RequireAlways,
+		CookiesFirst:   front.Cookies.Require == profile.RequirePressure,
 		Subnets:        SubnetPolicy{Off: front.ECS.Rule == profile.ECSOff},
 		NoErrors:       front.EDE == profile.Off,
 		NoErrorText:    front.EDEText == profile.Off,

@@ -43,9 +43,12 @@ func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d }
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
 func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
 	a, out := s.responder(s.m.take()), make([]byte, 0, udpSize+wireSlack)
-	a.eyes = s.eyes()
+	a.eyes, a.limits = s.eyes(), s.limits.Loop()
 	return func(pkt []byte, from netip.Addr) []byte {
 		a.refresh()
+		if a.limits != nil {
+			a.limits.Tick()
+		}
 		return s.answer(a, pkt, out, false, from)
 	}
 }
@@ -134,3 +137,29 @@ func (s *Server) Ways(pkt []byte, from netip.Addr) (quick, long []byte, ok bool)
 	quick, ok = a.quick(pkt, make([]byte, 0, udpSize+wireSlack), from)
 	return quick, a.respond(pkt, nil, false, from), ok
 }
+
+// Limited answers packets by the quick way where that can, and by the long one alone, each with limits of its own; both see
+// the same packets, so they have to say the same. It allows no other loops beside.
+func (s *Server) Limited() func(pkt []byte, from netip.Addr) (either, long []byte, quick bool) {
+	make2 := func() *responder {
+		a := s.responder(s.m.take())
+		a.eyes, a.limits = s.eyes(), s.limits.Loop()
+		return a
+	}
+	one, other := make2(), make2()
+	return func(pkt []byte, from netip.Addr) (either, long []byte, quick bool) {
+		for _, a := range []*responder{one, other} {
+			a.refresh()
+			a.forget()
+			a.limits.Tick()
+		}
+		either, quick = one.quick(pkt, make([]byte, 0, udpSize+wireSlack), from)
+		if !quick {
+			either = one.respond(pkt, nil, false, from)
+		}
+		return either, other.respond(pkt, nil, false, from), quick
+	}
+}
+
+// Suppressed is what limits have done.
+func (s *Server) Suppressed() map[string]uint64 { return s.suppressed() }

@@ -21,7 +21,7 @@ type lines struct {
 const (
 	refusedFull   = iota // all places are taken
 	refusedPrefix        // all places of its network are taken
-	refusedRate          // too many TLS handshakes a second
+	refusedRate          // too many connections of its network, or TLS handshakes, a second
 	refusedKinds
 )
 
@@ -53,7 +53,7 @@ var (
 
 var (
 	openDesc     = desc("connections", "Connections open now.", "transport")
-	refusedDesc  = desc("connections_refused_total", "Connections closed at once: full (all places are taken), prefix (all places of its network), rate (too many handshakes a second).", "transport", "why")
+	refusedDesc  = desc("connections_refused_total", "Connections closed at once: full (all places are taken), prefix (all places of its network), rate (too many connections of its network, or handshakes, a second).", "transport", "why")
 	closedDesc   = desc("connections_closed_total", "Connections that have ended: client, idle (no question in time), slow (answers not taken), misuse (no question), stopped, handshake (no TLS).", "transport", "why")
 	shakenDesc   = desc("handshakes_total", "TLS handshakes that succeeded, by version and whether an earlier session was resumed.", "transport", "version", "resumed")
 	unshakenDesc = desc("handshakes_failed_total", "TLS handshakes that failed: client (went away or refused), timeout, no-certificate, protocol (nothing in common, or no TLS).", "transport", "why")

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/rrl"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 )
@@ -51,8 +52,14 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	out[2], out[3] = out[2]&(wire.FlagRD>>8)|(wire.FlagQR|wire.FlagAA)>>8, 0
 	binary.BigEndian.PutUint16(out[6:], set.records)
 	a.askQuick(pkt[wire.HeaderLen:end+4], set.data, by)
+	state := cookie.None
 	if len(opt) > 0 {
-		out = a.quickOPT(out, opt, from)
+		out, state = a.quickOPT(out, opt, from)
+	}
+	if a.limits != nil {
+		if v := a.curb(from, state, rrl.Positive, a.key[:end-wire.HeaderLen]); v != whole {
+			return a.quickCurbed(out, v, end+4, len(set.data)), true
+		}
 	}
 	if by != nil && !a.silent {
 		by.counter(a.c).Add(1)
@@ -66,7 +73,7 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 const cookieRoom = 4 + 8 + 16
 
 // quickOPT answers the OPT record of a question that glance let pass.
-func (a *responder) quickOPT(out, opt []byte, from netip.Addr) []byte {
+func (a *responder) quickOPT(out, opt []byte, from netip.Addr) ([]byte, cookie.State) {
 	a.c.edns[ednsAny].Add(1)
 	if opt[7]&0x80 != 0 {
 		a.facts.DO = true
@@ -74,7 +81,7 @@ func (a *responder) quickOPT(out, opt []byte, from netip.Addr) []byte {
 	}
 	out = append(out, 0, 0, wire.TypeOPT, byte(a.set.udpSize>>8), byte(a.set.udpSize), 0, 0, opt[7]&0x80, 0, 0, 0) //nolint:gosec // at most 1400
 	if len(opt) == wire.OPTLen {
-		return out
+		return out, cookie.None
 	}
 	given := opt[wire.OPTLen+4:]
 	a.cookie = a.cookie[:0]
@@ -82,11 +89,11 @@ func (a *responder) quickOPT(out, opt []byte, from netip.Addr) []byte {
 	a.cookie, state = a.set.jar.Answer(a.cookie, given[:8], given[8:], from, a.set.now())
 	a.c.cookies[state].Add(1)
 	if len(a.cookie) == 0 { // nobody has told us a secret yet
-		return out
+		return out, state
 	}
 	out[len(out)-1] = byte(4 + len(a.cookie))                       //nolint:gosec // 28
 	out = append(out, 0, wire.OptionCookie, 0, byte(len(a.cookie))) //nolint:gosec // 24
-	return append(out, a.cookie...)
+	return append(out, a.cookie...), state
 }
 
 // glance looks whether a packet is an ordinary question, and returns where its name ends. The name in lower case is in

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/rrl"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
@@ -46,6 +47,8 @@ type responder struct {
 	ring    *atomic.Pointer[tsig.Ring] // keys of signed questions
 	session *tsig.Session              // of the question, nil: it is not signed
 	passed  bool                       // the last question has been counted, and nobody wants its facts
+
+	limits *rrl.Loop // nil: its answers are not limited
 }
 
 // refresh takes the current snapshot: once for each batch of datagrams, once for each question on a stream.
@@ -69,12 +72,12 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 		}
 		return nil
 	case wire.NotOurs: // what it knows as OPT is not read, so none goes back
-		rcode, reply = wire.NotImp, a.bare(out, wire.NotImp)
+		rcode, reply = wire.NotImp, a.bare(out, wire.NotImp, from)
 	case wire.Malformed, wire.BadOption:
-		rcode, reply = a.malformed(out)
+		rcode, reply = a.malformed(out, from)
 	case wire.Version:
 		a.c.edns[ednsVersion].Add(1)
-		rcode, reply = wire.BadVers, a.bare(out, wire.BadVers)
+		rcode, reply = wire.BadVers, a.bare(out, wire.BadVers, from)
 	case wire.CookieOnly:
 		rcode, reply = a.cookieOnly(out, stream, from)
 	case wire.OK:
@@ -87,8 +90,10 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	}
 	a.countEDNS()
 	a.ask(rcode)
-	a.c.response(rcode)
-	a.c.sized(len(reply))
+	if reply != nil {
+		a.c.response(rcode)
+		a.c.sized(len(reply))
+	}
 	return reply
 }
 
@@ -107,18 +112,23 @@ func (a *responder) countEDNS() {
 }
 
 // malformed says so.
-func (a *responder) malformed(out []byte) (rcode uint16, reply []byte) {
+func (a *responder) malformed(out []byte, from netip.Addr) (rcode uint16, reply []byte) {
 	if a.q.Question == nil {
 		a.c.malformed[malformedQuestion].Add(1)
 	} else {
 		a.c.malformed[malformedRest].Add(1)
 	}
-	return wire.FormErr, a.bare(out, wire.FormErr)
+	return wire.FormErr, a.bare(out, wire.FormErr, from)
 }
 
-// bare is an answer without records and, if the question had one, with an OPT without options.
-func (a *responder) bare(out []byte, rcode uint16) []byte {
-	return a.empty(out, 0, rcode, &wire.Options{})
+// bare is an answer without records and, if the question had one, with an OPT without options; nil when its sender gets
+// too many.
+func (a *responder) bare(out []byte, rcode uint16, from netip.Addr) []byte {
+	v := a.curb(from, cookie.None, rrl.Failure, nil)
+	if v == dropped {
+		return nil
+	}
+	return a.empty(out, flagsOf(v), rcode, &wire.Options{})
 }
 
 // empty is an answer without records.
@@ -135,13 +145,17 @@ func (a *responder) cookieOnly(out []byte, stream bool, from netip.Addr) (rcode 
 	state := a.greet(from)
 	switch state {
 	case cookie.None:
-		return a.malformed(out)
+		return a.malformed(out, from)
 	case cookie.Wrong:
 		rcode = wire.BadCookie
 	case cookie.Missing, cookie.Valid, cookie.Renewed:
 	}
+	v := a.curb(from, state, rrl.BadCookie, nil)
+	if v == dropped {
+		return rcode, nil
+	}
 	o := a.options(stream)
-	return rcode, a.empty(out, 0, rcode, &o)
+	return rcode, a.empty(out, flagsOf(v), rcode, &o)
 }
 
 // question answers what was asked, unless a cookie has to come first.
@@ -152,6 +166,9 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 		if rcode = wire.BadCookie; state == cookie.None {
 			rcode, flags = wire.Success, wire.FlagTC // who knows no cookies proves its address by TCP
 		}
+		if a.curb(from, state, rrl.BadCookie, nil) == dropped {
+			return rcode, nil
+		}
 		return rcode, a.empty(out, flags, rcode, &o)
 	}
 	if a.q.Subnet != nil && !a.set.Subnets.believes(from) {
@@ -159,6 +176,13 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 	}
 	a.r.asker.begin(from, a.q.Subnet)
 	a.r.resolve(&a.q, a.snap, a.slot)
+	if a.limits != nil && !stream {
+		kind, name := a.r.limit(&a.q)
+		if v := a.curb(from, state, kind, name); v != whole {
+			a.tell()
+			return a.curbed(out, v)
+		}
+	}
 	reply = a.message(out, stream)
 	if !a.silent {
 		a.tally()

@@ -94,7 +94,10 @@ func (a *responder) forget() { a.facts, a.passed = tap.Facts{Received: a.facts.R
 // seen shows the question that was answered last.
 func (a *responder) seen(reply []byte, from netip.Addr) {
 	f := &a.facts
-	f.Client, f.Size, f.Flags, f.Transport = from, len(reply), binary.BigEndian.Uint16(reply[2:]), a.via
+	f.Client, f.Size, f.Transport = from, len(reply), a.via
+	if reply != nil {
+		f.Flags = binary.BigEndian.Uint16(reply[2:])
+	}
 	a.eyes.Seen(f)
 }
 

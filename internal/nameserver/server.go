@@ -20,6 +20,7 @@ import (
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
+	"jurymast/internal/nameserver/rrl"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/nameserver/tsig"
@@ -46,6 +47,7 @@ type Options struct {
 	XDP        XDP                   // answers in the network driver
 	Clock      func() time.Time      // when signatures are made and end; nil: time.Now
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
+	Limits     Limits                // what one network can make the server send
 }
 
 const (
@@ -74,6 +76,10 @@ type Server struct {
 	driver   *driver // nil: none was asked for
 	signing  *signing
 
+	limits *rrl.Limiter // nil: answers are not limited
+	watch  *rrl.Watch   // knows who is limited
+	gate   *rrl.Gate    // for TCP; nil: everybody may come in
+
 	traffic *traffic.Traffic
 	crowd   *eyes          // of all connections
 	looking sync.WaitGroup // who takes over what eyes have seen
@@ -97,6 +103,7 @@ func New(opt Options) *Server {
 	if s.opt.Loops <= 0 {
 		s.opt.Loops = runtime.GOMAXPROCS(0)
 	}
+	s.restrict()
 	s.traffic = traffic.New(s.places())
 	s.crowd, s.unseen = s.eyes(), make(chan struct{})
 	s.crowd.mu = new(sync.Mutex)
@@ -135,7 +142,7 @@ func (s *Server) places() traffic.Locator {
 
 // collectors are metrics beside the server's own.
 func (s *Server) collectors() []prometheus.Collector {
-	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 })}
+	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 }), abuseMetrics{s}}
 	if s.opt.QueryLog != nil {
 		list = append(list, s.opt.QueryLog)
 	}
@@ -187,6 +194,7 @@ func (s *Server) Serve() {
 		s.running.Go(t.accept)
 	}
 	s.looking.Go(func() { s.traffic.Run(s.unseen) })
+	s.looking.Go(func() { s.watch.Run(s.unseen) })
 	if s.opt.QueryLog != nil {
 		s.looking.Go(func() { s.opt.QueryLog.Run(s.unseen) })
 	}
@@ -298,7 +306,7 @@ func newDice() steer.Dice {
 // answer answers one packet for a loop or connection and shows it to who looks.
 func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.Addr) []byte {
 	reply := s.fenced(a, pkt, out, stream, from)
-	if reply != nil && a.eyes != nil && !a.passed {
+	if (reply != nil || a.facts.Limited != tap.Whole) && a.eyes != nil && !a.passed {
 		a.seen(reply, from)
 	}
 	return reply

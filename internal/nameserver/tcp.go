@@ -152,6 +152,10 @@ func (t *stream) enter(conn net.Conn) *client {
 	c := &client{conn: conn, raw: conn, from: source(conn)}
 	c.prefix = network(c.from)
 	count := &t.s.m.lines[t.via]
+	if t.rates == nil && !t.s.gate.Allow(c.from) { // handshakes have rates of their own
+		count.refused[refusedRate].Add(1)
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

@@ -29,7 +29,7 @@ type datagram struct {
 func (d *datagram) loop() {
 	b := batch.New(d.s.opt.Batch, udpSize+wireSlack)
 	a := d.s.responder(d.s.m.take())
-	a.eyes = d.s.eyes()
+	a.eyes, a.limits = d.s.eyes(), d.s.limits.Loop()
 	a.c.kernel.Store(new(d.conn.Dropped))
 	if d.s.opt.Batch.Shape == batch.Raw || d.cpu >= 0 {
 		runtime.LockOSThread()
@@ -61,6 +61,9 @@ func (d *datagram) loop() {
 		queries.Add(uint64(n)) //nolint:gosec // at most the size of a batch
 		a.facts.Received = start
 		a.refresh()
+		if a.limits != nil {
+			a.limits.Tick()
+		}
 		for i := range b.Messages[:n] {
 			m := &b.Messages[i]
 			m.Reply = d.s.answer(a, m.Packet, m.Buffer, false, m.From.Addr())

@@ -34,12 +34,13 @@ const DefaultUDPSize = 1232
 func defaultNameserver() NameserverFront {
 	return NameserverFront{
 		UDPSize: DefaultUDPSize,
-		Cookies: Cookies{Enabled: true, Require: RequireNever},
+		Cookies: Cookies{Enabled: true, Require: RequirePressure},
 		ECS:     ECSPolicy{Rule: ECSOn},
 		NSID:    NSIDAuto,
 		EDE:     On,
 		EDEText: On,
 		XDP:     XDPPolicy{Rule: XDPOff},
+		RRL:     defaultRRL(),
 
 		UDP:      UDP{Batch: 16, Wait: WaitRaw, Spread: SpreadClient},
 		TCP:      defaultStreamLimits(),

@@ -96,6 +96,7 @@ type NameserverFront struct {
 	EDEText  Switch       `yaml:"ede_text"`
 	Chaos    Chaos        `yaml:"chaos"`
 	XDP      XDPPolicy    `yaml:"xdp"`
+	RRL      RRL          `yaml:"rrl"`
 
 	Resolvers       []string      `yaml:"resolvers"`         // asked for targets whose addresses are answered; none: the system's
 	FlattenMaxStale time.Duration `yaml:"flatten_max_stale"` // 1h: how long their last good addresses outlive the TTL

@@ -6,6 +6,7 @@ import "time"
 type StreamLimits struct {
 	Connections   int           `yaml:"connections"`             // at once
 	PerPrefix     int           `yaml:"connections_per_network"` // of them from one IPv4 /24 or IPv6 /56
+	Accepts       int           `yaml:"accept_rate"`             // new ones from one network a second; 0: no limit
 	InFlight      int           `yaml:"in_flight"`               // questions answered before the answers are written
 	FirstQuestion time.Duration `yaml:"first_question"`          // from accepting to the end of the first question
 	Idle          time.Duration `yaml:"idle"`                    // between questions, while there is room
@@ -25,7 +26,7 @@ type QueryLog struct {
 
 func defaultStreamLimits() StreamLimits {
 	return StreamLimits{
-		Connections: 1000, PerPrefix: 20, InFlight: 100, FirstQuestion: 2 * time.Second, Idle: 10 * time.Second, IdleMin: time.Second,
+		Connections: 1000, PerPrefix: 20, Accepts: 100, InFlight: 100, FirstQuestion: 2 * time.Second, Idle: 10 * time.Second, IdleMin: time.Second,
 		Handshakes: 1000, PerPrefixHandshakes: 100,
 	}
 }
@@ -45,6 +46,7 @@ func validateStreamLimits(r *report, a *at, l *StreamLimits) {
 	} else {
 		r.between(per, l.PerPrefixHandshakes, 1, 100_000)
 	}
+	r.between(a.child("accept_rate"), l.Accepts, 0, 1_000_000)
 	r.between(a.child("in_flight"), l.InFlight, 1, 10_000)
 	r.lasts(a.child("first_question"), l.FirstQuestion, 100*time.Millisecond, time.Minute)
 	r.lasts(a.child("idle"), l.Idle, 100*time.Millisecond, time.Hour)

@@ -43,7 +43,7 @@ func (r *report) notYet(a *at, used bool, what, meanwhile string) {
 // later are the words of the enumerations that decode but that this build does not carry out: NotYet refuses them, and
 // the lists of messages and of docs/configuration.md mark them.
 var later = map[chooser]bool{
-	ModeBalance: true, RequirePressure: true, DenialNSEC3: true,
+	ModeBalance: true, DenialNSEC3: true,
 }
 
 // laterWords says of each word of c's enumeration whether it is not carried out yet.
@@ -61,8 +61,6 @@ func notYetNode(r *report, a *at, n *Node) {
 	const plain = "use listen (UDP and TCP) or tls"
 	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
 	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
-	r.notYet(ns.child("cookies").child("require"), later[n.Nameserver.Cookies.Require],
-		"asking for cookies under pressure, which needs rate limiting", "use require: never, or require: always")
 	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
 		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
 	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,

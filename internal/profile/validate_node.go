@@ -25,6 +25,7 @@ func validateNode(r *report, a *at, n *Node) {
 	validateNameserver(r, a.child("nameserver"), &n.Nameserver)
 	validateCertificates(r, a.child("nameserver").child("certificates"), n.Nameserver.Certificates)
 	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
+	validateRRL(r, a.child("nameserver").child("rrl"), &n.Nameserver.RRL)
 	validateXDP(r, a.child("nameserver").child("xdp"), &n.Nameserver.XDP)
 	validateProxyFront(r, a.child("proxy"), &n.Proxy)
 	validateStore(r, a.child("store"), &n.Store)

@@ -39,6 +39,8 @@ type (
 	SigningAlgorithm string // of DNSSEC keys
 	KeyScheme        string // whether one key or two sign a zone
 	Denial           string // how a signed zone proves that something is not there
+	RRLMode          string // whether answers are limited
+	RRLDriver        string // what the network driver does, which limits nothing
 )
 
 // The words themselves.
@@ -149,9 +151,15 @@ const (
 	KeysCSK    KeyScheme = "csk"     // one key signs everything
 	KeysKSKZSK KeyScheme = "ksk-zsk" // one signs the keys, one the rest
 
-	DenialCompact Denial = "compact" // made for the question [RFC 9824]
-	DenialNSEC    Denial = "nsec"    // the classic chain [RFC 4034 4]
-	DenialNSEC3   Denial = "nsec3"   // hashed names [RFC 5155]
+	DenialCompact Denial  = "compact" // made for the question [RFC 9824]
+	DenialNSEC    Denial  = "nsec"    // the classic chain [RFC 4034 4]
+	DenialNSEC3   Denial  = "nsec3"   // hashed names [RFC 5155]
+	RRLOn         RRLMode = "on"
+	RRLOff        RRLMode = "off"
+	RRLDry        RRLMode = "dry-run" // only counted
+
+	DriverRefused   RRLDriver = "refused"   // answers nothing
+	DriverUnlimited RRLDriver = "unlimited" // answers, to whoever asks
 
 	CombineAll     CombineRule = "all"
 	CombineAny     CombineRule = "any"
@@ -181,13 +189,15 @@ func (Assume) Allowed() []string       { return []string{"up", "down"} }
 func (OnSilence) Allowed() []string    { return []string{"down", "up", "last"} }
 
 func (Switch) Allowed() []string  { return []string{"on", "off"} }
-func (Require) Allowed() []string { return []string{"never", "always", "pressure"} }
+func (Require) Allowed() []string { return []string{"pressure", "never", "always"} }
 func (Order) Allowed() []string   { return []string{"rotate", "fixed"} }
 func (DNSDuty) Allowed() []string { return []string{"anywhere", "required"} }
 
 func (SigningAlgorithm) Allowed() []string { return []string{"ecdsa-p256", "ed25519"} }
 func (KeyScheme) Allowed() []string        { return []string{"csk", "ksk-zsk"} }
 func (Denial) Allowed() []string           { return []string{"compact", "nsec", "nsec3"} }
+func (RRLMode) Allowed() []string          { return []string{"on", "off", "dry-run"} }
+func (RRLDriver) Allowed() []string        { return []string{"refused", "unlimited"} }
 
 // ECSPolicy says whose client subnets [RFC 7871] are believed: on, off, or a list of resolvers' networks.
 type ECSPolicy struct {

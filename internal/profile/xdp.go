@@ -47,6 +47,8 @@ func (w *advisor) xdp(a *at, n *NameserverFront) {
 	case n.XDP.Rule == XDPOff:
 	case n.Cookies.Enabled && n.Cookies.Require == RequireAlways:
 		w.warn(place, "answers nothing while cookies.require is always, because the network driver knows no cookies; write xdp: off")
+	case n.RRL.Mode == RRLOn && n.RRL.Driver == DriverRefused:
+		w.warn(place, "answers nothing while rrl.mode is on, because the network driver limits no answers; write xdp: off, or rrl: {driver: unlimited} to let it answer whoever asks")
 	case !slices.ContainsFunc(n.Listen, atPort):
 		w.warn(place, "answers nothing, because no listener has port 53 and the network driver looks at no other; write xdp: off")
 	default:

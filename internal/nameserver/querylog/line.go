@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/wire"
 )
 
@@ -41,6 +42,9 @@ func (e *entry) line(b []byte, full bool) []byte {
 	b = textField(b, "rcode", rcodeText(f.Rcode))
 	b = textField(b, "flags", flagsText(f.Flags, f.DO))
 	b = numberField(b, "size", uint64(max(f.Size, 0)))
+	if f.Limited != tap.Whole {
+		b = textField(b, "limited", f.Limited.String())
+	}
 	for _, t := range [...]struct{ key, text string }{{"profile", f.Profile}, {"endpoint", f.Endpoint}, {"reason", f.Reason}} {
 		if t.text != "" {
 			b = textField(b, t.key, t.text)

@@ -43,6 +43,31 @@ func (t Transport) String() string {
 	return "unknown"
 }
 
+// Limit is what became of an answer that its client gets too many of.
+type Limit uint8
+
+// The limits.
+const (
+	Whole   Limit = iota // nothing: it was sent as it is
+	Dropped              // not sent
+	Slipped              // sent without records, with TC=1
+	Told                 // BADCOOKIE in its place
+)
+
+// String is the word for a limit in logs, "" for Whole.
+func (l Limit) String() string {
+	switch l {
+	case Dropped:
+		return "drop"
+	case Slipped:
+		return "slip"
+	case Told:
+		return "badcookie"
+	case Whole:
+	}
+	return ""
+}
+
 // Facts are what is known of one question when its answer is written. Its slices belong to the packet: who keeps
 // something copies it.
 type Facts struct {
@@ -54,7 +79,8 @@ type Facts struct {
 	Flags     uint16 // of the answer's header
 	DO        bool   // the question wants signatures
 	Transport Transport
-	Size      int // of the answer, in bytes
+	Size      int   // of the answer, in bytes; 0: it was dropped
+	Limited   Limit // the client gets too many answers
 
 	Profile  string    // the first one that was asked; "": a static name, or none of ours
 	Endpoint string    // of the answer; "": none
