@@ -179,9 +179,6 @@ func (d *driver) open(snap *snapshot.Snapshot, listen []netip.AddrPort) (*kernel
 	if d.set.RequireCookies && !d.set.NoCookies {
 		return nil, errors.New("cookies.require is always, and the driver knows no cookies; write never, or xdp: off")
 	}
-	if d.limited {
-		return nil, errors.New("rrl.mode is on, and the driver limits no answers; write rrl: {driver: unlimited} to let it answer whoever asks, or xdp: off")
-	}
 	found, addrs, err := d.plug.find(listen)
 	d.mu.Lock()
 	d.status.Interfaces = found
@@ -191,6 +188,9 @@ func (d *driver) open(snap *snapshot.Snapshot, listen []netip.AddrPort) (*kernel
 	}
 	if err := hopeless(found); err != nil {
 		return nil, err
+	}
+	if d.limited {
+		return nil, errors.New("rrl.mode is on, and the driver limits no answers; write rrl: {driver: unlimited} to let it answer whoever asks, or xdp: off")
 	}
 	conf, _ := snap.Config(d.slot).(*config)
 	answers := min(max(2*conf.index.size(), leastHot), mostHot)

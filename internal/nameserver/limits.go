@@ -110,9 +110,9 @@ func flagsOf(v verdict) uint16 {
 	return 0
 }
 
-// limit is what an answer shares a bucket with. Names that were made up (below a wildcard, a DNAME, a delegation, or not there
+// bucket is what an answer shares one with. Names that were made up (below a wildcard, a DNAME, a delegation, or not there
 // at all) share that of what they were made from, so that random ones are one.
-func (r *response) limit(q *wire.Query) (rrl.Kind, []byte) {
+func (r *response) bucket(q *wire.Query) (rrl.Kind, []byte) {
 	switch {
 	case !r.ours():
 		return rrl.Failure, nil

@@ -83,9 +83,9 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	case wire.OK:
 		rcode, reply = a.question(out, stream, from)
 	case notAuthentic:
-		rcode, reply = wire.NotAuth, a.bare(out, wire.NotAuth)
+		rcode, reply = wire.NotAuth, a.bare(out, wire.NotAuth, from)
 	}
-	if a.session != nil {
+	if a.session != nil && reply != nil {
 		reply = a.session.Sign(reply, time.Now())
 	}
 	a.countEDNS()
@@ -176,8 +176,8 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 	}
 	a.r.asker.begin(from, a.q.Subnet)
 	a.r.resolve(&a.q, a.snap, a.slot)
-	if a.limits != nil && !stream {
-		kind, name := a.r.limit(&a.q)
+	if a.limits != nil && !stream && a.session == nil { // who has signed has proved who it is
+		kind, name := a.r.bucket(&a.q)
 		if v := a.curb(from, state, kind, name); v != whole {
 			a.tell()
 			return a.curbed(out, v)
