@@ -246,7 +246,7 @@ func (d *documentDesk) change(ctx context.Context, by string, edit func(cluster.
 		if err != nil {
 			return nil, err
 		}
-		if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
+		if err := a.library.prepareChange(set, want); err != nil {
 			return nil, api.Invalid(err)
 		}
 		note = difference(set.Records, want)

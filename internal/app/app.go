@@ -77,6 +77,7 @@ type App struct {
 	journal  *feed
 	seal     *sealer
 	cookies  cookies
+	serials  serials
 	jar      *cookie.Jar
 	sets     chan cluster.DocumentSet // newest wins
 	again    chan struct{}            // the documents in force are to be prepared anew
@@ -314,6 +315,7 @@ func (a *App) begin(ctx context.Context) error {
 	}
 	a.settleTargets(ctx)
 	a.readTSIG()
+	a.recallSerials()
 	a.serve()
 	a.goTask(func() { a.keepTSIG(work) })
 	tried := make(chan struct{})
@@ -327,6 +329,7 @@ func (a *App) begin(ctx context.Context) error {
 		a.session(work)
 	})
 	a.goTask(func() { a.keepCookies(work) })
+	a.goTask(func() { a.keepSerials(work) })
 	a.goTask(func() { a.finishSeal(work) })
 	a.goTask(func() { a.watchFile(work) })
 	a.goTask(func() { a.announceReady(work) })

@@ -317,7 +317,7 @@ func (a *App) applyFile(ctx context.Context, f *profile.File) (applied bool) {
 	for {
 		gen, err := a.cluster.Change(ctx, func(set cluster.DocumentSet) ([]cluster.Record, error) {
 			want := withFile(set, mine, a.owner())
-			if _, err := a.library.prepare(cluster.DocumentSet{Generation: set.Generation + 1, Records: want}); err != nil {
+			if err := a.library.prepareChange(set, want); err != nil {
 				return nil, &refusedError{err}
 			}
 			before, note = set.Generation, difference(set.Records, want)

@@ -55,6 +55,8 @@ type Cluster struct {
 	lost      map[string]losses // by profile
 	torn      bool              // it was told that documents are incomplete
 	secrets   secretsPart
+
+	serialWake chan struct{} // serials of zones may have changed
 }
 
 // ErrFormat: the store was written by a version with another key layout.
@@ -92,6 +94,7 @@ func New(o Options) *Cluster {
 	c := &Cluster{o: o, st: newState(), changing: make(chan struct{}, 1), unwritten: map[string]string{}, lost: map[string]losses{}}
 	c.out.init()
 	c.secrets.init()
+	c.serialWake = make(chan struct{}, 1)
 	return c
 }
 
@@ -221,6 +224,7 @@ func (c *Cluster) enter(s *session, kvs []store.KV) {
 	c.noteTorn()
 	c.report(true, s.leaderRev != 0)
 	c.secrets.nudge()
+	c.nudgeSerials()
 	c.out.nudge()
 }
 

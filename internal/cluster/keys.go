@@ -30,6 +30,7 @@ const (
 	inJournal   = root + "journal/"
 	keySeal     = root + "seal" // which key seals; what is sealed is below sealed/
 	inSealed    = root + "sealed/"
+	inSerials   = root + "serials/" // of zones that are transferred
 	keyRollAsk  = root + "asked/cookies-roll"
 )
 

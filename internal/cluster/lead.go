@@ -14,6 +14,7 @@ func (c *Cluster) apply(s *session, b store.Batch) {
 	c.st.apply(b.Events, c.o.Node.Name, c.emit)
 	c.noteTorn()
 	c.secrets.nudge()
+	c.nudgeSerials()
 	// The chair is ours while the key lives by our lease. This also finds a campaign whose reply was lost: without it
 	// everybody would take us for the leader except ourselves.
 	s.leaderRev = 0

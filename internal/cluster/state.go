@@ -26,6 +26,7 @@ type state struct {
 	leaderSeen int64         // revision of the last change of the leader key that came by the watch
 	docs       docState
 	sealed     sealedState
+	serials    serialState
 	journal    []health.Entry
 	noted      map[string]bool   // ids of journal
 	epochs     map[string]uint64 // newest decision ever seen, by profile
@@ -40,6 +41,7 @@ func newState() state {
 		nodes: map[string]NodeRecord{}, votes: map[string]map[string]bool{}, intents: map[string]intent{}, intentsOf: map[string]map[string]bool{},
 		signals: map[string]map[string]health.Signal{},
 		sealed:  newSealedState(),
+		serials: newSerialState(),
 		docs:    newDocState(), epochs: map[string]uint64{}, decided: map[string]bool{}, noted: map[string]bool{},
 	}
 }
@@ -49,7 +51,8 @@ func (s *state) reset(kvs []store.KV, self string, emit func(Event)) {
 	old := *s
 	*s = newState()
 	s.docs.inForce = old.docs.inForce // until the store says something else
-	s.epochs = old.epochs             // they only grow, whatever was done to the store
+	s.serials.count = old.serials.count + 1
+	s.epochs = old.epochs // they only grow, whatever was done to the store
 	evs := make([]store.Event, len(kvs))
 	for i, kv := range kvs {
 		evs[i] = store.Event{KV: kv}
@@ -121,6 +124,8 @@ func (s *state) applyWith(evs []store.Event, self string, c changes, emit func(E
 			applyAsk(e, self, emit)
 		case e.Key == keySeal, e.Key == keyRollAsk, strings.HasPrefix(e.Key, inSealed):
 			s.sealed.apply(e)
+		case isSerial(e.Key):
+			s.serials.apply(e)
 		case strings.HasPrefix(e.Key, inJournal):
 			s.applyJournal(e, emit)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/nameserver/wire"
+	"jurymast/internal/nameserver/xfr"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
@@ -54,6 +55,11 @@ type response struct {
 
 	none  refused // what the profile there has just denied
 	began uint64  // how often dice had been thrown before
+
+	key    string      // what the question is signed with, "" without a valid signature
+	stream bool        // it came over a stream
+	packet []byte      // the question as it came
+	xfr    *xfr.Answer // many messages, for a stream
 
 	zone    *zone.Zone // the first one
 	kind    zone.Kind
@@ -110,11 +116,9 @@ func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Sl
 	case r.conf == nil:
 		r.fail(wire.ServFail, whyEmpty...)
 	case q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR:
-		if r.conf.find(&q.Name, q.Type) == nil {
-			r.fail(wire.Refused, whyForeign...)
-			return
-		}
-		r.fail(wire.Refused, whyTransfer...)
+		r.transfer(q)
+	case q.Type == dns.TypeSOA && r.unsettled(&q.Name):
+		r.fail(wire.ServFail, whySerial...)
 	default:
 		r.chain(q)
 	}

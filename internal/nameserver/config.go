@@ -32,6 +32,7 @@ type config struct {
 	routes   map[string]*route            // by name of a target that is answered with its addresses
 	abroad   map[string][]string          // of those, what resolvers are asked for, with the host names it is answered for
 	books    map[*zone.Zone]*sign.Book    // of signed zones
+	outgoing map[*zone.Zone]*outgoing     // of zones that may be fetched
 	chains   map[*zone.Zone]*denial.Chain // of signed zones that deny with one
 	flat     flatten.Set                  // abroad, being looked up
 	warnings []string

@@ -169,7 +169,11 @@ func (m *metrics) zones(s *sums) {
 		return
 	}
 	for _, z := range conf.zones {
-		if soa := z.SOA.Data[0]; len(soa) >= soaNumbers {
+		set := z.SOA
+		if o := conf.outgoing[z]; o != nil {
+			set = o.soaOf(z)
+		}
+		if soa := set.Data[0]; len(soa) >= soaNumbers {
 			s.gauge(serialDesc, float64(binary.BigEndian.Uint32(soa[len(soa)-soaNumbers:])), z.Name)
 		}
 	}

@@ -21,6 +21,9 @@ const (
 var (
 	whyForeign  = []wire.EDE{{Code: edeNotAuthoritative, Text: "no zone of this server encloses the name"}}
 	whyTransfer = []wire.EDE{{Code: edeProhibited, Text: "zone transfers are not allowed"}}
+	whyNoStream = []wire.EDE{{Code: edeNotSupported, Text: "zones are transferred over TCP and TLS"}}
+	whyBusy     = []wire.EDE{{Code: edeOther, Text: "too many transfers at once, try again"}}
+	whySerial   = []wire.EDE{{Code: edeNotReady, Text: "the zone's serial is not known yet"}}
 	whyNotify   = []wire.EDE{{Code: edeProhibited, Text: "the sender is no primary of this zone"}}
 	whyClass    = []wire.EDE{{Code: edeNotSupported, Text: "nothing of this class is told"}}
 	whyChaos    = []wire.EDE{{Code: edeNotSupported, Text: "this name and type of class CH are not told"}}

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/rrl"
 	"jurymast/internal/nameserver/tap"
@@ -46,7 +48,11 @@ type responder struct {
 
 	ring    *atomic.Pointer[tsig.Ring] // keys of signed questions
 	session *tsig.Session              // of the question, nil: it is not signed
-	passed  bool                       // the last question has been counted, and nobody wants its facts
+	packet  []byte                     // the question as it came
+	server  *Server
+	streams func(*sending) bool // begins a transfer; nil: this transport has none
+	sending bool                // the last question began one
+	passed  bool                // the last question has been counted, and nobody wants its facts
 
 	limits *rrl.Loop // nil: its answers are not limited
 }
@@ -60,6 +66,7 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	outcome := a.q.Parse(pkt)
 	var reply []byte
 	var rcode uint16
+	a.packet = pkt
 	if a.session = nil; a.q.TSIG != 0 {
 		outcome = a.verify(pkt, outcome)
 	}
@@ -90,6 +97,9 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	}
 	a.countEDNS()
 	a.ask(rcode)
+	if reply == nil && a.sending { // a transfer has begun
+		a.c.response(rcode)
+	}
 	if reply != nil {
 		a.c.response(rcode)
 		a.c.sized(len(reply))
@@ -175,12 +185,18 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 		a.q.Subnet = nil
 	}
 	a.r.asker.begin(from, a.q.Subnet)
+	a.r.key, a.r.stream, a.r.xfr, a.r.packet = a.session.Key(), stream, nil, a.packet
 	a.r.resolve(&a.q, a.snap, a.slot)
 	if a.limits != nil && !stream && a.session == nil { // who has signed has proved who it is
 		kind, name := a.r.bucket(&a.q)
 		if v := a.curb(from, state, kind, name); v != whole {
 			a.tell()
 			return a.curbed(out, v)
+		}
+	}
+	if a.q.Type == dns.TypeAXFR || a.q.Type == dns.TypeIXFR {
+		if a.transferred() {
+			return a.r.rcode, nil
 		}
 	}
 	reply = a.message(out, stream)

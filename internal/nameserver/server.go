@@ -48,6 +48,9 @@ type Options struct {
 	Clock      func() time.Time      // when signatures are made and end; nil: time.Now
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
 	Limits     Limits                // what one network can make the server send
+
+	// NotifyFailed is told, on a goroutine of its own, of a secondary that has answered none of the NOTIFY for a serial.
+	NotifyFailed func(zone, secondary string, serial uint32, why string)
 }
 
 const (
@@ -86,7 +89,10 @@ type Server struct {
 	unseen  chan struct{}  // closed when there is nothing more to see
 	lastly  sync.Once
 
-	ring atomic.Pointer[tsig.Ring]
+	ring      atomic.Pointer[tsig.Ring]
+	transfers *transfers
+	ending    context.Context //nolint:containedctx // ends with Close, for what runs beside questions
+	end       context.CancelFunc
 
 	// dice makes the dice of one loop or connection.
 	dice func() steer.Dice
@@ -95,7 +101,8 @@ type Server struct {
 // New makes a server and gives it its place in the hub; it must be called before the hub's first Prepare. What could
 // not be set up is returned by Listen.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice, signing: newSigning(opt.Clock)}
+	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice, signing: newSigning(opt.Clock), transfers: newTransfers()}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.set = mannersOf(opt.EDNS, opt.Cookies)
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -119,6 +126,7 @@ func New(opt Options) *Server {
 				c.bind(opt.Targets)
 			}
 			s.signing.bind(c)
+			s.transfers.bind(c)
 			return c, nil
 		},
 		Part:      func(v *health.View) any { return compile(v) },
@@ -142,7 +150,7 @@ func (s *Server) places() traffic.Locator {
 
 // collectors are metrics beside the server's own.
 func (s *Server) collectors() []prometheus.Collector {
-	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 }), abuseMetrics{s}}
+	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 }), abuseMetrics{s}, s.transfers}
 	if s.opt.QueryLog != nil {
 		list = append(list, s.opt.QueryLog)
 	}
@@ -195,6 +203,7 @@ func (s *Server) Serve() {
 	}
 	s.looking.Go(func() { s.traffic.Run(s.unseen) })
 	s.looking.Go(func() { s.watch.Run(s.unseen) })
+	s.looking.Go(func() { s.runTransfers(s.stopping) })
 	if s.opt.QueryLog != nil {
 		s.looking.Go(func() { s.opt.QueryLog.Run(s.unseen) })
 	}
@@ -218,6 +227,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Close(ctx context.Context) error {
 	s.stopOnce.Do(func() {
 		close(s.stopping)
+		s.end()
 		if s.driver != nil {
 			s.driver.close() // before the sockets, which take over
 		}
@@ -294,7 +304,7 @@ func (s *Server) responder(c *counts) *responder {
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())
-	a.eyes, a.ring = s.crowd, &s.ring
+	a.eyes, a.ring, a.server = s.crowd, &s.ring, s
 	return a
 }
 

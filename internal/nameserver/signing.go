@@ -83,7 +83,12 @@ func (s *Server) SigningStatus(zone string) sign.Status {
 func (r *response) secure(z *zone.Zone) bool { return r.do && z.DNSSEC.Enabled }
 
 // soa is the SOA set of a zone as it is now.
-func (r *response) soa(z *zone.Zone) *zone.RRset { return z.SOA }
+func (r *response) soa(z *zone.Zone) *zone.RRset {
+	if o := r.conf.outgoing[z]; o != nil {
+		return o.soaOf(z)
+	}
+	return z.SOA
+}
 
 // live is the set of a type that a zone's keys bring to its apex, or nil.
 func (r *response) live(z *zone.Zone, n *zone.Node, typ uint16) *zone.RRset {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/nameserver/tap"
@@ -256,7 +257,9 @@ func (t *stream) serve(c *client) {
 	}
 	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
 	talk.queries = talk.a.c.received(t.via, c.from)
+	talk.a.streams = talk.send
 	why := talk.run()
+	talk.settle(why)
 	switch why {
 	case closedSlow:
 		abort(c.raw)
@@ -313,6 +316,10 @@ type talk struct {
 	question bytes.Buffer
 	out      []byte // answers that are not written yet, each behind its length
 	held     int    // how many
+
+	writing sync.Mutex     // of conn: transfers write beside the answers
+	sending sync.WaitGroup // transfers under way
+	under   atomic.Int32   // how many
 }
 
 // run reads one question after the other and returns why there will be no more. A half-closed client still gets what it
@@ -356,7 +363,7 @@ func (k *talk) answer() bool {
 	reply := k.t.s.answer(k.a, k.question.Bytes(), k.out[at+2:], true, k.c.from)
 	if reply == nil || len(reply) > streamSize {
 		k.out = k.out[:at]
-		return false
+		return k.a.begun()
 	}
 	if room := k.out[at+2 : cap(k.out)]; len(room) >= len(reply) && &room[0] == &reply[0] {
 		k.out = k.out[:at+2+len(reply)] // it was written in place
@@ -373,10 +380,7 @@ func (k *talk) flush(idle time.Duration) error {
 	if k.held == 0 {
 		return nil
 	}
-	err := k.c.conn.SetWriteDeadline(time.Now().Add(idle))
-	if err == nil {
-		_, err = k.c.conn.Write(k.out)
-	}
+	err := k.write(k.out, idle)
 	k.held, k.out = 0, k.out[:0]
 	if cap(k.out) > keepBuffer {
 		k.out = nil

@@ -19,6 +19,7 @@ func (p *parser) check() error {
 	if z.SOA = z.Apex.Set(dns.TypeSOA); z.SOA == nil {
 		return errors.New("no SOA at the apex")
 	}
+	z.Written = z.SOA.line > 0
 	soa := z.SOA.Data[0]
 	z.Serial = binary.BigEndian.Uint32(soa[len(soa)-20:])
 	z.NegativeTTL = min(z.SOA.TTL, binary.BigEndian.Uint32(soa[len(soa)-4:]))

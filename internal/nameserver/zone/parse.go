@@ -104,7 +104,7 @@ func newParser(doc *profile.Zone, text string) (*parser, error) {
 	if err != nil {
 		return nil, err
 	}
-	z := &Zone{Name: doc.Name, DNSSEC: doc.DNSSEC, nodes: map[string]*Node{}}
+	z := &Zone{Name: doc.Name, DNSSEC: doc.DNSSEC, Transfer: doc.Transfer, nodes: map[string]*Node{}}
 	p := &parser{doc: doc, zone: z, in: &lineReader{text: text}, first: map[*Node]int{}}
 	p.name.Set(apex)
 	z.labels = p.name.Labels()

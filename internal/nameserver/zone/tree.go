@@ -88,7 +88,10 @@ type Zone struct {
 	NegativeTTL uint32         // min(TTL of the SOA, MINIMUM) [RFC 2308]
 	Serial      uint32         // of the SOA
 	DNSSEC      profile.DNSSEC // whether and how it is signed
+	Written     bool           // the SOA is from the text, not made
 	Warnings    []*Fault       // what of the text works but was hardly meant; Lint finds the rest
+
+	Transfer *profile.Transfer // who may fetch it; nil: nobody
 
 	labels int // of the apex
 	nodes  map[string]*Node
