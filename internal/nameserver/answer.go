@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/xfr"
 	"jurymast/internal/nameserver/zone"
@@ -32,6 +33,7 @@ type record struct {
 	original uint32     // TTL its signature says, in seconds [RFC 4034 3.1.4]; ttl is never more
 	signer   []byte     // the wildcard whose signature holds for the owner; nil: the owner's own
 	only     bool       // the signatures without the set, for questions of type RRSIG
+	made     sign.Signatures
 }
 
 // response is everything a question gets before it becomes a message, and where that came from. It is reused.
@@ -143,9 +145,17 @@ func meta(typ uint16) bool {
 // chain answers the name and, as long as that is an alias into our zones, what it points to. The response code is
 // that of the last step [RFC 6604], AA that of the first.
 func (r *response) chain(q *wire.Query) {
-	name := &q.Name
+	if q.Type == dns.TypeRRSIG {
+		r.signaturesOnly(q)
+		return
+	}
+	r.follows(&q.Name, q.Type)
+}
+
+// follows is chain for a type of one's own.
+func (r *response) follows(name *wire.Name, typ uint16) {
 	for step := 0; ; step++ {
-		z := r.conf.find(name, q.Type)
+		z := r.conf.find(name, typ)
 		if z == nil {
 			if step == 0 {
 				r.fail(wire.Refused, whyForeign...)
@@ -161,8 +171,8 @@ func (r *response) chain(q *wire.Query) {
 		}
 		r.none, r.began = refused{}, r.asker.thrown
 		answers, authors := len(r.answer), len(r.author)
-		next := r.step(z, m, name, q.Type)
-		r.prove(z, &m, name, q.Type, answers, authors)
+		next := r.step(z, m, name, typ)
+		r.prove(z, &m, name, typ, answers, authors)
 		if next == nil || step == maxChain || r.seen(next) {
 			return
 		}

@@ -110,7 +110,7 @@ func (a *responder) greet(from netip.Addr) (state cookie.State) {
 		return cookie.None
 	}
 	a.cookie, state = a.set.jar.Answer(a.cookie, a.q.Client(), a.q.Server(), from, a.set.now())
-	a.c.cookies[state].Add(1)
+	a.greeted = state
 	return state
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/rrl"
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
@@ -38,13 +39,21 @@ type responder struct {
 	r         response
 	w         wire.Writer
 
-	set    *manners
-	cookie []byte             // to return; empty: none
-	key    [wire.MaxName]byte // of quick: the asked name in lower case
-	record [wire.MaxName + 12]byte
+	set     *manners
+	cookie  []byte             // to return; empty: none
+	greeted cookie.State       // of the question's cookie
+	key     [wire.MaxName]byte // of quick: the asked name in lower case
+	record  [wire.MaxName + 12]byte
 
 	eyes  *eyes // nil: nobody looks
 	facts tap.Facts
+
+	signing  *signing
+	demand   *demander // signs later what is missing; nil: this responder signs itself
+	unsigned bool      // the last question has to be answered by somebody who signs
+	content  sign.Set
+	lower    [wire.MaxName]byte
+	data     [][]byte // of signatures
 
 	ring    *atomic.Pointer[tsig.Ring] // keys of signed questions
 	session *tsig.Session              // of the question, nil: it is not signed
@@ -63,6 +72,7 @@ func (a *responder) refresh() { a.snap = a.load() }
 // respond answers one packet into out[:0] and returns the message, or nil for what gets no answer. stream is true for
 // transports without a datagram limit; from is the sender, if known. pkt and out must not overlap.
 func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byte {
+	a.unsigned, a.greeted = false, cookie.None
 	outcome := a.q.Parse(pkt)
 	var reply []byte
 	var rcode uint16
@@ -88,7 +98,9 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	case wire.CookieOnly:
 		rcode, reply = a.cookieOnly(out, stream, from)
 	case wire.OK:
-		rcode, reply = a.question(out, stream, from)
+		if rcode, reply = a.question(out, stream, from); a.unsigned {
+			return nil
+		}
 	case notAuthentic:
 		rcode, reply = wire.NotAuth, a.bare(out, wire.NotAuth, from)
 	}
@@ -111,6 +123,9 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 func (a *responder) countEDNS() {
 	if !a.q.EDNS {
 		return
+	}
+	if a.greeted != cookie.None {
+		a.c.cookies[a.greeted].Add(1)
 	}
 	a.c.edns[ednsAny].Add(1)
 	if a.q.DO {
@@ -199,6 +214,9 @@ func (a *responder) question(out []byte, stream bool, from netip.Addr) (rcode ui
 			return a.r.rcode, nil
 		}
 	}
+	if a.unsigned = a.sign(); a.unsigned {
+		return 0, nil
+	}
 	reply = a.message(out, stream)
 	if !a.silent {
 		a.tally()
@@ -268,10 +286,17 @@ func (a *responder) sections(reserve int) bool {
 		for j := range list {
 			rec := &list[j]
 			section := wire.Section(i)
-			if !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Turn(rec.turn), reserve) {
+			if !rec.only && !a.w.RRset(section, rec.owner, rec.set.Type, rec.ttl, rec.set.Turn(rec.turn), reserve) {
 				if rec.optional {
 					continue
 				}
+				return false
+			}
+			if rec.made.None() {
+				continue
+			}
+			a.data = rec.made.Data(a.data[:0])
+			if !a.w.RRset(section, rec.owner, dns.TypeRRSIG, rec.ttl, a.data, reserve) {
 				return false
 			}
 		}

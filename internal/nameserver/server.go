@@ -300,7 +300,7 @@ func (s *Server) isStopping() bool {
 
 // responder makes one that counts there.
 func (s *Server) responder(c *counts) *responder {
-	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: c, set: s.set}
+	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: c, set: s.set, signing: s.signing}
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())

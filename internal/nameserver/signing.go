@@ -1,7 +1,9 @@
 package nameserver
 
 import (
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/nameserver/sign"
@@ -12,18 +14,40 @@ import (
 
 // signing is the books of all zones that are signed, or whose keys are here. They outlive configurations.
 type signing struct {
-	now func() time.Time
+	now   func() time.Time
+	clock sign.Clock
+	cache *sign.Cache   // of what is signed on demand
+	turn  chan struct{} // held while a set is signed on demand
+
+	signed [signedKinds]atomic.Uint64 // sets
+	failed atomic.Uint64              // sets that could not be
 
 	mu    sync.Mutex
 	books map[string]*sign.Book // by the zone's name
 }
 
+// Why a set was signed.
+const (
+	signedAhead  = iota // before anybody asked
+	signedAgain         // before anybody asked, over an older signature
+	signedDemand        // for a question
+	signedKinds
+)
+
 func newSigning(now func() time.Time) *signing {
 	if now == nil {
 		now = time.Now
 	}
-	return &signing{now: now, books: map[string]*sign.Book{}}
+	s := &signing{now: now, turn: make(chan struct{}, half()), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
+	s.tick()
+	return s
 }
+
+// half of the processors, one at least, may be busy with signing.
+func half() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+
+// tick sets the clock that signatures go by.
+func (s *signing) tick() { s.clock.Set(s.now()) }
 
 // book of a zone, made when there is none.
 func (s *signing) book(name string) *sign.Book {
@@ -36,7 +60,7 @@ func (s *signing) book(name string) *sign.Book {
 	if err != nil {
 		return nil
 	}
-	b := sign.NewBook(name, apex)
+	b := sign.NewBook(name, apex, &s.clock)
 	s.books[name] = b
 	return b
 }
@@ -60,7 +84,8 @@ func (s *Server) UseKeys(k *sign.Keys) {
 		s.log.Error("keys of what is no zone are not used", "zone", k.Zone)
 		return
 	}
-	if err := b.Use(k, s.signing.now()); err != nil {
+	s.signing.tick()
+	if err := b.Use(k); err != nil {
 		s.log.Error("new keys of a zone are not used", "error", err)
 		return
 	}

@@ -1,0 +1,3 @@
+package nameserver
+
+type demander struct{}
