@@ -300,9 +300,6 @@ func (r *response) referral(z *zone.Zone, cut *zone.Node, owner []byte) {
 	r.aa = len(r.answer) > 0
 	set := cut.Set(dns.TypeNS)
 	r.author = append(r.author, record{owner: owner, set: set, ttl: set.TTL})
-	if ds := cut.Set(dns.TypeDS); ds != nil && r.secure(z) {
-		r.author = append(r.author, record{owner: owner, set: ds, ttl: ds.TTL, zone: z, original: ds.TTL})
-	}
 	for _, target := range set.Data {
 		if r.temp.Set(target) == 0 || r.conf.find(&r.temp, dns.TypeA) != z {
 			continue

@@ -31,8 +31,10 @@ type config struct {
 	mark     *mark
 	routes   map[string]*route            // by name of a target that is answered with its addresses
 	abroad   map[string][]string          // of those, what resolvers are asked for, with the host names it is answered for
+	numbers  map[*zone.Zone]uint16        // of signed zones, from 1
 	books    map[*zone.Zone]*sign.Book    // of signed zones
 	outgoing map[*zone.Zone]*outgoing     // of zones that may be fetched
+	numbered []*sign.Book                 // the same by number
 	chains   map[*zone.Zone]*denial.Chain // of signed zones that deny with one
 	flat     flatten.Set                  // abroad, being looked up
 	warnings []string
@@ -120,6 +122,7 @@ func build(docs *snapshot.Documents) (*config, error) {
 		return nil, refused
 	}
 	c.link()
+	c.number()
 	c.index = newIndex(c)
 	return c, nil
 }
@@ -134,6 +137,16 @@ func (c *config) enclose() {
 		above.Set(apex.Wire(1))
 		if parent := c.find(&above, dns.TypeA); parent != nil {
 			parent.Enclose(&apex)
+		}
+	}
+}
+
+// number numbers the signed zones.
+func (c *config) number() {
+	c.numbers = map[*zone.Zone]uint16{}
+	for _, z := range c.zones {
+		if z.DNSSEC.Enabled {
+			c.numbers[z] = uint16(min(len(c.numbers)+1, unnumbered)) //nolint:gosec // bounded
 		}
 	}
 }

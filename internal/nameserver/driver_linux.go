@@ -211,8 +211,8 @@ type inKernel struct{ *xdp.Table }
 
 // Offer implements driverTable.
 func (t inKernel) Offer(name []byte, typ uint16, h hot) (done bool, err error) {
-	// The zones are not signed: who wants signatures gets the same.
-	return t.Table.Offer(name, typ, xdp.Answer{Records: h.data, Count: h.records, Slot: h.slot, Unsigned: true})
+	// Where the zone is not signed, who wants signatures gets the same.
+	return t.Table.Offer(name, typ, xdp.Answer{Records: h.data, Count: h.records, Slot: h.slot, Unsigned: !h.signed})
 }
 
 // Counts implements meter.

@@ -33,10 +33,14 @@ type slot struct {
 	profile int32  // number, or zone.NoProfile
 	length  uint8  // of the name, 0: the slot is free
 	alias   bool   // the profile may answer with a CNAME here
+	signed  uint16 // number of the signed zone, and one; 0: it is not signed
 }
 
 // maxIndexed is how many labels a name may have: compression looks no further, see wire.Writer.
 const maxIndexed = 60
+
+// unnumbered are signed zones beyond the numbers of a slot.
+const unnumbered = math.MaxUint16
 
 // setHead is the length of what stands before a set's data in the slab, in bytes.
 const setHead = 6
@@ -64,15 +68,15 @@ func newIndex(c *config) *index {
 		for n := range z.All() {
 			name.Set(n.Name)
 			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && name.Labels() > 0 && name.Labels() <= maxIndexed && c.find(&name, dns.TypeA) == z {
-				x.enter(name.Key(0), n)
+				x.enter(name.Key(0), n, c.numbers[z])
 			}
 		}
 	}
 	return x
 }
 
-func (x *index) enter(key []byte, n *zone.Node) {
-	if len(x.slab) > math.MaxInt32 || len(n.Sets) == 0 && n.Profile == zone.NoProfile {
+func (x *index) enter(key []byte, n *zone.Node, signed uint16) {
+	if len(x.slab) > math.MaxInt32 || signed == unnumbered || len(n.Sets) == 0 && n.Profile == zone.NoProfile {
 		return // an empty name has nothing ready, and a slab of that size leaves the rest to the walk
 	}
 	h, mask := maphash.Bytes(x.seed, key), x.mask
@@ -81,7 +85,7 @@ func (x *index) enter(key []byte, n *zone.Node) {
 		i = (i + 1) & mask
 	}
 	//nolint:gosec // a name has at most 255 bytes, the slab is bounded above, profiles are numbered from 0
-	x.slots[i] = slot{hash: uint32(h >> 32), length: uint8(len(key)), at: uint32(len(x.slab)), profile: int32(n.Profile), alias: n.Alias}
+	x.slots[i] = slot{hash: uint32(h >> 32), length: uint8(len(key)), at: uint32(len(x.slab)), profile: int32(n.Profile), alias: n.Alias, signed: signed}
 	x.slab = append(x.slab, key...)
 	if n.Profile == zone.NoProfile && n.Set(dns.TypeCNAME) == nil {
 		for i := range n.Sets {

@@ -35,7 +35,8 @@ type driverTable interface {
 // hot is the answer to a question that is asked in the driver.
 type hot struct {
 	ready
-	slot uint32 // counts it: slotStatic, or one more than the number of the answer in the book
+	signed bool   // the zone is: who wants signatures asks the sockets
+	slot   uint32 // counts it: slotStatic, or one more than the number of the answer in the book
 }
 
 // slotStatic counts answers that are no profile's.
@@ -163,7 +164,7 @@ func (m *mirror) update(q hotQuestion) error {
 	case want.records == 0 && !there:
 		delete(m.left, q)
 		return nil
-	case there && !m.waits[q] && want.slot == has.slot && want.records == has.records && bytes.Equal(want.data, has.data):
+	case there && !m.waits[q] && want.slot == has.slot && want.signed == has.signed && want.records == has.records && bytes.Equal(want.data, has.data):
 		m.held[q] = want // the same, and nothing older is kept for it
 		return nil
 	case want.records == 0 || !m.fits(q, want, there):
@@ -200,6 +201,7 @@ func (m *mirror) want(q hotQuestion) (h hot) {
 		return h
 	}
 	var by *compiled
+	h.signed = at.signed > 0
 	if h.ready, by = m.from.made(m.conf.index, at, q.typ); by != nil && at.alias && by.alias() != nil {
 		h.ready = m.from.pointed(m.conf, by, []byte(q.name), q.typ)
 		h.data = bytes.Clone(h.data) // it belongs to the responder

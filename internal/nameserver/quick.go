@@ -8,6 +8,7 @@ import (
 
 	"jurymast/internal/nameserver/cookie"
 	"jurymast/internal/nameserver/rrl"
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 )
@@ -18,6 +19,7 @@ import (
 //
 //	header, question, OPT in sight -> index (one hash) -> static set or constant choice of the profile -> copy
 func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
+	a.unsigned = false
 	end, ok := a.glance(pkt)
 	if !ok {
 		return nil, false
@@ -45,12 +47,22 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 			size += cookieRoom
 		}
 	}
+	var made sign.Signatures
+	if at.signed > 0 && len(opt) > 0 && opt[7]&0x80 != 0 {
+		if made = a.quickSignatures(conf, at, end-wire.HeaderLen, &set, by); made.None() {
+			return nil, false
+		}
+		size += made.Len()
+	}
 	if size > limit || size > cap(out) {
 		return nil, false
 	}
 	out = append(append(out[:0], pkt[:end+4]...), set.data...)
 	out[2], out[3] = out[2]&(wire.FlagRD>>8)|(wire.FlagQR|wire.FlagAA)>>8, 0
-	binary.BigEndian.PutUint16(out[6:], set.records)
+	if !made.None() {
+		out = made.Append(out, binary.BigEndian.Uint32(set.data[ttlOffset:]))
+	}
+	binary.BigEndian.PutUint16(out[6:], set.records+uint16(made.Count())) //nolint:gosec // a handful
 	a.askQuick(pkt[wire.HeaderLen:end+4], set.data, by)
 	state := cookie.None
 	if len(opt) > 0 {
@@ -58,7 +70,7 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	}
 	if a.limits != nil {
 		if v := a.curb(from, state, rrl.Positive, a.key[:end-wire.HeaderLen]); v != whole {
-			return a.quickCurbed(out, v, end+4, len(set.data)), true
+			return a.quickCurbed(out, v, end+4, len(set.data)+made.Len()), true
 		}
 	}
 	if by != nil && !a.silent {
@@ -68,6 +80,32 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	a.c.sized(len(out))
 	return out, true
 }
+
+// quickSignatures are those of a ready set, if they stand ready too. The name in lower case is in key.
+func (a *responder) quickSignatures(conf *config, at *slot, name int, set *ready, by *compiled) (made sign.Signatures) {
+	s := &a.content
+	s.Owner, s.Type = a.key[:name], binary.BigEndian.Uint16(set.data[2:])
+	s.TTL = binary.BigEndian.Uint32(set.data[ttlOffset:])
+	if by != nil {
+		if s.TTL > by.ceiling {
+			return made
+		}
+		s.TTL = by.ceiling
+	}
+	if a.data = a.data[:0]; s.Type == dns.TypeCNAME {
+		a.data = append(a.data, by.alias().name)
+	} else {
+		for list := set.data; len(list) > 0; {
+			end := recordHead + int(binary.BigEndian.Uint16(list[recordHead-2:]))
+			a.data, list = append(a.data, list[recordHead:end]), list[end:]
+		}
+	}
+	s.Data = a.data
+	return conf.numbered[at.signed].Find(s)
+}
+
+// recordHead is what stands before the data of a ready record, in bytes.
+const recordHead = 12
 
 // cookieRoom is what a cookie of ours takes in an OPT record, in bytes.
 const cookieRoom = 4 + 8 + 16

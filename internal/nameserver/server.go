@@ -78,6 +78,7 @@ type Server struct {
 	stopOnce sync.Once
 	driver   *driver // nil: none was asked for
 	signing  *signing
+	demand   *demander
 
 	limits *rrl.Limiter // nil: answers are not limited
 	watch  *rrl.Watch   // knows who is limited
@@ -111,6 +112,7 @@ func New(opt Options) *Server {
 		s.opt.Loops = runtime.GOMAXPROCS(0)
 	}
 	s.restrict()
+	s.demand = newDemander(s)
 	s.traffic = traffic.New(s.places())
 	s.crowd, s.unseen = s.eyes(), make(chan struct{})
 	s.crowd.mu = new(sync.Mutex)
@@ -129,8 +131,11 @@ func New(opt Options) *Server {
 			s.transfers.bind(c)
 			return c, nil
 		},
-		Part:      func(v *health.View) any { return compile(v) },
-		Published: func() { s.driver.published() },
+		Part: func(v *health.View) any { return compile(v) },
+		Published: func() {
+			s.driver.published()
+			s.signing.nudge()
+		},
 	})
 	s.m.slot = s.slot
 	if opt.XDP.On {
@@ -201,6 +206,7 @@ func (s *Server) Serve() {
 	for _, t := range s.tcp {
 		s.running.Go(t.accept)
 	}
+	s.signing.run(s)
 	s.looking.Go(func() { s.traffic.Run(s.unseen) })
 	s.looking.Go(func() { s.watch.Run(s.unseen) })
 	s.looking.Go(func() { s.runTransfers(s.stopping) })
@@ -254,6 +260,8 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	<-done // no connection is left, and loops stop in time by themselves: closed under a loop, a socket's number could be somebody else's
+	s.demand.close()
+	s.signing.running.Wait() // answers what is left
 	s.mu.Lock()
 	s.closeSockets()
 	s.mu.Unlock()

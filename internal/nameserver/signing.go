@@ -22,6 +22,10 @@ type signing struct {
 	signed [signedKinds]atomic.Uint64 // sets
 	failed atomic.Uint64              // sets that could not be
 
+	wake        chan struct{}
+	keysChanged atomic.Bool
+	running     sync.WaitGroup
+
 	mu    sync.Mutex
 	books map[string]*sign.Book // by the zone's name
 }
@@ -38,7 +42,7 @@ func newSigning(now func() time.Time) *signing {
 	if now == nil {
 		now = time.Now
 	}
-	s := &signing{now: now, turn: make(chan struct{}, half()), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
+	s := &signing{now: now, turn: make(chan struct{}, half()), wake: make(chan struct{}, 1), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
 	s.tick()
 	return s
 }
@@ -67,10 +71,11 @@ func (s *signing) book(name string) *sign.Book {
 
 // bind gives the signed zones of a configuration their books.
 func (s *signing) bind(c *config) {
-	c.books = make(map[*zone.Zone]*sign.Book, len(c.zones))
-	for _, z := range c.zones {
-		if z.DNSSEC.Enabled {
-			c.books[z] = s.book(z.Name)
+	c.books, c.numbered = make(map[*zone.Zone]*sign.Book, len(c.numbers)), make([]*sign.Book, len(c.numbers)+1)
+	for z, number := range c.numbers {
+		c.books[z] = s.book(z.Name)
+		if number < unnumbered {
+			c.numbered[number] = c.books[z]
 		}
 	}
 }
@@ -89,6 +94,8 @@ func (s *Server) UseKeys(k *sign.Keys) {
 		s.log.Error("new keys of a zone are not used", "error", err)
 		return
 	}
+	s.signing.keysChanged.Store(true)
+	s.signing.nudge()
 	s.log.Info("a zone is signed with other keys", "zone", k.Zone, "mark", k.Mark)
 }
 

@@ -29,7 +29,7 @@ type datagram struct {
 func (d *datagram) loop() {
 	b := batch.New(d.s.opt.Batch, udpSize+wireSlack)
 	a := d.s.responder(d.s.m.take())
-	a.eyes, a.limits = d.s.eyes(), d.s.limits.Loop()
+	a.eyes, a.limits, a.demand = d.s.eyes(), d.s.limits.Loop(), d.s.demand
 	a.c.kernel.Store(new(d.conn.Dropped))
 	if d.s.opt.Batch.Shape == batch.Raw || d.cpu >= 0 {
 		runtime.LockOSThread()
@@ -66,7 +66,9 @@ func (d *datagram) loop() {
 		}
 		for i := range b.Messages[:n] {
 			m := &b.Messages[i]
-			m.Reply = d.s.answer(a, m.Packet, m.Buffer, false, m.From.Addr())
+			if m.Reply = d.s.answer(a, m.Packet, m.Buffer, false, m.From.Addr()); a.unsigned {
+				m.Reply = a.demand.later(b, i, a)
+			}
 		}
 		if unsent := d.conn.Send(b, n); unsent > 0 {
 			a.c.unsent.Add(uint64(unsent)) // the client is out of reach, or the path too narrow; it will ask again

@@ -45,6 +45,7 @@ func (p *portable) Receive(b *Batch) (int, error) {
 		}
 		return 0, err
 	}
+	b.system = p
 	m := &b.Messages[0]
 	m.Packet, m.Reply = p.packet[:n], nil
 	m.From = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())

@@ -56,6 +56,7 @@ type mmsghdr struct {
 
 // headers are what the kernel reads and writes for one batch.
 type headers struct {
+	conn    *conn
 	in, out []mmsghdr
 	inVec   []unix.Iovec
 	outVec  []unix.Iovec
@@ -176,7 +177,8 @@ func (c *conn) headers(b *Batch) *headers {
 	}
 	n := len(b.Messages)
 	h := &headers{
-		in: make([]mmsghdr, n), out: make([]mmsghdr, n), inVec: make([]unix.Iovec, n), outVec: make([]unix.Iovec, n),
+		conn: c,
+		in:   make([]mmsghdr, n), out: make([]mmsghdr, n), inVec: make([]unix.Iovec, n), outVec: make([]unix.Iovec, n),
 		names: make([]unix.RawSockaddrInet6, n), packets: make([]byte, n*MaxPacket),
 	}
 	if c.wildcard {

@@ -37,11 +37,11 @@ type Book struct {
 	mu      sync.Mutex    // held to write
 	look    atomic.Uint32 // number of the last look at all sets
 	held    int           // entries in the table
-	ended   uint32          // the last look that came to its end
+	ended   uint32        // the last look that came to its end
 	failing map[uint64]bool
 	trouble string
-	whole   *inUse // keys with which the look under way began
-	longest uint32 // TTL
+	whole   *inUse       // keys with which the look under way began
+	longest uint32       // TTL
 	missing atomic.Int32 // sets that were looked for in vain and are not signed yet
 }
 

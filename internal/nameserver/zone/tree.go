@@ -257,3 +257,24 @@ func Text(name []byte) string {
 	}
 	return s
 }
+
+// Own yields the sets that belong to the zone itself, in no order: what a signed zone signs [RFC 4035 2.2]. Of a
+// delegation that is DS alone; NS there, and what is hidden below it or below a DNAME, are not the zone's.
+func (z *Zone) Own() iter.Seq2[*Node, *RRset] {
+	return func(yield func(*Node, *RRset) bool) {
+		var name wire.Name
+		for _, n := range z.nodes {
+			if len(n.Sets) == 0 {
+				continue
+			}
+			name.Set(n.Name)
+			m := z.Find(&name)
+			for i := range n.Sets {
+				own := m.Node == n && (m.Kind == Exact || m.Kind == Cut && n.Sets[i].Type == dns.TypeDS)
+				if own && !yield(n, &n.Sets[i]) {
+					return
+				}
+			}
+		}
+	}
+}
