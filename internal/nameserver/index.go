@@ -167,3 +167,6 @@ func appendReady(to []byte, set *zone.RRset, ttl uint32) []byte {
 	}
 	return to
 }
+
+// readyHead is what stands before the data of a ready record, in bytes.
+const readyHead = 12

@@ -96,16 +96,14 @@ func (a *responder) quickSignatures(conf *config, at *slot, name int, set *ready
 		a.data = append(a.data, by.alias().name)
 	} else {
 		for list := set.data; len(list) > 0; {
-			end := recordHead + int(binary.BigEndian.Uint16(list[recordHead-2:]))
-			a.data, list = append(a.data, list[recordHead:end]), list[end:]
+			end := readyHead + int(binary.BigEndian.Uint16(list[readyHead-2:]))
+			a.data, list = append(a.data, list[readyHead:end]), list[end:]
 		}
 	}
 	s.Data = a.data
 	return conf.numbered[at.signed].Find(s)
 }
 
-// recordHead is what stands before the data of a ready record, in bytes.
-const recordHead = 12
 
 // cookieRoom is what a cookie of ours takes in an OPT record, in bytes.
 const cookieRoom = 4 + 8 + 16
