@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	lookEvery = time.Minute // at everything a question could get
-	lookApart = time.Second // at least, when documents change all the time
+	signLookEvery = time.Minute // at everything a question could get
+	signLookApart = time.Second // at least, when documents change all the time
 )
 
 // presigner signs what questions could get before they do. It follows the snapshots, a set at a time on at most half of
@@ -119,10 +119,10 @@ func (p *presigner) follow() bool {
 		return true
 	}
 	keys := p.s.keysChanged.Swap(false)
-	if p.r.conf != conf || keys || time.Since(p.looked) >= lookEvery {
+	if p.r.conf != conf || keys || time.Since(p.looked) >= signLookEvery {
 		p.again = true
 	}
-	if p.again && (keys || time.Since(p.looked) >= lookApart) {
+	if p.again && (keys || time.Since(p.looked) >= signLookApart) {
 		p.again, p.looked = false, time.Now()
 		return p.everything()
 	}
