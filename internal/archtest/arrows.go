@@ -21,6 +21,7 @@ var rooms = map[string]room{
 
 	"profile": {row: 0},
 	"session": {row: 0},
+	"signing": {row: 0},
 	"store":   {row: 0},
 
 	"health": {row: 1},

@@ -11,6 +11,6 @@
 //	row 3  snapshot certificates
 //	row 2  steer  drill
 //	row 1  health
-//	row 0  profile  session  store
+//	row 0  profile  session  signing  store
 //	row -1 geo
 package archtest

@@ -8,7 +8,7 @@ import (
 )
 
 // core are the rooms of values in, values out: time and dice are arguments there.
-var core = []string{"geo", "profile", "health", "steer", "session", "drill"}
+var core = []string{"geo", "profile", "health", "steer", "session", "signing", "drill"}
 
 // impure are import paths the core never has; a path that ends in a slash covers everything below it. net/netip
 // and net/url are values and stay allowed.

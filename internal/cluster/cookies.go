@@ -221,7 +221,10 @@ func (c *Cluster) keyless() bool {
 func (c *Cluster) SecretTrouble() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.secrets.trouble
+	if c.secrets.trouble != "" && c.secrets.keyTrouble != "" {
+		return c.secrets.trouble + "; " + c.secrets.keyTrouble
+	}
+	return c.secrets.trouble + c.secrets.keyTrouble
 }
 
 // CookieStatus is how the cookie secrets stand. State is nil when this node cannot read them or there are none yet.

@@ -87,4 +87,6 @@ type NodeRecord struct {
 
 	Seals   []string `json:"seals,omitempty"`   // ids of the seal keys it has
 	Cookies string   `json:"cookies,omitempty"` // mark of the cookie secrets it uses, see package roll
+
+	Zones map[string]string `json:"zones,omitempty"` // by zone, mark of the keys everything is signed with, see package signing
 }

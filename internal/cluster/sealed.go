@@ -12,6 +12,7 @@ import (
 
 	"jurymast/internal/cluster/seal"
 	"jurymast/internal/health"
+	"jurymast/internal/signing"
 	"jurymast/internal/store"
 )
 
@@ -87,15 +88,21 @@ type secretsPart struct {
 	keys    seal.Ring
 	wake    chan struct{}
 	trouble string // about the cookie secret; "": none
+
+	wakeKeys   chan struct{}
+	keyTrouble string                  // about keys of zones
+	waits      map[string]signing.Wait // what their changes wait for, while this node leads
 }
 
-func (p *secretsPart) init() { p.wake = make(chan struct{}, 1) }
+func (p *secretsPart) init() { p.wake, p.wakeKeys = make(chan struct{}, 1), make(chan struct{}, 1) }
 
 // nudge lets whoever tends secrets look again.
 func (p *secretsPart) nudge() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
+	for _, wake := range []chan struct{}{p.wake, p.wakeKeys} {
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -146,10 +153,15 @@ func (c *Cluster) beginSealing() (sealing, error) {
 	if !leads {
 		return sealing{}, fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
 	}
+	return c.sealWith(fence)
+}
+
+// sealWith finds the key that seals, for a write under more conditions.
+func (c *Cluster) sealWith(more ...store.Cond) (sealing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known := &c.st.sealed
-	s := sealing{conds: []store.Cond{fence, {Key: keySeal, Rev: known.rev}}}
+	s := sealing{conds: append(more, store.Cond{Key: keySeal, Rev: known.rev})}
 	if known.rev != 0 {
 		key, ok := c.secrets.keys.Find(known.sealing.Key)
 		if !ok {
@@ -201,6 +213,19 @@ func (c *Cluster) commitSealed(ctx context.Context, s *sealing, name string, rev
 	ops := slices.Concat(s.ops, []store.Op{store.Put(keySealed(name), val)}, more)
 	_, ok, err := c.o.Store.Commit(ctx, conds, ops)
 	return ok, err
+}
+
+// removeSealed removes a record that still has revision rev, together with more writes; only the leader may.
+func (c *Cluster) removeSealed(ctx context.Context, name string, rev int64, more []store.Op) error {
+	fence, leads := c.fence()
+	if !leads {
+		return fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.WriteTimeout)
+	defer cancel()
+	conds := []store.Cond{fence, {Key: keySealed(name), Rev: rev}}
+	_, _, err := c.o.Store.Commit(ctx, conds, append([]store.Op{store.Delete(keySealed(name))}, more...))
+	return err
 }
 
 // reseal closes with the key in force what is still closed with another one. The leader does it, again and again until

@@ -53,7 +53,7 @@ func defaultNameserver() NameserverFront {
 func defaultZone() *Zone { return &Zone{Order: OrderRotate, DNSSEC: defaultDNSSEC()} }
 
 func defaultDNSSEC() DNSSEC {
-	return DNSSEC{Algorithm: ECDSAP256, Keys: KeysCSK, Denial: DenialCompact}
+	return DNSSEC{Algorithm: ECDSAP256, Keys: KeysCSK, Denial: DenialCompact, Propagation: 5 * time.Minute, ZSKLifetime: 90 * 24 * time.Hour}
 }
 
 // defaultService offers what nearly every web server speaks.

@@ -193,6 +193,11 @@ type DNSSEC struct {
 	Keys      KeyScheme        `yaml:"keys"`
 	Denial    Denial           `yaml:"denial"`
 	Presigned bool             `yaml:"presigned"` // signatures come with transfers; not yet
+
+	Propagation time.Duration `yaml:"propagation"`  // until every name server of the zone has a change
+	ZSKLifetime time.Duration `yaml:"zsk_lifetime"` // 0: rolled by order alone
+	KSKLifetime time.Duration `yaml:"ksk_lifetime"` // of a ksk or csk
+	Parents     []string      `yaml:"parents"`      // name servers of the parent zone; none: they are looked up
 }
 
 // Release lets go of the text, which is many times the size of what it says. Problems recorded afterwards have no place in it.

@@ -69,7 +69,6 @@ func notYetNode(r *report, a *at, n *Node) {
 
 func notYetZone(r *report, a *at, z *Zone) {
 	r.notYet(a.child("secondary"), z.Secondary != nil, "secondary zones", "write the records, or name a zone file")
-	r.notYet(a.child("dnssec").child("enabled"), z.DNSSEC.Enabled, "signing zones", "leave it off, and keep a zone that must be signed with a nameserver that signs; delegate to this one, unsigned (no DS), only the names that fail over")
 	r.notYet(a.child("dnssec").child("denial"), later[z.DNSSEC.Denial], "denying with hashed names", "use denial: compact, which no name can be read from either")
 	r.notYet(a.child("dnssec").child("presigned"), z.DNSSEC.Presigned, "serving signatures that come with a transfer", "sign here with dnssec.enabled, or leave it off")
 }

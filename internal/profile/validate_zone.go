@@ -29,6 +29,7 @@ func validateZone(r *report, a *at, z *Zone) {
 		r.fault(a.child("hostmaster"), z.Hostmaster, why)
 	}
 	validateTransfer(r, a.child("transfer"), z)
+	validateKeys(r, a.child("dnssec"), &z.DNSSEC)
 	if a.has("file") {
 		file := a.child("file")
 		switch {

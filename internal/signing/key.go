@@ -11,7 +11,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"time"
 )
@@ -100,7 +99,7 @@ func (p Private) Bytes() [32]byte {
 // Zero: there is none.
 func (p Private) Zero() bool { return p.Bytes() == [32]byte{} }
 
-// String, GoString, Format, LogValue and MarshalText keep the key out of everything that is printed.
+// String, GoString, Format and MarshalText keep the key out of everything that is printed.
 func (p Private) String() string { return "private key" }
 
 // GoString implements fmt.GoStringer.
@@ -108,9 +107,6 @@ func (p Private) GoString() string { return p.String() }
 
 // Format implements fmt.Formatter.
 func (p Private) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(p.String())) }
-
-// LogValue implements slog.LogValuer.
-func (p Private) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // MarshalText implements encoding.TextMarshaler.
 func (p Private) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
