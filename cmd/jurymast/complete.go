@@ -84,3 +84,25 @@ func (c *cli) completeDocument(cmd *cobra.Command, args []string, word string) (
 	}
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
+
+// zoneNames completes the first argument with the names of zones.
+func (c *cli) zoneNames(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	parent := cmd.Context()
+	if parent == nil {
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(parent, completionPatience)
+	defer cancel()
+	if node, err := c.node(); err == nil {
+		if zones, err := node.Zones(ctx); err == nil {
+			for i := range *zones {
+				names = append(names, clean((*zones)[i].Name))
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}

@@ -18,10 +18,6 @@ const rollHelp = `Changes the secret behind DNS cookies on all nodes, in stages,
 every day by itself; this begins a change now. It is refused while one is under way, and on a node that has its secrets from
 files (node.nameserver.cookies).`
 
-func newZone(c *cli) *cobra.Command {
-	return newGroup("zone", "Look after what all zones share", newCookies(c))
-}
-
 func newCookies(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "cookies", Short: "Show the secret behind DNS cookies and how far its change is", Long: cookiesHelp}
 	output := outputFlag(cmd)

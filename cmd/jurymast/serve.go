@@ -27,6 +27,7 @@ func newServe(c *cli) *cobra.Command {
 	fileFlag(cmd, &o.File, "config", "c", "configuration file")
 	cmd.Flags().StringVar(&o.Data, "data", "", "data directory, in place of node.data")
 	_ = cmd.MarkFlagDirname("data")
+	cmd.Flags().DurationVar(&o.ClockOffset, "clock-offset", 0, "shift the clock of signatures and key rolls, to rehearse them; resolvers with the right time find signed zones bogus")
 	logging := addLogFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := required(cmd, "config"); err != nil {

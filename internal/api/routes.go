@@ -35,6 +35,7 @@ func (s *Server) handler() http.Handler {
 	s.toolRoutes(h)
 	s.signalRoutes(h)
 	s.secretRoutes(h)
+	s.zoneRoutes(h)
 	s.trafficRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
 	return s.guarded(mux)

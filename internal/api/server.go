@@ -87,6 +87,7 @@ type Options struct {
 	Journal   Journal
 	Signals   Signals // nil: no signals are taken
 	Secrets   Secrets // nil: nothing is known of shared secrets
+	Zones     Zones   // nil: nothing is known of how zones are served
 	Traffic   Traffic // nil: this node answers no DNS
 	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)

@@ -45,6 +45,9 @@ type Options struct {
 	Version string
 	Reload  <-chan struct{} // SIGHUP; nil: only changes of the file reload it
 	Cookies roll.Rules      // times of a change of the cookie secret; zero: every day, and 65 minutes
+
+	ClockOffset time.Duration // shifts the clock of signatures and key rolls, for rehearsals; nothing else
+	AskParent   time.Duration // how often a DS that is waited for is looked for; 0: every minute
 }
 
 // App is a running node.
@@ -79,6 +82,8 @@ type App struct {
 	cookies  cookies
 	serials  serials
 	jar      *cookie.Jar
+	zoneKeys zoneKeys
+	parents  parents
 	sets     chan cluster.DocumentSet // newest wins
 	again    chan struct{}            // the documents in force are to be prepared anew
 	begun    chan struct{}            // a session with the store has begun
@@ -194,7 +199,9 @@ func nameNode(n *profile.Node) {
 // build makes every part; nothing runs yet.
 func (a *App) build(metrics *prometheus.Registry) error {
 	n := &a.file.Node
-	a.library = &library{hub: a.hub, node: func() probe.Node { return *a.means.Load() }}
+	a.library = &library{
+		hub: a.hub, node: func() probe.Node { return *a.means.Load() }, sealed: n.Store.Seal.File != "", keeps: a.zoneKeys.keeps,
+	}
 	if err := errors.Join(a.openPlaces(), a.openSeal(n)); err != nil {
 		return err
 	}
@@ -205,6 +212,9 @@ func (a *App) build(metrics *prometheus.Registry) error {
 		return err
 	}
 	if err := a.buildNameserver(metrics); err != nil {
+		return err
+	}
+	if err := a.openZoneKeys(); err != nil {
 		return err
 	}
 	if err := a.buildProxy(metrics); err != nil {
@@ -330,6 +340,8 @@ func (a *App) begin(ctx context.Context) error {
 	})
 	a.goTask(func() { a.keepCookies(work) })
 	a.goTask(func() { a.keepSerials(work) })
+	a.goTask(func() { a.keepZoneKeys(work) })
+	a.goTask(func() { a.askParents(work) })
 	a.goTask(func() { a.finishSeal(work) })
 	a.goTask(func() { a.watchFile(work) })
 	a.goTask(func() { a.announceReady(work) })

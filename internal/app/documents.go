@@ -11,14 +11,17 @@ import (
 	"jurymast/internal/engine"
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
+	"jurymast/internal/signing"
 	"jurymast/internal/snapshot"
 )
 
 // library decodes stored documents and prepares everything fallible about them. Documents whose text is unchanged
 // keep their decoded value, so a change costs what it changes.
 type library struct {
-	hub  *snapshot.Hub
-	node func() probe.Node
+	hub    *snapshot.Hub
+	node   func() probe.Node
+	sealed bool                   // this node has a seal key
+	keeps  func(zone string) bool // it is signed whatever its document says
 
 	mu       sync.Mutex
 	checks   map[*profile.Profile][]probe.Check // of documents that name no secret: they cost more to make than to keep
@@ -37,6 +40,7 @@ type edition struct {
 	checks   []probe.Check
 	patient  map[string]bool // profiles that take nobody else's confirm run for evidence
 	records  []cluster.Record
+	wanted   map[string]signing.Wanted // how zones are to be signed
 }
 
 // know takes over what reading a file has found out already: its documents say the same.
@@ -92,7 +96,10 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 			z, bad := fresh(l.zones, r, where, profile.DecodeZone, profile.NotYetZone)
 			problems = append(problems, bad...)
 			if z.value != nil {
-				zones[r.Name], docs.Zones = z, append(docs.Zones, z.value)
+				zones[r.Name], docs.Zones = z, append(docs.Zones, l.signed(z.value))
+			}
+			if z.value != nil && z.value.KeysInStore() && !l.sealed {
+				problems = append(problems, profile.Problem{File: where, Line: 1, Column: 1, Message: profile.NeedsSeal})
 			}
 		case profile.KindSafety:
 			rule, err := profile.DecodeSafety(where, r.Source)
@@ -126,13 +133,26 @@ func (l *library) prepareWith(set cluster.DocumentSet, node probe.Node) (*editio
 		return nil, err
 	}
 	l.profiles, l.zones, l.checks = profiles, zones, kept
-	ed := &edition{prepared: prepared, checks: checks, patient: map[string]bool{}, records: set.Records}
+	ed := &edition{prepared: prepared, checks: checks, patient: map[string]bool{}, records: set.Records, wanted: map[string]signing.Wanted{}}
+	for name := range zones {
+		ed.wanted[zones[name].value.Name] = wantedOf(zones[name].value)
+	}
 	for _, p := range docs.Profiles {
 		if engine.ConfirmSpan(p) >= time.Second {
 			ed.patient[p.Name] = true
 		}
 	}
 	return ed, nil
+}
+
+// signed is the zone as it is served: signing that is switched off goes on until no DS is at the parent any more.
+func (l *library) signed(z *profile.Zone) *profile.Zone {
+	if z.DNSSEC.Enabled || !l.keeps(z.Name) {
+		return z
+	}
+	on := *z
+	on.DNSSEC.Enabled = true
+	return &on
 }
 
 // fresh decodes a record, or takes the value it was decoded to before.

@@ -29,7 +29,7 @@ func (a *App) buildNameserver(metrics prometheus.Registerer) error {
 	a.dnsCerts.Use(certs)
 	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
 		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Places: n.Geo.Database != "", QueryLog: a.queries,
-		Targets: a.targets, Cookies: a.jar, Secure: nameserver.Secure{Certificates: &a.dnsCerts},
+		Targets: a.targets, Cookies: a.jar, Clock: a.clock, Secure: nameserver.Secure{Certificates: &a.dnsCerts},
 		NotifyFailed: a.notifyFailed,
 	}))
 	return nil

@@ -108,6 +108,7 @@ func ownAddresses() []string {
 func (a *App) replace(ed *edition, recovered map[string]engine.Recovered) {
 	a.loop.Replace(engine.Replacement{Prepared: ed.prepared, Recovered: recovered, Commit: func() {
 		a.probing.replace(ed)
+		a.zoneKeys.wanted.Store(&ed.wanted)
 		a.vitals.keep(ed.prepared.Docs)
 		a.good.documents(ed)
 	}})

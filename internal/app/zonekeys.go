@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"jurymast/internal/cluster"
@@ -21,7 +22,8 @@ import (
 type zoneKeys struct {
 	dir     string // of the copies
 	earlier map[string]signing.Set
-	late    bool // the copies are so old that the store is given time to say otherwise
+	late    bool                                      // the copies are so old that the store is given time to say otherwise
+	wanted  atomic.Pointer[map[string]signing.Wanted] // by the documents in force
 
 	mu   sync.Mutex
 	sets map[string]signing.Set // in use, by zone
@@ -160,7 +162,7 @@ func (a *App) keepZoneKeys(ctx context.Context) {
 			st := a.dns.SigningStatus(zone)
 			return cluster.ServedZone{Mark: st.Mark, Known: st.HasKeys && st.Mark != "", TTL: st.LongestTTL, KeyTTL: sign.KeyTTL * time.Second}
 		},
-		Parent: a.parents.of,
+		Parent: a.askedParent,
 	})
 }
 
@@ -210,11 +212,10 @@ func (z *zoneKeys) keeps(zone string) bool {
 
 // wantedZones are the zones of the documents in force.
 func (a *App) wantedZones() map[string]signing.Wanted {
-	out := map[string]signing.Wanted{}
-	for _, z := range a.library.zonesInForce() {
-		out[z.Name] = wantedOf(z)
+	if w := a.zoneKeys.wanted.Load(); w != nil {
+		return *w
 	}
-	return out
+	return nil
 }
 
 func wantedOf(z *profile.Zone) signing.Wanted {

@@ -82,6 +82,9 @@ func validateFile(r *report, a *at, f *File) {
 			continue
 		}
 		validateZone(r, place, z)
+		if a.has("node") {
+			needsSeal(r, place, &f.Node, z)
+		}
 		zones.add(r, place.child("name"), "the zone", z.Name)
 	}
 	for i := range f.Profiles {

@@ -43,13 +43,15 @@ func validateKeys(r *report, a *at, d *DNSSEC) {
 }
 
 // needsSeal: keys of zones are kept in the store, and never in the clear.
-func needsSeal(r *report, f *File) {
-	if f.Node.Store.Seal.File != "" {
-		return
-	}
-	for i := range f.Zones {
-		if z := &f.Zones[i]; z.DNSSEC.Enabled && !z.DNSSEC.Presigned {
-			r.errorf(f.place("zones", i).child("dnssec").child("enabled"), "the keys of zone %s need a seal key, because they are kept in the store; write node.store.seal: {file: /etc/jurymast/seal.key}, the same key on every node (a node alone makes the file)", z.Name)
-		}
+func needsSeal(r *report, a *at, n *Node, z *Zone) {
+	if z.KeysInStore() && n.Store.Seal.File == "" {
+		r.errorf(a.child("dnssec").child("enabled"), "%s", NeedsSeal)
 	}
 }
+
+// NeedsSeal is why a zone cannot be signed by a node without a seal key.
+const NeedsSeal = "the keys of the zone are kept in the store, sealed, and this node has no key to seal with; " +
+	"write node.store.seal: {file: /etc/jurymast/seal.key}, with the same key on every node (a node alone makes the file)"
+
+// KeysInStore reports that the nodes themselves make and keep keys for the zone.
+func (z *Zone) KeysInStore() bool { return z.DNSSEC.Enabled && !z.DNSSEC.Presigned }

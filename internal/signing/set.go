@@ -254,3 +254,21 @@ func (s *Set) tags() []uint16 {
 	}
 	return out
 }
+
+// AtParent: a server of the parent has a DS of the key.
+func (s *Set) AtParent(k *Key) bool {
+	return slices.ContainsFunc(s.DS.DS, func(d DS) bool { return k.named(s.Zone, d) })
+}
+
+// Mismatch says that the parent's DS name no key that is shown, so that the zone is bogus; "" while it is not.
+func (s *Set) Mismatch() string {
+	if len(s.DS.DS) == 0 {
+		return ""
+	}
+	for _, i := range s.View().KSK {
+		if s.AtParent(&s.Keys[i]) {
+			return ""
+		}
+	}
+	return "the parent has a DS, and none of it names a key of this zone: resolvers find it bogus; give the parent what jurymast zone ds " + s.Zone + " prints, or have the DS removed"
+}
