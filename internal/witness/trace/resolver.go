@@ -68,8 +68,10 @@ func tells(r reply) bool {
 	return r.err == nil && (r.Rcode == dns.RcodeSuccess || r.Rcode == dns.RcodeNameError)
 }
 
-// age says whether an answer was held or may have been fetched for us, by the TTL that is left of it.
+// age says whether an answer was held or may have been fetched for us, by the TTL that is left of it. Some resolvers
+// fetch even when they are asked not to, such as Unbound for a stub zone.
 func (t *tracer) age(h *Holder, path []step) {
+	held := false
 	for i := range path {
 		told := uint32(0)
 		for _, s := range t.truth[path[i].owner] {
@@ -77,18 +79,16 @@ func (t *tracer) age(h *Holder, path []step) {
 				told = max(told, s.ttl)
 			}
 		}
-		switch left := path[i].ttl; {
-		case told == 0:
-		case left > told:
+		if left := path[i].ttl; told > 0 && left > told {
 			h.Note = fmt.Sprintf("it keeps answers longer than they may be kept: %d s are left of %d s", left, told)
-		case left < told && h.Cached == "unknown":
-			h.Cached = "yes"
 		}
+		held = held || told > 0 && path[i].ttl != told
 	}
-	if h.Cached == "unknown" && h.State == Current {
-		h.Cached = "fresh"
-	} else if h.Cached == "unknown" && h.State == Old {
+	switch {
+	case h.State == Old || h.State == Current && held:
 		h.Cached = "yes" // nobody could have told it that now
+	case h.State == Current:
+		h.Cached = "fresh"
 	}
 	if h.Stale {
 		h.State = Old
