@@ -84,7 +84,7 @@ func certificateFiles(files []profile.CertificateFiles, warn func(message string
 // logFolders warns of logs that could not be opened because their folder is missing.
 func logFolders(n *profile.Node, warn func(message string, steps ...any)) {
 	for _, log := range []struct{ front, key, file string }{
-		{"nameserver", "query_log", n.Nameserver.QueryLog.File}, {"proxy", "access_log", n.Proxy.AccessLog.File},
+		{"nameserver", "query_log", n.Nameserver.QueryLog.File}, {"nameserver", "dnstap", n.Nameserver.Dnstap.File}, {"proxy", "access_log", n.Proxy.AccessLog.File},
 	} {
 		if log.file == "" || log.file == "-" {
 			continue

@@ -25,6 +25,7 @@ import (
 	"jurymast/internal/engine"
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/places"
@@ -72,6 +73,7 @@ type App struct {
 	dnsCerts certificates.Holder
 	targets  *flatten.Book
 	queries  *querylog.Log // nil: off
+	wire     *dnstap.Tap   // nil: off
 	web      *proxy.Proxy
 	api      *api.Server
 	store    *reopener

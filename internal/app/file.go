@@ -171,6 +171,9 @@ func (a *App) watchFile(ctx context.Context) {
 			if a.queries != nil {
 				a.queries.Reopen() // whoever moved the file says so by this signal
 			}
+			if a.wire != nil {
+				a.wire.Reopen()
+			}
 			again()
 			_ = notifySystemd(ctx, "READY=1")
 		case <-changes:

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"jurymast/internal/api"
 	"jurymast/internal/certificates"
 	"jurymast/internal/nameserver"
+	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/profile"
@@ -22,13 +24,18 @@ func (a *App) buildNameserver(metrics prometheus.Registerer) error {
 	if a.queries, err = a.openQueryLog(&n.Nameserver.QueryLog); err != nil {
 		return err
 	}
+	wire, err := a.openDnstap(&n.Nameserver.Dnstap)
+	if err != nil {
+		return err
+	}
+	a.wire = wire
 	certs, err := certificates.Load(n.Nameserver.Certificates)
 	if err != nil {
 		return fmt.Errorf("node.nameserver.certificates: %w", err)
 	}
 	a.dnsCerts.Use(certs)
 	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
-		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Places: n.Geo.Database != "", QueryLog: a.queries,
+		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Places: n.Geo.Database != "", QueryLog: a.queries, Dnstap: wire,
 		Targets: a.targets, Cookies: a.jar, Clock: a.clock, Secure: nameserver.Secure{Certificates: &a.dnsCerts},
 		NotifyFailed: a.notifyFailed,
 	}))
@@ -49,6 +56,28 @@ func (a *App) openQueryLog(l *profile.QueryLog) (*querylog.Log, error) {
 		return nil, fmt.Errorf("node.nameserver.query_log.file: %w", err)
 	}
 	return log, nil
+}
+
+// openDnstap makes what carries messages to a collector, nil where none is named.
+func (a *App) openDnstap(d *profile.Dnstap) (*dnstap.Tap, error) {
+	if d.Off() {
+		return nil, nil //nolint:nilnil // off
+	}
+	o := dnstap.Options{
+		Socket: d.Socket, Address: d.Address, File: d.File, Identity: d.Identity, Version: d.Version, Full: d.FullAddress,
+		Queries: slices.Contains(d.Messages, profile.AuthQuery), Responses: slices.Contains(d.Messages, profile.AuthResponse), Logger: a.log,
+	}
+	if o.Identity == "" {
+		o.Identity = a.file.Node.Name
+	}
+	if o.Version == "" {
+		o.Version = "jurymast " + a.o.Version
+	}
+	tap, err := dnstap.Open(o)
+	if err != nil {
+		return nil, fmt.Errorf("node.nameserver.dnstap.file: %w", err)
+	}
+	return tap, nil
 }
 
 // streamLimits translates the file's words.

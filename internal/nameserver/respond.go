@@ -47,6 +47,7 @@ type responder struct {
 
 	eyes  *eyes // nil: nobody looks
 	facts tap.Facts
+	port  uint16 // the sender's, while eyes copy what is on the wire
 
 	signing  *signing
 	demand   *demander // signs later what is missing; nil: this responder signs itself

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
@@ -16,6 +17,7 @@ type eyes struct {
 	mu      *sync.Mutex // nil: one loop uses them alone
 	traffic *traffic.Loop
 	log     *querylog.Loop // nil: off
+	wire    *dnstap.Loop   // nil: off
 }
 
 // eyes for one more loop.
@@ -23,6 +25,9 @@ func (s *Server) eyes() *eyes {
 	e := &eyes{traffic: s.traffic.Loop()}
 	if s.opt.QueryLog != nil {
 		e.log = s.opt.QueryLog.Loop()
+	}
+	if s.opt.Dnstap != nil {
+		e.wire = s.opt.Dnstap.Loop()
 	}
 	return e
 }
@@ -37,6 +42,19 @@ func (e *eyes) Seen(f *tap.Facts) {
 	if e.log != nil {
 		e.log.Seen(f)
 	}
+}
+
+// timed reports that somebody wants to know when questions came.
+func (e *eyes) timed() bool { return e.log != nil || e.wire != nil }
+
+// copied shows a question and its answer as they are on the wire.
+func (a *responder) copied(pkt, reply []byte, from netip.Addr) {
+	e := a.eyes
+	if e.mu != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+	}
+	e.wire.Seen(pkt, reply, netip.AddrPortFrom(from.Unmap(), a.port), a.via, a.facts.Received)
 }
 
 // pass counts a question without any facts, unless somebody wants to know them.

@@ -18,6 +18,7 @@ import (
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver/batch"
 	"jurymast/internal/nameserver/cookie"
+	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/rrl"
@@ -42,6 +43,7 @@ type Options struct {
 	Locator    Locator               // where clients are; nil: nobody knows
 	Places     bool                  // the locator has a database of places: questions are counted by place
 	QueryLog   *querylog.Log         // nil: off; the server runs it
+	Dnstap     *dnstap.Tap           // nil: off; the server runs it
 	EDNS       EDNS                  // what is done with the options of questions
 	Cookies    *cookie.Jar           // secrets of server cookies; nil: one of its own, so that other nodes know none of its cookies
 	XDP        XDP                   // answers in the network driver
@@ -159,6 +161,9 @@ func (s *Server) collectors() []prometheus.Collector {
 	if s.opt.QueryLog != nil {
 		list = append(list, s.opt.QueryLog)
 	}
+	if s.opt.Dnstap != nil {
+		list = append(list, s.opt.Dnstap)
+	}
 	return list
 }
 
@@ -212,6 +217,9 @@ func (s *Server) Serve() {
 	s.looking.Go(func() { s.runTransfers(s.stopping) })
 	if s.opt.QueryLog != nil {
 		s.looking.Go(func() { s.opt.QueryLog.Run(s.unseen) })
+	}
+	if s.opt.Dnstap != nil {
+		s.looking.Go(func() { s.opt.Dnstap.Run(s.unseen) })
 	}
 	s.log.Info("nameserver answers", "addresses", fmt.Sprint(s.addrs), "udp_sockets", len(s.udp))
 	if s.driver != nil {
@@ -281,7 +289,7 @@ func (s *Server) lookedAt(ctx context.Context) error {
 		case <-done:
 			return nil
 		case <-time.After(closeLog):
-			return errors.New("nameserver: the query log does not take its last lines")
+			return errors.New("nameserver: the query log or dnstap does not take its last lines")
 		}
 	}
 }
@@ -326,6 +334,9 @@ func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.A
 	reply := s.fenced(a, pkt, out, stream, from)
 	if (reply != nil || a.facts.Limited != tap.Whole) && a.eyes != nil && !a.passed {
 		a.seen(reply, from)
+	}
+	if reply != nil && a.eyes != nil && a.eyes.wire != nil {
+		a.copied(pkt, reply, from)
 	}
 	return reply
 }

@@ -256,6 +256,7 @@ func (t *stream) serve(c *client) {
 		return
 	}
 	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
+	talk.a.port = portOf(c.conn)
 	talk.queries = talk.a.c.received(t.via, c.from)
 	talk.a.streams = talk.send
 	why := talk.run()
@@ -336,7 +337,7 @@ func (k *talk) run() (why int) {
 		k.queries.Add(1)
 		k.a.keepalive = tenths(idle)
 		k.a.refresh()
-		if k.a.eyes.log != nil {
+		if k.a.eyes.timed() {
 			k.a.facts.Received = time.Now()
 		}
 		if !k.answer() {
@@ -432,6 +433,14 @@ func source(conn net.Conn) netip.Addr {
 		return a.AddrPort().Addr().Unmap()
 	}
 	return netip.Addr{}
+}
+
+// portOf is the client's port; 0: not known.
+func portOf(conn net.Conn) uint16 {
+	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Port()
+	}
+	return 0
 }
 
 // How much of an address is one network, in bits: what one customer has, mostly.

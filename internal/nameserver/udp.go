@@ -55,7 +55,7 @@ func (d *datagram) loop() {
 		if untimed += n; timed {
 			untimed = 0
 		}
-		if timed || a.eyes.log != nil {
+		if timed || a.eyes.timed() {
 			start = time.Now()
 		}
 		queries.Add(uint64(n)) //nolint:gosec // at most the size of a batch
@@ -66,6 +66,9 @@ func (d *datagram) loop() {
 		}
 		for i := range b.Messages[:n] {
 			m := &b.Messages[i]
+			if a.eyes.wire != nil {
+				a.port = m.From.Port()
+			}
 			if m.Reply = d.s.answer(a, m.Packet, m.Buffer, false, m.From.Addr()); a.unsigned {
 				m.Reply = a.demand.later(b, i, a)
 			}

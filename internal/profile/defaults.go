@@ -45,6 +45,8 @@ func defaultNameserver() NameserverFront {
 		UDP:      UDP{Batch: 16, Wait: WaitRaw, Spread: SpreadClient},
 		TCP:      defaultStreamLimits(),
 		QueryLog: defaultQueryLog(),
+		Dnstap:   Dnstap{Messages: []string{AuthQuery, AuthResponse}},
+		Alarms:   defaultDNSAlarms(),
 
 		FlattenMaxStale: time.Hour,
 	}

@@ -88,6 +88,8 @@ type NameserverFront struct {
 	UDP      UDP          `yaml:"udp"`
 	TCP      StreamLimits `yaml:"tcp"`
 	QueryLog QueryLog     `yaml:"query_log"`
+	Dnstap   Dnstap       `yaml:"dnstap"`
+	Alarms   DNSAlarms    `yaml:"alarms"`
 	UDPSize  int          `yaml:"udp_size"` // bytes of an answer over UDP at most, 512..1400
 	Cookies  Cookies      `yaml:"cookies"`
 	ECS      ECSPolicy    `yaml:"ecs"`

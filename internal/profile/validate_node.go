@@ -22,6 +22,8 @@ func validateNode(r *report, a *at, n *Node) {
 	validateListeners(r, a, n)
 	validateStreamLimits(r, a.child("nameserver").child("tcp"), &n.Nameserver.TCP)
 	validateQueryLog(r, a.child("nameserver").child("query_log"), &n.Nameserver.QueryLog)
+	validateDnstap(r, a.child("nameserver").child("dnstap"), &n.Nameserver.Dnstap)
+	validateDNSAlarms(r, a.child("nameserver").child("alarms"), &n.Nameserver.Alarms)
 	validateNameserver(r, a.child("nameserver"), &n.Nameserver)
 	validateCertificates(r, a.child("nameserver").child("certificates"), n.Nameserver.Certificates)
 	validateResolvers(r, a.child("nameserver"), &n.Nameserver)
