@@ -16,7 +16,7 @@ RACE := -race
 endif
 
 .PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
-  check-vulnerabilities fmt bench bench-dns bench-failover bench-probing bench-scale bench-xdp demo tools clean
+  check-vulnerabilities fmt bench bench-dns bench-failover bench-probing bench-scale bench-xdp soak-flood demo tools clean
 .NOTPARALLEL:
 
 help: ## print this list
@@ -74,6 +74,10 @@ bench-dns: build ## the nameserver beside gdnsd, Knot and NSD: CPU time, rate, l
 bench-xdp: build ## answers in the driver beside answers from sockets: CPU time; root, about six minutes, two cores
 	go build -o bin/bench-xdp ./bench/xdp
 	bin/bench-xdp $(BENCH_XDP)
+
+# SOAK=10m for longer or shorter.
+soak-flood: ## forged and random floods against a nameserver for 10 minutes, in namespaces: root
+	JURYMAST_INTEROP=strict JURYMAST_FLOOD=$(or $(SOAK),10m) go test -tags interop -count=1 -timeout 6h -v -run '^TestInteropFlood$$' ./internal/nameserver
 
 bench-scale: build ## one node with 10,000 profiles of 10 endpoints against the goals; a few minutes
 	go run ./bench/scale

@@ -93,10 +93,16 @@ const serverVar = "JURYMAST_DRIVER_SERVER"
 
 func (c *cable) start(interfaces string, wrapper ...string) *wiredServer {
 	c.t.Helper()
+	return c.launch("TestInteropDriverServer", serverVar+"="+interfaces, wrapper...)
+}
+
+// launch makes the test binary a server by one of its tests and a variable.
+func (c *cable) launch(test, variable string, wrapper ...string) *wiredServer {
+	c.t.Helper()
 	args := append([]string{"netns", "exec", c.Server}, wrapper...)
-	args = append(args, os.Args[0], "-test.run=^TestInteropDriverServer$", "-test.v=false")
+	args = append(args, os.Args[0], "-test.run=^"+test+"$", "-test.v=false")
 	s := &wiredServer{t: c.t, cmd: exec.Command("ip", args...)}
-	s.cmd.Env = append(os.Environ(), serverVar+"="+interfaces)
+	s.cmd.Env = append(os.Environ(), variable)
 	s.cmd.Stderr = os.Stderr
 	var err error
 	if s.in, err = s.cmd.StdinPipe(); err != nil {

@@ -163,3 +163,6 @@ func (s *Server) Limited() func(pkt []byte, from netip.Addr) (either, long []byt
 
 // Suppressed is what limits have done.
 func (s *Server) Suppressed() map[string]uint64 { return s.suppressed() }
+
+// LimitedNow is how many networks are limited.
+func (s *Server) LimitedNow() int { return s.watch.Networks() }

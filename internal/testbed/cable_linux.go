@@ -47,6 +47,13 @@ func NewCable(t *testing.T) *Cable {
 // Within runs f on a thread inside a network namespace. Sockets it opens stay there.
 func Within(t *testing.T, namespace string, f func() error) {
 	t.Helper()
+	if err := Inside(namespace, f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Inside is Within for other goroutines than the test's.
+func Inside(namespace string, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
@@ -60,9 +67,7 @@ func Within(t *testing.T, namespace string, f func() error) {
 		}
 		done <- err
 	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	return <-done
 }
 
 // Shell runs commands, which must work within ten seconds, and returns what they say.

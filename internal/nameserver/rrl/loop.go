@@ -39,7 +39,7 @@ func (l *Limiter) Loop() *Loop {
 		return nil
 	}
 	cost := time.Second * time.Duration(l.opt.Loops) / time.Duration(l.opt.Rate)
-	burst := max(time.Second*time.Duration(l.opt.Loops), cost)
+	burst := max(time.Second, cost*time.Duration(min(l.opt.Rate, leastBurst)))
 	t := &Loop{
 		limiter: l, networks: l.opt.Networks, slip: uint8(l.opt.Slip), clock: l.clock, ring: tap.NewRing[report](reports), //nolint:gosec // at most MaxSlip
 		table: newTable(l.key, l.opt.Buckets, cost, burst, l.opt.Window),
@@ -49,6 +49,10 @@ func (l *Limiter) Loop() *Loop {
 	l.loops = append(l.loops, t)
 	return t
 }
+
+// leastBurst is how many tokens a full bucket holds at least, unless the whole rate is less: what comes by chance to one of
+// many loops comes unevenly.
+const leastBurst = 20
 
 // Sizes of a loop's side of what others look at.
 const (

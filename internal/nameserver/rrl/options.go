@@ -72,7 +72,7 @@ type Options struct {
 	Buckets  int           // of each loop, rounded up to a power of two; 16384
 
 	// Loops is how many loops one source's questions are spread over evenly; each gives a bucket its share of Rate, and a
-	// second's worth of the whole of it at once. 0 and 1: each loop gives the whole rate.
+	// second's worth of it at once, 20 answers at least. 0 and 1: each loop gives the whole rate.
 	Loops int
 	// Dry says that nothing is to be done about what Ask says; it is only passed on, see Limiter.Dry.
 	Dry bool
