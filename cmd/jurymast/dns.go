@@ -15,7 +15,7 @@ import (
 
 // newDNS holds the verbs about questions a node has answered.
 func newDNS(c *cli) *cobra.Command {
-	return newGroup("dns", "Look at the questions a node answers", newDNSTop(c), newDNSLog(c))
+	return newGroup("dns", "Look at the questions a node answers", newDNSTop(c), newDNSLimits(c), newDNSLog(c))
 }
 
 // topLists are the words of --by.
@@ -96,6 +96,11 @@ func writeTop(p *printer, l *api.TopList, nothing func() string) {
 		p.printf("; one in %d is looked at", l.Sampling)
 	}
 	p.printf("\n")
+	if u := l.Unusual; u != nil && l.Queries > 0 {
+		percent := func(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+		p.printf("NXDOMAIN %s, REFUSED %s, malformed %s, unknown types %s, limited %s\n",
+			percent(u.NXDomain), percent(u.Refused), percent(u.Malformed), percent(u.UnknownType), percent(u.Limited))
+	}
 	if len(l.Lines) == 0 {
 		p.printf("  %s\n", nothing())
 		return

@@ -37,6 +37,7 @@ func (s *Server) handler() http.Handler {
 	s.secretRoutes(h)
 	s.zoneRoutes(h)
 	s.trafficRoutes(h)
+	s.limitRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
 	return s.guarded(mux)
 }

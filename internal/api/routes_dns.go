@@ -34,7 +34,17 @@ type TopList struct {
 	Until    time.Time `json:"until" doc:"to here"`
 	Queries  uint64    `json:"queries" doc:"all questions of that time"`
 	Sampling uint32    `json:"sampling" doc:"one question in so many is looked at now"`
+	Unusual  *Unusual  `json:"unusual,omitempty" doc:"shares of what is rare in good times; absent for one profile"`
 	Lines    []TopLine `json:"lines"`
+}
+
+// Unusual are shares of all questions, 0 to 1.
+type Unusual struct {
+	UnknownType float64 `json:"unknown_type" doc:"asked for a type without a name"`
+	NXDomain    float64 `json:"nxdomain"`
+	Refused     float64 `json:"refused"`
+	Malformed   float64 `json:"malformed" doc:"answered FORMERR"`
+	Limited     float64 `json:"limited" doc:"answers suppressed because their network gets too many"`
 }
 
 // TopLine is one line of a TopList.

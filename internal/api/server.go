@@ -89,6 +89,7 @@ type Options struct {
 	Secrets   Secrets // nil: nothing is known of shared secrets
 	Zones     Zones   // nil: nothing is known of how zones are served
 	Traffic   Traffic // nil: this node answers no DNS
+	Limits    Limits  // nil: the same
 	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
 	Ready     func() (bool, []string) // nil: as Node says

@@ -96,10 +96,20 @@ func (d *trafficDesk) Top(by, profile string, span time.Duration, limit int) api
 	list, _ := traffic.ParseBy(by) // the API takes no other words
 	r := d.dns.Traffic().Top(list, profile, span, limit)
 	out := api.TopList{Since: r.Since, Until: r.Until, Queries: r.Queries, Sampling: r.Sampling}
+	if profile == "" {
+		out.Unusual = unusual(d.dns.Traffic().Odd(span))
+	}
 	for _, l := range r.Lines {
 		out.Lines = append(out.Lines, api.TopLine{Value: l.Value, Queries: l.Queries, Error: l.Error})
 	}
 	return out
+}
+
+func unusual(o traffic.Odd) *api.Unusual {
+	share := func(n uint64) float64 { return float64(n) / float64(max(o.Queries, 1)) }
+	return &api.Unusual{
+		UnknownType: share(o.UnknownType), NXDomain: share(o.NXDomain), Refused: share(o.Refused), Malformed: share(o.Malformed), Limited: share(o.Limited),
+	}
 }
 
 // LogFile is what the node's file names.

@@ -27,6 +27,11 @@ func (c *Client) Top(ctx context.Context, want TopQuery) (*api.TopList, error) {
 	return get[api.TopList](ctx, c, path("dns", "top"), q)
 }
 
+// Limits tells whom the node gives fewer answers than they ask for.
+func (c *Client) Limits(ctx context.Context, most int) (*api.DNSLimits, error) {
+	return get[api.DNSLimits](ctx, c, path("dns", "limits"), url.Values{"limit": {strconv.Itoa(most)}})
+}
+
 // QueryLog is where the node writes questions, and of which profiles all.
 func (c *Client) QueryLog(ctx context.Context) (*api.LogStatus, error) {
 	return get[api.LogStatus](ctx, c, path("dns", "log"), nil)

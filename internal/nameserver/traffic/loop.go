@@ -33,6 +33,7 @@ type sample struct {
 	weight  uint32
 	kind    uint16 // type asked for
 	rcode   uint16
+	limited bool
 	length  uint8
 	name    [wire.MaxName]byte
 }
@@ -63,6 +64,7 @@ func (l *Loop) copy(f *tap.Facts) {
 	weight := l.drawn + l.lost
 	if s := l.ring.Next(); s != nil {
 		s.client, s.profile, s.weight, s.kind, s.rcode = Client(f.Client, f.Subnet), f.Profile, weight, f.Type, f.Rcode
+		s.limited = f.Limited != tap.Whole
 		s.length = uint8(copy(s.name[:], f.Name)) //nolint:gosec // at most 255
 		l.ring.Put()
 		l.lost = 0

@@ -81,6 +81,7 @@ type window struct {
 	number  int64 // since the epoch, in spans
 	total   uint64
 	squares uint64 // sum of weight * (weight - 1): how much estimates from these samples vary
+	odd     odd
 	tables  [numBy]table
 }
 

@@ -118,6 +118,7 @@ func (t *Traffic) take(s *sample, windows ...*window) {
 	}
 	for _, w := range windows {
 		w.total += uint64(s.weight)
+		w.odd.add(s)
 		w.squares += uint64(s.weight) * uint64(s.weight-1)
 		for by := range By(numBy) {
 			if by == ByPlace && (t.locator == nil || s.profile == "") {
