@@ -91,7 +91,7 @@ func encrypted(t testing.TB, limits nameserver.TCP) *secret {
 func (s *secret) open(t testing.TB, limits nameserver.TCP) *secret {
 	t.Helper()
 	loopback, ps := []string{"127.0.0.1:0"}, standard()
-	s.fixture = create(nameserver.Options{Listen: loopback, TCP: limits, Secure: nameserver.Secure{TLS: loopback, Certificates: s.certs}})
+	s.fixture = create(nameserver.Options{Listen: loopback, TCP: limits, Secure: nameserver.Secure{TLS: loopback, HTTPS: loopback, QUIC: loopback, Certificates: s.certs}})
 	s.publish(t, 7, []*profile.Zone{testZone(records)}, ps, standardViews(ps))
 	s.serve(t)
 	return s
@@ -107,7 +107,12 @@ func (s *secret) config(protocols ...string) *tls.Config {
 // dot connects.
 func (s *secret) dot(t testing.TB, c *tls.Config) *tls.Conn {
 	t.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", s.at(tap.DoT), c)
+	return s.dial(t, tap.DoT, c)
+}
+
+func (s *secret) dial(t testing.TB, via tap.Transport, c *tls.Config) *tls.Conn {
+	t.Helper()
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", s.at(via), c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,6 +117,9 @@ func (s *Server) SecureConnector() func(net.Conn) {
 	return func(conn net.Conn) { t.serve(t.enter(conn)) }
 }
 
+// Retries is how many clients of QUIC had to prove their address.
+func (s *Server) Retries() uint64 { return s.m.lines[tap.DoQ].retries.Load() }
+
 // Accept takes connections until the listener is closed.
 func (s *Server) Accept(l net.Listener) { newStream(s, l).accept() }
 

@@ -129,7 +129,7 @@ var (
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		queriesDesc, responsesDesc, truncatedDesc, unsentDesc, panicsDesc, ednsDesc, tsigDesc, ecsDesc, cookiesDesc, malformedDesc, droppedDesc,
-		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, shakenDesc, unshakenDesc, serialDesc, ageDesc, busyDesc,
+		sizeDesc, secondsDesc, openDesc, refusedDesc, closedDesc, shakenDesc, unshakenDesc, retriesDesc, serialDesc, ageDesc, busyDesc,
 		driverOnDesc, driverAnswersDesc, driverPassedDesc, driverEntriesDesc, driverAttachedDesc,
 	} {
 		to <- d

@@ -15,6 +15,7 @@ type lines struct {
 	closed   [closedKinds]atomic.Uint64   // all others that are no more
 	shaken   [2][2]atomic.Uint64          // TLS handshakes that succeeded: 1.2 or 1.3, whole or resumed
 	unshaken [unshakenKinds]atomic.Uint64 // those that did not
+	retries  atomic.Uint64                // clients of QUIC that had to prove their address first
 }
 
 // Why a connection was closed at once.
@@ -56,6 +57,7 @@ var (
 	refusedDesc  = desc("connections_refused_total", "Connections closed at once: full (all places are taken), prefix (all places of its network), rate (too many connections of its network, or handshakes, a second).", "transport", "why")
 	closedDesc   = desc("connections_closed_total", "Connections that have ended: client, idle (no question in time), slow (answers not taken), misuse (no question), stopped, handshake (no TLS).", "transport", "why")
 	shakenDesc   = desc("handshakes_total", "TLS handshakes that succeeded, by version and whether an earlier session was resumed.", "transport", "version", "resumed")
+	retriesDesc  = desc("quic_retries_total", "Clients of QUIC that had to prove their address before anything else.")
 	unshakenDesc = desc("handshakes_failed_total", "TLS handshakes that failed: client (went away or refused), timeout, no-certificate, protocol (nothing in common, or no TLS).", "transport", "why")
 )
 
@@ -89,6 +91,9 @@ func (m *metrics) connections(s *sums) {
 			for r := range l.shaken[i] {
 				s.count(shakenDesc, l.shaken[i][r].Load(), name, version, strconv.FormatBool(r == 1))
 			}
+		}
+		if via == tap.DoQ {
+			s.count(retriesDesc, l.retries.Load())
 		}
 		for i := range l.unshaken {
 			s.count(unshakenDesc, l.unshaken[i].Load(), name, unshakenNames[i])

@@ -13,6 +13,16 @@ type records struct {
 	buf  [readBuffer]byte
 	r, w int // what is in buf
 	left int // bytes of the current record that were not handed out
+
+	closed func() // by TLS; nil: nobody wants to know
+}
+
+// Close closes the connection.
+func (c *records) Close() error {
+	if c.closed != nil {
+		c.closed()
+	}
+	return c.Conn.Close()
 }
 
 const (

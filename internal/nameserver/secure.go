@@ -18,12 +18,17 @@ import (
 // Secure are the encrypted transports. Their connections have the limits of TCP, each address its own.
 type Secure struct {
 	TLS          []string // host:port each, for DNS over TLS [RFC 7858]; as Options.Listen
+	HTTPS        []string // for DNS over HTTPS [RFC 8484]
+	QUIC         []string // for DNS over QUIC [RFC 9250]
 	Certificates *certificates.Holder
 }
 
 // Names of the protocols inside TLS [RFC 7858, RFC 9250, RFC 9113].
 const (
-	alpnDoT = "dot"
+	alpnDoT  = "dot"
+	alpnDoQ  = "doq"
+	alpnH2   = "h2"
+	alpnHTTP = "http/1.1"
 )
 
 // SecureAddrs are the bound addresses of an encrypted transport, in the order of its list.
@@ -52,11 +57,24 @@ func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 
 // bindSecure binds all addresses of the encrypted transports.
 func (s *Server) bindSecure(ctx context.Context) error {
-	config := s.tlsConfig(alpnDoT)
-	for _, text := range s.opt.Secure.TLS {
-		if err := s.bindEach(text, func(addr netip.AddrPort) (uint16, error) { return s.bindTLS(ctx, addr, tap.DoT, config) }); err != nil {
-			return bindError(text, err)
+	each := func(list []string, one func(netip.AddrPort) (uint16, error)) error {
+		for _, text := range list {
+			if err := s.bindEach(text, one); err != nil {
+				return bindError(text, err)
+			}
 		}
+		return nil
+	}
+	dot, doh, doq := s.tlsConfig(alpnDoT), s.tlsConfig(alpnH2, alpnHTTP), s.tlsConfig(alpnDoQ)
+	err := each(s.opt.Secure.TLS, func(addr netip.AddrPort) (uint16, error) { return s.bindTLS(ctx, addr, tap.DoT, dot) })
+	if err == nil {
+		err = each(s.opt.Secure.HTTPS, func(addr netip.AddrPort) (uint16, error) { return s.bindTLS(ctx, addr, tap.DoH, doh) })
+	}
+	if err == nil {
+		err = each(s.opt.Secure.QUIC, func(addr netip.AddrPort) (uint16, error) { return s.bindQUIC(ctx, addr, doq) })
+	}
+	if err != nil {
+		return err
 	}
 	if h := s.opt.Secure.Certificates; len(s.secure) > 0 && (h == nil || h.Empty()) {
 		s.log.Warn("encrypted DNS has no certificate yet, handshakes will fail", "remedy", "set node.nameserver.certificates")
@@ -72,6 +90,9 @@ func (s *Server) bindTLS(ctx context.Context, addr netip.AddrPort, via tap.Trans
 	t := newStream(s, l)
 	t.via, t.tls = via, config
 	t.rates = newRates(t.limits.Handshakes, t.limits.PerPrefixHandshakes)
+	if via == tap.DoH {
+		t.web = newWeb(t)
+	}
 	s.tcp = append(s.tcp, t)
 	s.bound(via, bound)
 	return bound.Port(), nil

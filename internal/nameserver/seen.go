@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"sync"
+	"time"
 
 	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/nameserver/querylog"
@@ -108,6 +109,13 @@ const ttlOffset = 6
 
 // forget makes room for the facts of the next question.
 func (a *responder) forget() { a.facts, a.passed = tap.Facts{Received: a.facts.Received}, false }
+
+// received notes when a question came, if somebody wants to know.
+func (a *responder) received() {
+	if a.eyes.timed() {
+		a.facts.Received = time.Now()
+	}
+}
 
 // seen shows the question that was answered last.
 func (a *responder) seen(reply []byte, from netip.Addr) {

@@ -72,6 +72,7 @@ type Server struct {
 	mu       sync.Mutex
 	udp      []*datagram
 	tcp      []*stream
+	quic     []*quicFront
 	addrs    []netip.AddrPort
 	secure   map[tap.Transport][]netip.AddrPort
 	bare     sync.Once // saying that there is no certificate
@@ -210,6 +211,12 @@ func (s *Server) Serve() {
 	}
 	for _, t := range s.tcp {
 		s.running.Go(t.accept)
+		if t.web != nil {
+			s.running.Go(t.web.run)
+		}
+	}
+	for _, q := range s.quic {
+		s.running.Go(q.accept)
 	}
 	s.signing.run(s)
 	s.looking.Go(func() { s.traffic.Run(s.unseen) })
@@ -250,6 +257,9 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, t := range s.tcp {
 		t.stop()
 	}
+	for _, q := range s.quic {
+		q.stop()
+	}
 	for _, d := range s.udp {
 		d.conn.Stop()
 	}
@@ -265,6 +275,9 @@ func (s *Server) Close(ctx context.Context) error {
 	s.mu.Lock()
 	for _, t := range s.tcp {
 		t.cut()
+	}
+	for _, q := range s.quic {
+		q.cut()
 	}
 	s.mu.Unlock()
 	<-done // no connection is left, and loops stop in time by themselves: closed under a loop, a socket's number could be somebody else's
@@ -302,6 +315,10 @@ func (s *Server) closeSockets() {
 	for _, t := range s.tcp {
 		t.cut()
 	}
+	for _, q := range s.quic {
+		q.close()
+	}
+	s.quic = nil
 	s.udp, s.tcp, s.addrs, s.secure = nil, nil, nil, nil
 }
 

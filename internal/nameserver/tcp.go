@@ -97,6 +97,7 @@ type stream struct {
 	limits   TCP
 	via      tap.Transport
 	tls      *tls.Config // nil: not encrypted
+	web      *web        // nil: DNS is not inside HTTP
 
 	mu      sync.Mutex
 	clients map[*client]struct{}
@@ -115,6 +116,7 @@ type client struct {
 	from    netip.Addr // invalid: not known
 	prefix  netip.Prefix
 	idle    time.Time // since when it waits for another question; zero: it does not. Guarded by the stream's mu
+	handed  bool      // somebody else reads it and keeps its times. Guarded by the stream's mu
 }
 
 func newStream(s *Server, l net.Listener) *stream {
@@ -212,7 +214,12 @@ func (t *stream) stop() {
 	defer t.mu.Unlock()
 	t.stopped = true
 	for c := range t.clients {
-		_ = c.conn.SetReadDeadline(time.Now()) // fails on a closed connection only
+		if !c.handed {
+			_ = c.conn.SetReadDeadline(time.Now()) // fails on a closed connection only
+		}
+	}
+	if t.web != nil {
+		t.web.stop()
 	}
 }
 
@@ -253,6 +260,11 @@ func (t *stream) begun(c *client) time.Duration {
 func (t *stream) serve(c *client) {
 	if !t.shake(c) {
 		t.leave(c, closedHandshake)
+		return
+	}
+	if t.web != nil {
+		t.web.serve(c)
+		t.leave(c, closedClient)
 		return
 	}
 	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
@@ -337,9 +349,7 @@ func (k *talk) run() (why int) {
 		k.queries.Add(1)
 		k.a.keepalive = tenths(idle)
 		k.a.refresh()
-		if k.a.eyes.timed() {
-			k.a.facts.Received = time.Now()
-		}
+		k.a.received()
 		if !k.answer() {
 			_ = k.flush(idle) // it ends anyway
 			return closedMisuse

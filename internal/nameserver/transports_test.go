@@ -2,6 +2,8 @@ package nameserver_test
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver"
+	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/profile"
 )
 
@@ -61,11 +65,16 @@ func TestTransportsAgree(t *testing.T) {
 	cut := 0
 	for seed := range uint64(4) {
 		l, ps := newLandscape(1000+seed, false), standard()
-		f := build(t, append([]*profile.Zone{testZone(records)}, l.zones...), ps, standardViews(ps), "127.0.0.1:0", "[::1]:0")
-		f.serve(t)
+		both := []string{"127.0.0.1:0", "[::1]:0"}
+		s := &secret{pool: x509.NewCertPool()}
+		s.certs = held(t, issue(t, s.pool, "ns1.dr.example"))
+		s.fixture = create(nameserver.Options{Listen: both, Secure: nameserver.Secure{TLS: both, HTTPS: both, QUIC: both, Certificates: s.certs}})
+		s.publish(t, 7, append([]*profile.Zone{testZone(records)}, l.zones...), ps, standardViews(ps))
+		s.serve(t)
+		f := s.fixture
 		packets := transportQuestions(t, l)
 		var first [][]byte
-		for _, at := range f.srv.Addrs() {
+		for family, at := range f.srv.Addrs() {
 			datagrams, streams := overUDP(t, at.String(), packets), overTCP(t, at.String(), packets)
 			for i := range packets {
 				if len(datagrams[i]) > 3 && datagrams[i][2]&2 != 0 { // TC
@@ -79,6 +88,9 @@ func TestTransportsAgree(t *testing.T) {
 					t.Errorf("question %x over UDP %x, over TCP %x", packets[i], datagrams[i], streams[i])
 				}
 			}
+			if seed < 2 {
+				s.sameEncrypted(t, family, packets, streams)
+			}
 			if first != nil && !slices.EqualFunc(first, streams, bytes.Equal) {
 				t.Error("IPv4 and IPv6 differ")
 			}
@@ -87,6 +99,46 @@ func TestTransportsAgree(t *testing.T) {
 	}
 	if cut == 0 || cut > sameQuestions {
 		t.Errorf("%d of %d answers were cut: too few or too many", cut, 8*sameQuestions)
+	}
+}
+
+// sameEncrypted asks again over every encrypted transport: equal bytes as over TCP.
+func (s *secret) sameEncrypted(t *testing.T, family int, packets, want [][]byte) {
+	t.Helper()
+	at := func(via tap.Transport) string { return s.srv.SecureAddrs(via)[family].String() }
+	conn, err := tls.Dial("tcp", at(tap.DoT), s.config("dot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	got := map[string][][]byte{"dot": overStream(t, conn, packets)}
+	for _, h2 := range []bool{false, true} {
+		client := s.web(at(tap.DoH), h2)
+		for _, post := range []bool{false, true} {
+			name := fmt.Sprintf("doh, HTTP/2 %v, POST %v", h2, post)
+			for _, pkt := range packets {
+				got[name] = append(got[name], overDoH(t, client, post, pkt))
+			}
+		}
+		client.CloseIdleConnections()
+	}
+	q := s.quic(t, at(tap.DoQ))
+	for _, pkt := range packets {
+		pkt = bytes.Clone(pkt)
+		id := [2]byte(pkt)
+		pkt[0], pkt[1] = 0, 0
+		reply, err := overDoQ(q, pkt)
+		if err != nil {
+			t.Fatalf("%x: %v", pkt, err)
+		}
+		got["doq"] = append(got["doq"], append(id[:], reply[2:]...))
+	}
+	for name, replies := range got {
+		for i := range packets {
+			if !bytes.Equal(replies[i], want[i]) {
+				t.Errorf("%s: question %x got %x, over TCP %x", name, packets[i], replies[i], want[i])
+			}
+		}
 	}
 }
 
@@ -121,6 +173,12 @@ func overTCP(t *testing.T, at string, packets [][]byte) [][]byte {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	return overStream(t, conn, packets)
+}
+
+// overStream is overTCP on a connection that stands.
+func overStream(t *testing.T, conn net.Conn, packets [][]byte) [][]byte {
+	t.Helper()
 	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	out := make([][]byte, len(packets))
 	for group := range slices.Chunk(packets, 20) {
