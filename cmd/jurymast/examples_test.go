@@ -2,8 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -61,6 +67,10 @@ var exampleSteps = map[string][]exampleStep{
 	"flatten": { // the apex has the addresses of a name elsewhere
 		{nil, []asked{{"", nowhere, one + " " + two}}},
 		{[]int{1}, []asked{{"", nowhere, "127.0.0.21"}}},
+	},
+	"encrypted": { // its certificate is made by whoever tries it
+		{nil, []asked{{"www", nowhere, one}}},
+		{[]int{1}, []asked{{"www", nowhere, two}}},
 	},
 	"nameserver": { // its zone comes from a file, which includes another
 		{nil, []asked{{"shop", nowhere, one}, {"www", nowhere, "192.0.2.10 192.0.2.11 192.0.2.12"}, {"printer.office", nowhere, "192.0.2.30"}}},
@@ -160,7 +170,8 @@ func startExample(t *testing.T, name string) *runningExample {
 		other.run(t, written(t, strings.NewReplacer("127.0.0.1:5301", "127.0.0.1:0", "127.0.0.1:9461", "127.0.0.1:0").Replace(string(elsewhere))))
 		config = strings.ReplaceAll(config, "127.0.0.1:5301", other.dns)
 	}
-	config = strings.ReplaceAll(config, "127.0.0.9:8080", "127.0.0.9:0")
+	config = strings.NewReplacer("127.0.0.9:8080", "127.0.0.9:0", "127.0.0.1:8853", "127.0.0.1:0", "127.0.0.1:8443", "127.0.0.1:0").Replace(config)
+	config = withCertificate(t, config)
 	data, err := filepath.Abs(filepath.Join("..", "..", "examples", "data"))
 	if err != nil {
 		t.Fatal(err)
@@ -182,6 +193,35 @@ func startExample(t *testing.T, name string) *runningExample {
 	}
 	x.run(t, file)
 	return x
+}
+
+// withCertificate puts one that exists where an example has one that readers make.
+func withCertificate(t *testing.T, config string) string {
+	t.Helper()
+	const placeholder = "./data/encrypted."
+	if !strings.Contains(config, placeholder) {
+		return config
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"ns1.dr.example"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(t.TempDir(), "encrypted.")
+	for ending, b := range map[string]*pem.Block{"pem": {Type: "CERTIFICATE", Bytes: der}, "key": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(at+ending, pem.EncodeToMemory(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return strings.ReplaceAll(config, placeholder, at)
 }
 
 // hasty is what a test puts for the timing of an example: it waits less patiently than a reader.

@@ -144,7 +144,7 @@ func TestExamplesPassCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		j := judge(name, text)
+		j := judge(name, []byte(withCertificate(t, string(text))))
 		if err := j.exit(); err != nil {
 			for _, f := range j.Findings {
 				t.Error(f.line)
