@@ -17,12 +17,8 @@ func dnsOptions(n *profile.Node, opt nameserver.Options) nameserver.Options {
 	udp := &n.Nameserver.UDP
 	opt.Listen, opt.Loops, opt.TCP = n.Nameserver.Listen, udp.Loops, streamLimits(&n.Nameserver.TCP)
 	opt.EDNS, opt.XDP = nameserver.EDNSOf(&n.Nameserver, n.Name), nameserver.XDPOf(&n.Nameserver)
-<<<<<<< HEAD
-	opt.Secure.TLS = n.Nameserver.TLS
-	opt.Limits = nameserver.LimitsOf(&n.Nameserver)
-=======
 	opt.Secure.TLS, opt.Secure.HTTPS, opt.Secure.QUIC = n.Nameserver.TLS, n.Nameserver.HTTPS, n.Nameserver.QUIC
->>>>>>> c6260b7 (nameserver: answer over HTTPS and QUIC)
+	opt.Limits = nameserver.LimitsOf(&n.Nameserver)
 	opt.Batch = batch.Options{Shape: batch.Shape(udp.Wait), Size: udp.Batch, ByCPU: udp.Spread == profile.SpreadProcessor}
 	return opt
 }

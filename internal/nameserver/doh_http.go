@@ -105,7 +105,7 @@ func (w *web) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	}
 	var reply []byte
 	if status == 0 {
-		if reply = w.askers.answer(g, peer(in.RemoteAddr)); reply == nil {
+		if reply = w.askers.answer(g, hostOf(in.RemoteAddr)); reply == nil {
 			status = http.StatusBadRequest
 		}
 	}
@@ -138,8 +138,8 @@ func readBody(in *http.Request, g *asking) (status int) {
 	return 0
 }
 
-// peer is the address in "host:port".
-func peer(text string) netip.Addr {
+// hostOf is the address in "host:port".
+func hostOf(text string) netip.Addr {
 	at, _ := netip.ParseAddrPort(text) // of a connection that is there
 	return at.Addr().Unmap()
 }

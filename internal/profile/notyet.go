@@ -57,15 +57,6 @@ func laterWords(c chooser) func(string) bool {
 }
 
 func notYetNode(r *report, a *at, n *Node) {
-	ns := a.child("nameserver")
-<<<<<<< HEAD
-	const plain = "use listen (UDP and TCP) or tls"
-	r.notYet(ns.child("https"), len(n.Nameserver.HTTPS) > 0, "DNS over HTTPS", plain)
-	r.notYet(ns.child("quic"), len(n.Nameserver.QUIC) > 0, "DNS over QUIC", plain)
-=======
-	r.notYet(ns.child("cookies").child("require"), later[n.Nameserver.Cookies.Require],
-		"asking for cookies under pressure, which needs rate limiting", "use require: never, or require: always")
->>>>>>> c6260b7 (nameserver: answer over HTTPS and QUIC)
 	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
 		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
 	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,
