@@ -121,7 +121,7 @@ func build(docs *snapshot.Documents) (*config, error) {
 	if len(refused) > 0 {
 		return nil, refused
 	}
-	c.link()
+	c.link(docs)
 	c.number()
 	c.index = newIndex(c)
 	return c, nil

@@ -16,8 +16,10 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/health"
+	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
 )
 
 // newKey makes a key that is the same in each run.
@@ -59,7 +61,7 @@ func dnskey(zone string, p *sign.Public) *dns.DNSKEY {
 // signZones switches signing on and gives the server the keys. Zones in plain are left alone.
 func (f *fixture) signZones(t testing.TB, denial profile.Denial, zones []*profile.Zone, plain ...string) *judge {
 	t.Helper()
-	j := &judge{realms: map[string]*realm{}, now: time.Now()}
+	j := &judge{realms: map[string]*realm{}, now: time.Now(), held: map[string]bool{}}
 	for i, z := range zones {
 		r := &realm{apex: dns.Fqdn(z.Name), compact: denial != profile.DenialNSEC}
 		j.realms[z.Name] = r
@@ -132,10 +134,7 @@ func bare(section []dns.RR) (out []string) {
 // are there and far from them: what is answered validates, says the same as without DNSSEC, and tells of no other name
 // where the denial is compact.
 func TestDenialOfLandscapes(t *testing.T) {
-	questions := 2500
-	if testing.Short() {
-		questions = 300
-	}
+	questions := manyTimes(400, 13_000)
 	for _, denial := range []profile.Denial{profile.DenialCompact, profile.DenialNSEC} {
 		for seed := uint64(101); seed <= 104; seed++ {
 			t.Run(fmt.Sprintf("%s/%d", denial, seed), func(t *testing.T) {
@@ -147,12 +146,14 @@ func TestDenialOfLandscapes(t *testing.T) {
 				}
 				j := f.signZones(t, denial, l.zones, plain...)
 				f.publish(t, 7, l.zones, nil, nil)
+				ahead := f.srv.Denials()
 				for range questions {
 					q := l.ask()
 					if q.qtype == dns.TypeDNSKEY || l.one(20) {
 						q.qtype = dns.TypeNSEC
 					}
-					f.compare(t, j, q.name, q.qtype, l.one(3), t0Addr)
+					m := f.compare(t, j, q.name, q.qtype, l.one(3), t0Addr)
+					foreseen(t, ahead, m)
 				}
 			})
 		}
@@ -188,7 +189,7 @@ const flock = `
   - {name: many, hostnames: [p5.dr.example], ttl: 20s, routing: multivalue, endpoints: [{name: a, target: 192.0.2.1}, {name: b, target: "2001:db8::2"}, {name: c, target: 192.0.2.3}]}
   - {name: near, hostnames: [p6.dr.example], ttl: 20s, routing: performance, endpoints: [{name: eu, target: 192.0.2.1, location: {region: eu-central}}, {name: us, target: "2001:db8::2", location: {region: us-west}}]}
   - {name: land, hostnames: [p7.dr.example, "*.p7.dr.example"], ttl: 20s, routing: geographic, endpoints: [{name: de, target: 192.0.2.1, geo: [DE]}, {name: world, target: "2001:db8::2", geo: [WORLD]}]}
-  - {name: nets, hostnames: [p8.dr.example], compat: azure, ttl: 20s, routing: subnet, endpoints: [{name: a, target: 192.0.2.1, subnets: [203.0.113.0/25]}, {name: b, target: "2001:db8::2", subnets: [198.51.100.0/24]}]}
+  - {name: nets, hostnames: [p8.dr.example], compat: azure, ttl: 20s, routing: subnet, endpoints: [{name: a, target: 192.0.2.1, subnets: [203.0.113.0/25]}, {name: b, target: 192.0.2.2, subnets: [198.51.100.0/24]}]}
   - {name: outer, hostnames: [p9.dr.example], ttl: 20s, endpoints: [{name: main, target: {profile: dice}}, {name: spare, target: "2001:db8::9"}]}
   - {name: alias, hostnames: [p10.dr.example, "*.p10.dr.example"], ttl: 20s, endpoints: [{name: a, target: x.elsewhere.test}, {name: b, target: web.dr.example}]}
   - {name: resort, hostnames: [p11.dr.example], ttl: 20s, answer: cname, endpoints: [{name: a, target: x.elsewhere.test}], all_down: {target: 192.0.2.99}}
@@ -240,10 +241,7 @@ var probed = []uint16{
 // TestDenialOfProfiles asks for every type at names of profiles of all methods in random states. What proves that a type
 // is not there never denies what the next question gets, and lists nothing that it does not get, but where dice choose.
 func TestDenialOfProfiles(t *testing.T) {
-	rounds := 120
-	if testing.Short() {
-		rounds = 15
-	}
+	rounds := manyTimes(6, 150)
 	names := []string{"dr.example", "mail2.dr.example", "sub.p15.dr.example", "c.p13.dr.example", "x.p14.dr.example", "p3.dr.example"}
 	for i := range 15 {
 		names = append(names, fmt.Sprintf("p%d.dr.example", i+1), fmt.Sprintf("some.p%d.dr.example", i+1), fmt.Sprintf("*.p%d.dr.example", i+1))
@@ -255,9 +253,10 @@ func TestDenialOfProfiles(t *testing.T) {
 			f := create(optionsOf(t))
 			j := f.signZones(t, denial, zones)
 			f.publish(t, 7, zones, ps, moods(dice, ps))
+			ahead := f.srv.Denials()
 			for range rounds {
 				for _, name := range names {
-					f.agreement(t, j, dns.Fqdn(name), []netip.Addr{inGermany, inFrance, inNowhere}[dice.IntN(3)])
+					f.agreement(t, j, ahead, dns.Fqdn(name), []netip.Addr{inGermany, inFrance, inNowhere}[dice.IntN(3)])
 				}
 				f.hub.Publish(nil, moods(dice, ps)...)
 			}
@@ -271,7 +270,7 @@ func drawn(name string) bool {
 }
 
 // agreement asks one name for all types.
-func (f *fixture) agreement(t *testing.T, j *judge, name string, from netip.Addr) {
+func (f *fixture) agreement(t *testing.T, j *judge, ahead map[string]map[string]bool, name string, from netip.Addr) {
 	t.Helper()
 	proofs, there := map[uint16]*dns.Msg{}, map[uint16]bool{}
 	for _, typ := range append(slices.Clone(probed), dns.TypeNSEC) {
@@ -281,6 +280,7 @@ func (f *fixture) agreement(t *testing.T, j *judge, name string, from netip.Addr
 			if err != nil {
 				t.Errorf("%s %s: %v\n%v", name, dns.Type(typ), err, m)
 			}
+			foreseen(t, ahead, m)
 			if got == saysAnswer && typ != dns.TypeNSEC && m.Answer[0].Header().Rrtype == typ {
 				there[typ] = true
 			}
@@ -311,6 +311,26 @@ func (f *fixture) agreement(t *testing.T, j *judge, name string, from netip.Addr
 	}
 }
 
+// foreseen fails when a record that proves something at a name of the tree is not among those that are signed ahead.
+func foreseen(t *testing.T, ahead map[string]map[string]bool, m *dns.Msg) {
+	t.Helper()
+	for _, rr := range append(slices.Clone(m.Ns), m.Answer...) {
+		n, is := rr.(*dns.NSEC)
+		if !is {
+			continue
+		}
+		list, inTree := ahead[strings.ToLower(n.Hdr.Name)]
+		data := make([]byte, 1024)
+		end, err := dns.PackRR(&dns.NSEC{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeNSEC}, NextDomain: n.NextDomain, TypeBitMap: n.TypeBitMap}, data, 0, nil, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if inTree && !list[string(data[11:end])] && !slices.Contains(n.TypeBitMap, dns.TypeNXNAME) {
+			t.Errorf("nobody signs ahead: %v", n)
+		}
+	}
+}
+
 // ready reports that a name does not answer SERVFAIL.
 func (f *fixture) ready(t *testing.T, name string, typ uint16, from netip.Addr) bool {
 	t.Helper()
@@ -326,17 +346,23 @@ func TestDenialLifetimes(t *testing.T) {
 		var views []*health.View
 		for _, p := range ps {
 			word := strings.Repeat("u", len(p.Endpoints))
-			if p.Name == "fourfirst" {
-				word = "ud"
+			if p.Name == "sixfirst" {
+				word = "dd"
 			}
 			views = append(views, view(p, word, nil))
 		}
 		f.publish(t, 7, zones, ps, views)
+		recovers := f.say(t, "p2.dr.example.", dns.TypeAAAA, false, false, t0Addr).Answer[0].Header().Ttl
+		if recovers >= 30 {
+			t.Errorf("all are down, but the TTL is %d", recovers)
+		}
 		for q, want := range map[string]uint32{
-			"p1.dr.example AAAA": 20, "p1.dr.example TXT": 20, "mail.dr.example TXT": 300, "nothing.dr.example A": 300, "p3.dr.example MX": 20, "p1.dr.example NSEC": 20, "mail.dr.example NSEC": 300,
+			"p1.dr.example AAAA": 30, "p1.dr.example TXT": 30, "p1.dr.example NSEC": 30, "p3.dr.example MX": 20, "some.p7.dr.example TXT": 20,
+			"p2.dr.example A": recovers, "p2.dr.example TXT": recovers, "some.p2.dr.example A": recovers, "p2.dr.example NSEC": recovers,
+			"mail.dr.example TXT": 60, "nothing.dr.example A": 60, "mail.dr.example NSEC": 60,
 		} {
 			name, typ, _ := strings.Cut(q, " ")
-			m := f.say(t, dns.Fqdn(name), dns.StringToType[typ], true, false, t0Addr)
+			m := f.say(t, dns.Fqdn(name), dns.StringToType[typ], true, false, inGermany)
 			for _, rr := range append(m.Ns, m.Answer...) {
 				if got := rr.Header().Ttl; got != want {
 					t.Errorf("%s, %s: TTL %d, want %d\n%v", denial, q, got, want, m)
@@ -373,5 +399,28 @@ func TestCompactAnswersFlag(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What signing makes worse is said before it is served.
+func TestWarningsOfSignedZones(t *testing.T) {
+	signed := profile.DNSSEC{Enabled: true, Denial: profile.DenialNSEC}
+	parent := testZone("proper IN NS ns1.dr.example.\nbroken IN NS ns1.dr.example.\nbroken IN DS 1 13 2 " + strings.Repeat("00", 32) + "\n")
+	parent.DNSSEC = signed
+	zones := []*profile.Zone{parent}
+	for _, name := range []string{"proper", "broken", "lost"} {
+		zones = append(zones, &profile.Zone{Name: name + ".dr.example", Nameservers: []string{"ns1.dr.example"}})
+	}
+	ps := decoded(t, "  - {name: p, compat: azure, ttl: 20s, hostnames: [p.dr.example, dr.example, q.proper.dr.example], endpoints: [{name: a, target: 192.0.2.1}]}\n")
+	got, err := nameserver.Warnings(&snapshot.Documents{Generation: 1, Zones: zones, Profiles: ps})
+	want := []string{
+		"host name p.dr.example of profile p: while nothing can be answered, questions with DNSSEC get no data in place of NXDOMAIN, because zone dr.example denies with nsec, " +
+			"and its chain cannot deny a name that is in it; write denial: compact if NXDOMAIN matters",
+		"zone broken.dr.example is not signed, but zone dr.example has DS records for it, so resolvers that validate answer nothing from it; remove those records, or sign the zone",
+		"zone lost.dr.example lies below zone dr.example, which is signed and does not delegate it, so resolvers that validate take it for forged; " +
+			"add NS records for lost.dr.example to zone dr.example, and its DS records when it is signed",
+	}
+	if err != nil || len(got) < len(want) || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("%v\n%s", err, strings.Join(got, "\n"))
 	}
 }

@@ -3,9 +3,11 @@ package nameserver
 import (
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"jurymast/internal/nameserver/tap"
+	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/steer"
 )
 
@@ -169,3 +171,21 @@ func (s *Server) Suppressed() map[string]uint64 { return s.suppressed() }
 
 // LimitedNow is how many networks are limited.
 func (s *Server) LimitedNow() int { return s.watch.Networks() }
+
+// Denials are the NSEC sets of all signed zones that are made ahead: their data by owner, in text and lower case.
+func (s *Server) Denials() map[string]map[string]bool {
+	c, _ := s.opt.Hub.Load().Config(s.slot).(*config)
+	out := map[string]map[string]bool{}
+	for z := range c.books {
+		r := response{conf: c}
+		r.denials(z, func(owner []byte, set *zone.RRset) bool {
+			name := strings.ToLower(zone.Text(owner))
+			if out[name] == nil {
+				out[name] = map[string]bool{}
+			}
+			out[name][string(set.Data[0])] = true
+			return true
+		})
+	}
+	return out
+}
