@@ -1,10 +1,6 @@
 package nameserver_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -22,42 +18,6 @@ import (
 	"jurymast/internal/snapshot"
 )
 
-// newKey makes a key that is the same in each run.
-func newKey(t testing.TB, algorithm uint8, seed byte) sign.Private {
-	t.Helper()
-	secret := slices.Repeat([]byte{seed}, 32)
-	if algorithm == sign.Ed25519 {
-		k, err := sign.NewPrivate(sign.FlagZone|sign.FlagSEP, ed25519.NewKeyFromSeed(secret))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return k
-	}
-	private, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), secret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := sign.NewPrivate(sign.FlagZone|sign.FlagSEP, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
-}
-
-// csk are keys of a zone with one key for all.
-func csk(t testing.TB, zone string, algorithm uint8) *sign.Keys {
-	t.Helper()
-	k := newKey(t, algorithm, byte(1+len(zone)%200))
-	return &sign.Keys{Zone: zone, Publish: []sign.Public{k.Public}, KSK: []sign.Private{k}, ZSK: []sign.Private{k}, Mark: "one key"}
-}
-
-func dnskey(zone string, p *sign.Public) *dns.DNSKEY {
-	return &dns.DNSKEY{
-		Hdr:   dns.RR_Header{Name: dns.Fqdn(zone), Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: sign.KeyTTL},
-		Flags: p.Flags, Protocol: 3, Algorithm: p.Algorithm, PublicKey: base64.StdEncoding.EncodeToString(p.Key),
-	}
-}
-
 // signZones switches signing on and gives the server the keys. Zones in plain are left alone.
 func (f *fixture) signZones(t testing.TB, denial profile.Denial, zones []*profile.Zone, plain ...string) *judge {
 	t.Helper()
@@ -69,7 +29,7 @@ func (f *fixture) signZones(t testing.TB, denial profile.Denial, zones []*profil
 			continue
 		}
 		z.DNSSEC = profile.DNSSEC{Enabled: true, Denial: denial}
-		keys := csk(t, z.Name, []uint8{sign.ECDSAP256, sign.Ed25519}[i%2])
+		keys := newCSK(t, z.Name, []uint8{sign.ECDSAP256, sign.Ed25519}[i%2])
 		r.keys = append(r.keys, dnskey(z.Name, &keys.Publish[0]))
 		f.srv.UseKeys(keys)
 	}

@@ -30,17 +30,27 @@ type peer struct {
 // arguments; it gets a folder with the zones as files named after them.
 func startPeer(t *testing.T, name string, zones []*profile.Zone, arrange func(dir string, port int) []string) *peer {
 	t.Helper()
-	path := tool(t, name)
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "zones"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, z := range zones {
-		if err := os.WriteFile(filepath.Join(dir, "zones", z.Name), []byte(z.Records), 0o600); err != nil {
+	p, ended := startProgram(t, name, func(dir string, port int) []string {
+		if err := os.Mkdir(filepath.Join(dir, "zones"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-	}
-	p := &peer{name: name, at: freePort(t), log: filepath.Join(dir, "log")}
+		for _, z := range zones {
+			if err := os.WriteFile(filepath.Join(dir, "zones", z.Name), []byte(z.Records), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return arrange(dir, port)
+	})
+	p.await(t, zones, ended)
+	return p
+}
+
+// startProgram is startPeer for any program with a port.
+func startProgram(t *testing.T, name string, arrange func(dir string, port int) []string) (p *peer, ended <-chan struct{}) {
+	t.Helper()
+	path := tool(t, name)
+	dir := t.TempDir()
+	p = &peer{name: name, at: freePort(t), log: filepath.Join(dir, "log")}
 	log, err := os.Create(p.log)
 	if err != nil {
 		t.Fatal(err)
@@ -51,23 +61,22 @@ func startPeer(t *testing.T, name string, zones []*profile.Zone, arrange func(di
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // its log says why it ended
+	over := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(over) }() // its log says why it ended
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		select {
-		case <-ended:
+		case <-over:
 		case <-time.After(3 * time.Second):
 			_ = cmd.Process.Kill()
-			<-ended
+			<-over
 		}
 		_ = log.Close()
 		if t.Failed() {
 			t.Logf("%s: %s", name, p.said())
 		}
 	})
-	p.await(t, zones, ended)
-	return p
+	return p, over
 }
 
 func (p *peer) said() string {
