@@ -17,6 +17,8 @@ const (
 	dohPath = "/dns-query"
 	dohType = "application/dns-message"
 	dohName = "dns" // of the parameter of GET
+
+	dohMethods = "GET, POST"
 )
 
 // asking is what one question needs that comes without a connection of its own: streams of HTTP/2 and QUIC are answered
@@ -65,11 +67,16 @@ func (q *askers) give(g *asking) {
 
 // answer answers what is in question, into the asking's own buffer; nil: it is no question.
 func (q *askers) answer(g *asking, from netip.Addr) []byte {
+	return q.reply(g, g.question.Bytes(), from)
+}
+
+// reply is answer for a question that is elsewhere.
+func (q *askers) reply(g *asking, question []byte, from netip.Addr) []byte {
 	g.a.c.received(q.via, from).Add(1)
 	g.a.q.Seen = 0 // the quick way does not look
 	g.a.refresh()
 	g.a.received()
-	reply := q.s.answer(g.a, g.question.Bytes(), g.out[:0], true, from)
+	reply := q.s.answer(g.a, question, g.out[:0], true, from)
 	if reply == nil || len(reply) > streamSize {
 		return nil
 	}

@@ -1,28 +1,31 @@
 package nameserver
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"time"
 
+	"jurymast/internal/nameserver/doh2"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/wire"
 )
 
-// Limits of one HTTP connection, in bytes. A question in a GET may be as long as a head.
-const (
-	dohHead  = 16 << 10
-	dohBody  = 64 << 10 // what is taken in of the body of one request, ahead of its reading
-	dohTable = 4096     // header compression
-)
+// dohHead is how long the head of a request may be, in bytes; a question in a GET is part of it.
+const dohHead = doh2.HeadBytes
 
-// web serves DNS over HTTPS on connections that a stream has accepted, counted and secured.
+// web serves DNS over HTTPS on connections that a stream has accepted, counted and secured: HTTP/2 by itself (doh2),
+// HTTP/1.1 by net/http, whose own HTTP/2 takes five times the processor time.
 type web struct {
 	t      *stream
 	askers *askers
@@ -36,14 +39,9 @@ func newWeb(t *stream) *web {
 	w := &web{t: t, askers: newAskers(t.s, tap.DoH), handed: make(chan net.Conn), closed: make(chan struct{})}
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
 	w.srv = &http.Server{
 		Handler: w, Protocols: protocols, MaxHeaderBytes: dohHead, DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout: t.limits.First, ReadTimeout: t.limits.Idle, WriteTimeout: t.limits.Idle, IdleTimeout: t.limits.Idle,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: t.limits.InFlight, MaxDecoderHeaderTableSize: dohTable, MaxEncoderHeaderTableSize: dohTable,
-			MaxReceiveBufferPerConnection: 2 * dohBody, MaxReceiveBufferPerStream: dohBody, WriteByteTimeout: t.limits.Idle,
-		},
 		ErrorLog: slog.NewLogLogger(t.s.log.Handler(), slog.LevelDebug),
 	}
 	return w
@@ -76,8 +74,76 @@ func (w *web) stop() {
 	w.t.s.running.Go(func() { _ = w.srv.Shutdown(context.Background()) }) // the stream cuts what takes too long
 }
 
-// serve hands a connection over and returns when it is closed.
-func (w *web) serve(c *client) {
+// serve answers on a connection until it is closed, and says why it was.
+func (w *web) serve(c *client) (why int) {
+	if conn, ok := c.conn.(*tls.Conn); ok && conn.ConnectionState().NegotiatedProtocol == alpnH2 {
+		return w.serveH2(c)
+	}
+	w.serveHTTP1(c)
+	return closedClient
+}
+
+// serveH2 answers over HTTP/2.
+func (w *web) serveH2(c *client) (why int) {
+	g, t := w.askers.take(), w.t
+	defer func() {
+		if p := recover(); p != nil {
+			g.a.c.panics.Add(1)
+			t.s.log.Error("a connection of HTTP/2 failed inside", "panic", fmt.Sprint(p), "stack", stack())
+			return
+		}
+		w.askers.give(g)
+	}()
+	refuse := func(status int) doh2.Reply {
+		r := doh2.Reply{Status: status, Body: []byte(dohReason(status))}
+		if status == http.StatusMethodNotAllowed {
+			r.Allow = dohMethods
+		}
+		return r
+	}
+	err := doh2.Serve(bufio.NewReaderSize(c.conn, readBuffer), doh2.Options{
+		Streams: t.limits.InFlight, Refuse: refuse, Ready: c.records.ready,
+		Wait:  func(first bool) bool { return t.wait(c, first) },
+		Begun: func() time.Duration { return t.begun(c) },
+		Write: func(b []byte, within time.Duration) error {
+			if err := c.conn.SetWriteDeadline(time.Now().Add(within)); err != nil {
+				return err
+			}
+			if _, err := c.conn.Write(b); err != nil {
+				return fmt.Errorf("%w: %w", errUntaken, err)
+			}
+			return nil
+		},
+		Head: func(r *doh2.Request) (question []byte, body bool, status int) {
+			g.question.Reset()
+			head := dohRequest{method: r.Method, target: r.Path, media: r.Type}
+			body, status = head.read(g)
+			return g.question.Bytes(), body, status
+		},
+		Answer: func(question []byte) doh2.Reply {
+			reply := w.askers.reply(g, question, c.from)
+			if reply == nil {
+				return refuse(http.StatusBadRequest)
+			}
+			return doh2.Reply{Status: http.StatusOK, Body: reply, MaxAge: wire.Freshness(reply)}
+		},
+	})
+	switch {
+	case errors.Is(err, errUntaken) && errors.Is(err, os.ErrDeadlineExceeded):
+		abort(c.raw)
+		return closedSlow
+	case errors.Is(err, doh2.ErrMisuse):
+		t.drain(c)
+		return closedMisuse
+	}
+	return t.because(err)
+}
+
+// errUntaken is that answers could not be written.
+var errUntaken = errors.New("answers were not taken")
+
+// serveHTTP1 hands a connection over and returns when it is closed.
+func (w *web) serveHTTP1(c *client) {
 	gone := make(chan struct{})
 	c.records.closed = sync.OnceFunc(func() { close(gone) })
 	w.t.mu.Lock()
@@ -112,7 +178,7 @@ func (w *web) ServeHTTP(out http.ResponseWriter, in *http.Request) {
 	h := out.Header()
 	if status != 0 {
 		if status == http.StatusMethodNotAllowed {
-			h.Set("Allow", "GET, POST")
+			h.Set("Allow", dohMethods)
 		}
 		http.Error(out, dohReason(status), status)
 		return

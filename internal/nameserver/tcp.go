@@ -263,8 +263,7 @@ func (t *stream) serve(c *client) {
 		return
 	}
 	if t.web != nil {
-		t.web.serve(c)
-		t.leave(c, closedClient)
+		t.leave(c, t.web.serve(c))
 		return
 	}
 	talk := &talk{t: t, c: c, in: bufio.NewReaderSize(c.conn, readBuffer), a: t.responder()}
