@@ -19,7 +19,7 @@ these are the ones of the new key. Give nothing to the parent before this says t
 
 func newZone(c *cli) *cobra.Command {
 	return newGroup("zone", "Look after zones: how they are served, their DNSSEC keys, and what they share",
-		newZoneList(c), newZoneStatus(c), newZoneDS(c), newZoneKeys(c), newZoneCDS(c), newCookies(c))
+		newZoneList(c), newZoneStatus(c), newZoneDS(c), newZoneKeys(c), newZoneCDS(c), newZoneTransfers(c), newZoneNotify(c), newCookies(c))
 }
 
 func newZoneList(c *cli) *cobra.Command {
@@ -193,9 +193,13 @@ func writeDS(p *printer, ds *api.ZoneDS) {
 		k := &ds.Keys[i]
 		p.printf("\n; for a registrar's form\n")
 		for _, line := range [][2]string{
-			{"Key tag", strconv.Itoa(int(k.Tag))}, {"Algorithm", fmt.Sprintf("%d (%s)", k.Number, algorithmName(k.Number))},
+			{"Key tag", strconv.Itoa(int(k.Tag))},
+			{"Algorithm", fmt.Sprintf("%d (%s)", k.Number, algorithmName(k.Number))},
 			{"Digest type", fmt.Sprintf("%d (SHA-%d)", k.DigestNo, map[uint8]int{2: 256, 4: 384}[k.DigestNo])},
-			{"Digest", k.Digest}, {"Flags", fmt.Sprintf("%d (KSK)", k.Flags)}, {"Protocol", "3"}, {"Public key", k.Public},
+			{"Digest", k.Digest},
+			{"Flags", fmt.Sprintf("%d (KSK)", k.Flags)},
+			{"Protocol", "3"},
+			{"Public key", k.Public},
 		} {
 			p.printf("; %-12s %s\n", line[0]+":", line[1])
 		}

@@ -36,6 +36,7 @@ func (s *Server) handler() http.Handler {
 	s.signalRoutes(h)
 	s.secretRoutes(h)
 	s.zoneRoutes(h)
+	s.transferRoutes(h)
 	s.trafficRoutes(h)
 	s.limitRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())

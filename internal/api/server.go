@@ -85,11 +85,12 @@ type Options struct {
 	Documents DocumentStore
 	Orders    OrderStore
 	Journal   Journal
-	Signals   Signals // nil: no signals are taken
-	Secrets   Secrets // nil: nothing is known of shared secrets
-	Zones     Zones   // nil: nothing is known of how zones are served
-	Traffic   Traffic // nil: this node answers no DNS
-	Limits    Limits  // nil: the same
+	Signals   Signals   // nil: no signals are taken
+	Secrets   Secrets   // nil: nothing is known of shared secrets
+	Zones     Zones     // nil: nothing is known of how zones are served
+	Traffic   Traffic   // nil: this node answers no DNS
+	Limits    Limits    // nil: the same
+	Transfers Transfers // nil: no zone is fetched
 	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
 	Ready     func() (bool, []string) // nil: as Node says

@@ -25,7 +25,7 @@ func (a *App) buildAPI(metrics http.Handler) *api.Server {
 	return api.New(api.Options{
 		Socket: a.file.Node.API.Socket, Listen: a.file.Node.API.Listen, Hub: a.hub, Node: a.nodeStatus,
 		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a), Signals: (*signalDesk)(a), Secrets: (*secretDesk)(a),
-		Zones:   (*zoneDesk)(a),
+		Zones: (*zoneDesk)(a), Transfers: (*transferDesk)(a),
 		Traffic: a.traffic(), Limits: a.limits(),
 		Explain: a.explain, Probe: a.probeNow, Ready: a.ready, Metrics: metrics, Logger: a.log, Version: a.o.Version,
 	})

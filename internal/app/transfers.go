@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"jurymast/internal/api"
 	"jurymast/internal/cluster"
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver"
@@ -146,4 +147,49 @@ func writtenSerial(r *cluster.Record) *uint32 {
 		return nil
 	}
 	return &z.Serial
+}
+
+// transferDesk is the API's way to what secondaries get.
+type transferDesk App
+
+var _ api.Transfers = (*transferDesk)(nil)
+
+// Transfers implements api.Transfers, as does NotifyZone.
+func (d *transferDesk) Transfers(zone string) (api.ZoneTransfers, error) {
+	st, ok := d.dns.TransferStatus(zone)
+	if !ok {
+		return api.ZoneTransfers{}, fmt.Errorf("%w: no zone %q that may be fetched; write zones[].transfer", api.ErrNotFound, zone)
+	}
+	out := api.ZoneTransfers{
+		Zone: st.Zone, Serial: st.Serial, Ready: st.Version, Waiting: st.Waiting, Records: st.Records, Steps: st.Steps,
+		Secondaries: []api.ZoneSecondary{}, Fetches: []api.ZoneFetch{},
+	}
+	for i := range st.Secondaries {
+		s := &st.Secondaries[i]
+		one := api.ZoneSecondary{Address: s.Address, Key: s.Key, Pending: s.Pending, Trouble: s.Failing, GivenUp: s.GivenUp}
+		if s.Knows {
+			one.Acknowledged, one.At = &s.Acknowledged, moment(s.At)
+		}
+		out.Secondaries = append(out.Secondaries, one)
+	}
+	for _, f := range st.Fetches {
+		out.Fetches = append(out.Fetches, api.ZoneFetch{From: f.From.String(), Serial: f.Serial, Kind: f.Kind, At: f.At.UTC()})
+	}
+	return out, nil
+}
+
+// NotifyZone tells the secondaries; the journal knows who wanted that.
+func (d *transferDesk) NotifyZone(_ context.Context, zone, by, note string) error {
+	if _, err := d.Transfers(zone); err != nil {
+		return err
+	}
+	n, err := d.dns.NotifyNow(zone)
+	if err != nil {
+		return &api.RefusedError{Code: api.CodeRefused, Reason: err.Error()}
+	}
+	if n == 0 {
+		return &api.RefusedError{Code: api.CodeRefused, Reason: fmt.Sprintf("zone %s names no secondaries to tell; write transfer: {notify: [{address: ...}]}", zone)}
+	}
+	d.cluster.Note(health.Entry{At: time.Now().UTC(), Node: d.file.Node.Name, Kind: health.EntryAct, To: "notify " + profile.CanonicalName(zone), By: by, Note: note})
+	return nil
 }
