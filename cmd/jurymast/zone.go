@@ -130,6 +130,14 @@ func writeZone(p *printer, z *api.ZoneStatus) {
 	p.printf("zone %s: %s, serial %d, %d names\n", z.Name, z.Kind, z.Serial, z.Names)
 	p.printf("served by: %s\n", listed(z.Nodes))
 	p.printf("profiles: %s\n", listed(z.Profiles))
+	writeSigned(p, z)
+	if z.Transfers != nil {
+		p.printf("\ntransfers\n")
+		writeTransferState(p, z.Transfers)
+	}
+}
+
+func writeSigned(p *printer, z *api.ZoneStatus) {
 	s := z.Signing
 	if s == nil {
 		p.printf("not signed\n")

@@ -55,6 +55,10 @@ func writeTransfers(p *printer, t *api.ZoneTransfers) {
 		p.printf("%s\n", oneLine(t.Message))
 	}
 	p.printf("zone: %s\n", oneLine(t.Zone))
+	writeTransferState(p, t)
+}
+
+func writeTransferState(p *printer, t *api.ZoneTransfers) {
 	switch {
 	case t.Ready:
 		p.printf("serial: %d, %d records, differences from %d versions\n", t.Serial, t.Records, t.Steps)

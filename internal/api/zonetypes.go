@@ -12,6 +12,8 @@ type ZoneStatus struct {
 	Profiles []string     `json:"profiles" doc:"whose host names lie in the zone"`
 	Nodes    []string     `json:"nodes" doc:"live nodes, which all serve it"`
 	Signing  *ZoneSigning `json:"signing,omitempty" doc:"absent: the zone is not signed"`
+
+	Transfers *ZoneTransfers `json:"transfers,omitempty" doc:"absent: nobody may fetch the zone"`
 }
 
 // ZoneSigning is how this node's signatures of a zone stand.

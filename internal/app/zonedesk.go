@@ -33,6 +33,9 @@ func (d *zoneDesk) Zones() []api.ZoneStatus {
 		if s, ok := served[z.Name]; ok {
 			one.Serial, one.Names = s.Serial, s.Names
 		}
+		if t, err := (*transferDesk)(d).Transfers(z.Name); err == nil {
+			one.Transfers, one.Serial = &t, t.Serial
+		}
 		for _, p := range docs.Profiles {
 			if slices.ContainsFunc(p.Hostnames, func(h string) bool { return d.zoneOf(docs.Zones, h) == z.Name }) {
 				one.Profiles = append(one.Profiles, p.Name)
