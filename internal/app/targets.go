@@ -33,6 +33,7 @@ func (a *App) buildTargets(metrics prometheus.Registerer) error {
 		}
 		resolvers = flatten.Fixed(list)
 	}
+	a.openParents(resolvers)
 	var err error
 	a.targets, err = flatten.New(flatten.Options{
 		Looker: flatten.NewClient(resolvers), MaxStale: n.FlattenMaxStale, Logger: a.log, Registerer: metrics,

@@ -25,6 +25,8 @@ type zoneKeys struct {
 	late    bool                                      // the copies are so old that the store is given time to say otherwise
 	wanted  atomic.Pointer[map[string]signing.Wanted] // by the documents in force
 
+	given map[string]bool // by the store, in this life
+
 	mu   sync.Mutex
 	sets map[string]signing.Set // in use, by zone
 }
@@ -44,6 +46,7 @@ func (a *App) clock() time.Time { return time.Now().Add(a.o.ClockOffset) }
 func (a *App) openZoneKeys() error {
 	z := &a.zoneKeys
 	z.dir, z.sets, z.earlier = a.data.path("zone-keys"), map[string]signing.Set{}, map[string]signing.Set{}
+	z.given = map[string]bool{}
 	if a.o.ClockOffset != 0 {
 		a.log.Warn("THE CLOCK OF SIGNATURES AND KEY ROLLS IS SHIFTED (--clock-offset): a rehearsal; resolvers with the right time find signed zones bogus",
 			"offset", a.o.ClockOffset, "now", a.clock().UTC().Format(time.RFC3339))
@@ -170,7 +173,7 @@ func (a *App) keepZoneKeys(ctx context.Context) {
 func (a *App) useZoneKeys(s signing.Set, box seal.Box) {
 	z := &a.zoneKeys
 	z.mu.Lock()
-	_, had := z.sets[s.Zone]
+	was, had := z.sets[s.Zone]
 	if s.Zero() {
 		delete(z.sets, s.Zone)
 	} else {
@@ -178,11 +181,15 @@ func (a *App) useZoneKeys(s signing.Set, box seal.Box) {
 	}
 	z.mu.Unlock()
 	if s.Zero() {
+		delete(z.given, s.Zone)
 		_ = os.Remove(z.path(s.Zone))
 		a.prepareAgain() // it is served unsigned from now on
 		return
 	}
-	a.signWith(&s)
+	if !z.given[s.Zone] || was.Mark() != s.Mark() {
+		z.given[s.Zone] = true
+		a.signWith(&s)
+	}
 	if !had && !a.wantedZones()[s.Zone].Signed {
 		a.prepareAgain() // signing is switched off, and goes on until the DS is gone
 	}

@@ -36,7 +36,8 @@ type ZoneKeyOptions struct {
 	Zones func() map[string]signing.Wanted
 	// Earlier are keys that this node had in an earlier life.
 	Earlier map[string]signing.Set
-	// Use takes keys into use; a Zero set: the zone is not signed any more. box is the same as it is stored.
+	// Use takes what was stored, also when only times in it have changed; a Zero set: the zone is not signed any more. box
+	// is the same as it is stored.
 	Use func(s signing.Set, box seal.Box)
 	// Served says how this node serves a zone.
 	Served func(zone string) ServedZone
@@ -77,8 +78,6 @@ type zoneKeeper struct {
 type zoneInUse struct {
 	set  signing.Set
 	rev  int64 // 0: from an earlier life, or the record is gone
-	used string
-	key  string // what it is sealed with
 	wait signing.Wait
 }
 
@@ -124,7 +123,7 @@ func (k *zoneKeeper) read(zone string, w signing.Wanted) (*zoneInUse, error) {
 	rev := k.c.sealedRev(name)
 	switch {
 	case rev == 0 && !w.Signed && !z.set.Zero() && z.rev != 0: // the leader has removed them
-		z.set, z.rev, z.used = signing.Set{Zone: zone}, 0, ""
+		z.set, z.rev = signing.Set{Zone: zone}, 0
 		k.o.Use(z.set, seal.Box{})
 		return z, nil
 	case rev == 0:
@@ -142,10 +141,7 @@ func (k *zoneKeeper) read(zone string, w signing.Wanted) (*zoneInUse, error) {
 		return z, fmt.Errorf("record sealed/%s: %w; restore it from a backup of the store, or give it up with: jurymast seal forget %[1]s", name, err)
 	}
 	z.set, z.rev = set, rev
-	if mark := set.Mark(); mark != z.used || box.Key != z.key {
-		k.o.Use(set, box)
-		z.used, z.key = mark, box.Key
-	}
+	k.o.Use(set, box)
 	return z, nil
 }
 

@@ -59,10 +59,10 @@ func Next(s Set, f *Facts, now time.Time) (Set, Step) {
 		return begin(s.Zone, f, now), Step{Changed: true, Why: "signing is switched on: the first keys"}
 	}
 	m := machine{s: s.Clone(), f: f, now: now}
-	before := m.s.viewText()
+	before := m.s.Mark()
 	m.look()
 	step := m.advance()
-	if !m.s.Zero() && m.s.viewText() != before {
+	if !m.s.Zero() && m.s.Mark() != before {
 		m.s.Step++
 		m.s.Acked = time.Time{}
 	}

@@ -32,11 +32,11 @@ func (s Set) Order(r Roll, f *Facts, now time.Time) (Set, error) {
 	if waits := s.Waiting(f.Live); len(waits) > 0 && !r.Emergency {
 		return s, refused("%s must acknowledge the keys as they are first; look with: jurymast zone keys %s", strings.Join(waits, ", "), s.Zone)
 	}
-	before := next.viewText()
+	before := next.Mark()
 	if err := next.startRoll(r, f, now); err != nil {
 		return s, err
 	}
-	if next.viewText() != before {
+	if next.Mark() != before {
 		next.Step++
 		next.Acked = time.Time{}
 	}
@@ -167,9 +167,9 @@ func (s Set) UseCDS(mode CDSMode) (Set, error) {
 	case mode == CDSPublish && s.Stage == StageBegin:
 		return s, refused("caches may hold unsigned records of zone %s; wait until jurymast zone keys %[1]s shows steady", s.Zone)
 	}
-	before := next.viewText()
+	before := next.Mark()
 	next.CDS = mode
-	if next.viewText() != before {
+	if next.Mark() != before {
 		next.Step++
 		next.Acked = time.Time{}
 	}
@@ -229,9 +229,4 @@ func importFault(keys []Key) string {
 		return ""
 	}
 	return "a zone needs one csk, or one ksk and one zsk; give the files of those and no more"
-}
-
-// viewText tells apart what nodes do.
-func (s *Set) viewText() string {
-	return fmt.Sprint(s.View(), s.tags())
 }

@@ -3,8 +3,8 @@ package signing
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -221,15 +221,19 @@ func (s *Set) DSKeys() []Key {
 // Mark names in public what nodes do. Two sets with the same mark make nodes do the same.
 func (s *Set) Mark() string {
 	v := s.View()
-	h := sha256.New()
+	var text []byte
 	for _, list := range [][]int{v.Publish, v.KSK, v.ZSK, v.Announce} {
 		for _, i := range list {
-			_, _ = fmt.Fprintf(h, "%d/%d/%x ", s.Keys[i].Role.Flags(), s.Keys[i].Algorithm, s.Keys[i].Public)
+			text = append(text, byte(s.Keys[i].Role.Flags()), byte(s.Keys[i].Algorithm)) //nolint:gosec // its low half tells roles apart
+			text = append(text, s.Keys[i].Public...)
 		}
-		_, _ = h.Write([]byte{'|'})
+		text = append(text, '|')
 	}
-	_, _ = fmt.Fprint(h, v.Delete)
-	return fmt.Sprintf("%d-%s", s.Step, hex.EncodeToString(h.Sum(nil)[:4]))
+	if v.Delete {
+		text = append(text, 'd')
+	}
+	sum := sha256.Sum256(text)
+	return strconv.FormatUint(s.Step, 10) + "-" + hex.EncodeToString(sum[:4])
 }
 
 // Node is a live node and the mark it has acknowledged for this zone.
@@ -271,4 +275,9 @@ func (s *Set) Mismatch() string {
 		}
 	}
 	return "the parent has a DS, and none of it names a key of this zone: resolvers find it bogus; give the parent what jurymast zone ds " + s.Zone + " prints, or have the DS removed"
+}
+
+// WaitsForParent: the next step depends on what the parent's servers show, or may be taken back by it.
+func (s *Set) WaitsForParent() bool {
+	return !s.Leaving.IsZero() || s.changesDS() && (s.Stage == StageChange || s.Stage == StageRetire)
 }

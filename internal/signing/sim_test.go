@@ -26,6 +26,7 @@ type world struct {
 	// What somebody may have in a cache: when it was last sent, by content.
 	sentDS, sentKeys, sentSigs map[string]time.Time
 	steps                      []string
+	checked                    string
 }
 
 // simNode serves a set, later than it reads it: signing takes time.
@@ -48,7 +49,7 @@ func newWorld(seed uint64, off guard) *world {
 		parent: make([]parentServer, 2),
 	}
 	pick := func(list ...time.Duration) time.Duration { return list[w.dice.IntN(len(list))] }
-	w.keyTTL, w.longest, w.dsTTL = pick(5, 60, 120)*time.Minute, pick(1, 30, 180)*time.Minute, pick(10, 60, 240)*time.Minute
+	w.keyTTL, w.longest, w.dsTTL = pick(5, 20, 60)*time.Minute, pick(1, 15, 90)*time.Minute, pick(5, 30, 100)*time.Minute
 	w.wanted = Wanted{Signed: true, Roles: []Role{CSK}, Algorithm: ECDSAP256, Propagation: pick(15, 30) * time.Minute}
 	if w.dice.IntN(2) == 0 {
 		w.wanted.Roles = []Role{KSK, ZSK}
@@ -203,6 +204,11 @@ func (w *world) check() string {
 	forget(w.sentDS, w.dsTTL, w.now)
 	forget(w.sentKeys, w.keyTTL, w.now)
 	forget(w.sentSigs, w.longest, w.now)
+	state := fmt.Sprint(len(w.sentDS), len(w.sentKeys), len(w.sentSigs), w.set.Step)
+	if len(w.sentDS)+len(w.sentKeys)+len(w.sentSigs) == 3 && state == w.checked {
+		return "" // as the minute before
+	}
+	w.checked = state
 	for ds := range w.sentDS {
 		for keys := range w.sentKeys {
 			if why := chain(ds, keys); why != "" {
@@ -298,7 +304,7 @@ func (w *world) life() string {
 	rest := func() { // until the parent has what is wanted
 		w.lazy = true
 		_ = w.until("rest", func() bool {
-			return w.dice.IntN(200) == 0 && !slices.ContainsFunc(w.parent, func(s parentServer) bool { return !slices.Equal(s.ds, w.asked) })
+			return w.dice.IntN(30) == 0 && !slices.ContainsFunc(w.parent, func(s parentServer) bool { return !slices.Equal(s.ds, w.asked) })
 		})
 		w.lazy = w.dice.IntN(2) == 0
 	}
