@@ -91,6 +91,7 @@ func newFakeNode() *fakeNode {
 	n.HandleFunc("POST /api/v1/profiles/{name}/orders", known(takeOrder))
 	operatorRoutes(n)
 	secretRoutes(n)
+	zoneRoutes(n)
 	trafficRoutes(n)
 	n.HandleFunc("POST /api/v1/apply", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, api.ApplyResult{Generation: 8, Created: []string{"zones/dr.example"}, Changed: []string{"profiles/integration"}, Unchanged: []string{"profiles/other"}})

@@ -82,6 +82,9 @@ func (c *cli) keyAct(cmd *cobra.Command, act func(ctx context.Context, node *cli
 			return err
 		}
 		k, err := act(cmd.Context(), node, args)
+		if own := (*exitError)(nil); errors.As(err, &own) {
+			return err // not confirmed, or a file that is not there
+		}
 		if err != nil {
 			return c.failure(err)
 		}
@@ -263,6 +266,10 @@ func writeParent(p *printer, q *api.ZoneParent) {
 	switch {
 	case q.Since == nil:
 		p.printf("parent: not asked yet\n")
+		return
+	case q.Servers == 0:
+		p.paint(yellow, "parent: "+oneLine(q.Trouble))
+		p.printf("\n")
 		return
 	case len(q.DS) == 0:
 		p.printf("parent: no DS")

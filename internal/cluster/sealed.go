@@ -216,16 +216,16 @@ func (c *Cluster) commitSealed(ctx context.Context, s *sealing, name string, rev
 }
 
 // removeSealed removes a record that still has revision rev, together with more writes; only the leader may.
-func (c *Cluster) removeSealed(ctx context.Context, name string, rev int64, more []store.Op) error {
+func (c *Cluster) removeSealed(ctx context.Context, name string, rev int64, more []store.Op) (bool, error) {
 	fence, leads := c.fence()
 	if !leads {
-		return fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
+		return false, fmt.Errorf("%w: %w", store.ErrUnavailable, errNotLeading)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.o.WriteTimeout)
 	defer cancel()
 	conds := []store.Cond{fence, {Key: keySealed(name), Rev: rev}}
-	_, _, err := c.o.Store.Commit(ctx, conds, append([]store.Op{store.Delete(keySealed(name))}, more...))
-	return err
+	_, ok, err := c.o.Store.Commit(ctx, conds, append([]store.Op{store.Delete(keySealed(name))}, more...))
+	return ok, err
 }
 
 // reseal closes with the key in force what is still closed with another one. The leader does it, again and again until

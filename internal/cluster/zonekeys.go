@@ -168,20 +168,27 @@ func (k *zoneKeeper) advance(ctx context.Context, zone string, z *zoneInUse, w s
 	}
 	var ops []store.Op
 	if step.Why != "" {
-		c.o.Logger.Info("zone keys", "zone", zone, "stage", next.Stage, "step", next.Step, "why", step.Why)
 		ops = append(ops, c.entryOp(health.Entry{
 			At: time.Now().UTC(), Node: c.o.Node.Name, Kind: health.EntrySecret, From: stageText(&z.set), To: stageText(&next), Reason: step.Why, Note: tagsText(&next),
 		}))
 	}
-	if next.Zero() {
-		return c.removeSealed(ctx, SealedZoneKeys(zone), z.rev, ops)
+	written, err := c.writeZoneKeys(ctx, &next, z.rev, ops)
+	if written && step.Why != "" {
+		c.o.Logger.Info("zone keys", "zone", zone, "stage", next.Stage, "step", next.Step, "why", step.Why)
 	}
-	plain, err := next.Encode()
-	if err != nil {
-		return err
-	}
-	_, err = c.writeSealed(ctx, SealedZoneKeys(zone), z.rev, plain, ops...)
 	return err // written or not, the watch shows what is stored; the next look goes on from there
+}
+
+// writeZoneKeys replaces the record that still has revision rev; a Zero set removes it.
+func (c *Cluster) writeZoneKeys(ctx context.Context, s *signing.Set, rev int64, ops []store.Op) (bool, error) {
+	if s.Zero() {
+		return c.removeSealed(ctx, SealedZoneKeys(s.Zone), rev, ops)
+	}
+	plain, err := s.Encode()
+	if err != nil {
+		return false, err
+	}
+	return c.writeSealed(ctx, SealedZoneKeys(s.Zone), rev, plain, ops...)
 }
 
 // restore writes what is in use to a store that has lost it: another key would make the zone bogus.

@@ -66,7 +66,7 @@ func (c *Client) find(ctx context.Context, zone string) ([]server, error) {
 	name := zone
 	for range maxUp {
 		if name == "." {
-			return nil, errors.New("the root has no parent")
+			return nil, errors.New("resolvers know no zone above it; name the parent's servers in dnssec.parents")
 		}
 		_, rest, _ := strings.Cut(name, ".")
 		if name = rest; name == "" {
