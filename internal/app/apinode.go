@@ -44,6 +44,7 @@ func (a *App) nodeStatus() api.NodeStatus {
 	if !a.solo {
 		out.Store.Kind = "external"
 	}
+	out.Alarms = append(out.Alarms, a.odd.raised()...)
 	out.Alarms = append(out.Alarms, a.storeAlarms(st.Reachable)...)
 	if why := a.cluster.SecretTrouble(); why != "" {
 		out.Alarms = append(out.Alarms, why)

@@ -74,6 +74,7 @@ type App struct {
 	targets  *flatten.Book
 	queries  *querylog.Log // nil: off
 	wire     *dnstap.Tap   // nil: off
+	odd      *odd          // alarms about questions
 	web      *proxy.Proxy
 	api      *api.Server
 	store    *reopener
@@ -248,6 +249,10 @@ func (a *App) build(metrics *prometheus.Registry) error {
 		Quiet: a.web.Quiet,
 	})
 	a.cluster.UseKeys(a.seal.keys())
+	a.odd = a.newOdd()
+	if err := metrics.Register(a.odd); err != nil {
+		return err
+	}
 	if err := metrics.Register(newSecretVitals((*secretDesk)(a))); err != nil {
 		return err
 	}
@@ -315,6 +320,9 @@ func (a *App) begin(ctx context.Context) error {
 		Hub: a.hub, Carrier: &carrier{a}, Logger: a.log,
 		Start: engine.Start{Self: a.self(), Solo: a.solo, Lives: a.data.lives, Stops: a.file.Node.OnIsolation == profile.IsolationStop},
 	})
+	if len(a.file.Node.Nameserver.Listen) > 0 {
+		a.goTask(func() { a.odd.run(work) })
+	}
 	a.goTask(func() { a.targets.Run(work, a.dns.Targets) })
 	empty := a.hub.Load()
 	replaced := a.recover(last)

@@ -44,7 +44,7 @@ type DNSAlarms struct {
 
 func defaultDNSAlarms() DNSAlarms {
 	return DNSAlarms{
-		MinQueries: 600, UnknownTypes: 20, NXDomain: 50, Network: 60, Malformed: 10, Refused: 100,
+		MinQueries: 600, UnknownTypes: 20, NXDomain: 50, Network: 80, Malformed: 10, Refused: 100,
 		Signatures: 48 * time.Hour, ClearAfter: 2 * time.Minute,
 	}
 }
