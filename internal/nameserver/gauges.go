@@ -15,6 +15,7 @@ import (
 const (
 	lookedAt  = 1000 // lines of a list that are summed up
 	shownTops = 3    // names and networks that are told as evidence
+	leastTop  = 5    // percent one of them must have to stand out
 )
 
 // Gauges are the numbers of the last minute that an operator may have to know, with their marks. signed are the zones
@@ -108,15 +109,17 @@ func (s *Server) expiry(mark time.Duration, signed []string, now time.Time) alar
 	return g
 }
 
-// tops are the first lines of a list with their shares.
+// tops are what stands out in a list, with its share. A flood of random names has none that does.
 func tops(what string, r *traffic.Report) string {
 	var out []string
 	for i := range r.Lines[:min(len(r.Lines), shownTops)] {
 		l := &r.Lines[i]
-		out = append(out, fmt.Sprintf("%s %.0f %%", l.Value, percent(l.Queries, r.Queries)))
+		if share := percent(l.Queries, r.Queries); share >= leastTop {
+			out = append(out, fmt.Sprintf("%s %.0f %%", l.Value, share))
+		}
 	}
 	if len(out) == 0 {
-		return what + ": none"
+		return fmt.Sprintf("%s: none above %d %%", what, leastTop)
 	}
 	return what + ": " + strings.Join(out, ", ")
 }
