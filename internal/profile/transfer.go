@@ -121,6 +121,9 @@ func validateTransfer(r *report, a *at, z *Zone) {
 	if t == nil || !a.mapping() {
 		return
 	}
+	if z.DNSSEC.Enabled && z.DNSSEC.Denial != DenialNSEC {
+		r.errorf(a, "stands beside dnssec with compact denial, whose proofs are signed when somebody asks, so secondaries without the keys could not give them; write dnssec: {denial: nsec}")
+	}
 	to, notify := a.child("to"), a.child("notify")
 	if len(t.To) == 0 {
 		r.errorf(to, "is empty, so nobody may fetch the zone; write to: [{key: NAME}], or leave transfer out")
@@ -235,4 +238,29 @@ func CheckTSIG(zones []*Zone, keys []*TSIG) Problems {
 		}
 	}
 	return found
+}
+
+// transfer warns of a zone whose secondaries would answer wrongly, and of keys that are not in the file.
+func (w *advisor) transfer(a *at, f *File, z *Zone) {
+	t := z.Transfer
+	if t == nil {
+		return
+	}
+	place := a.child("transfer")
+	if t.Dynamic == DynamicStatic && slices.ContainsFunc(f.Profiles, func(p Profile) bool {
+		return slices.ContainsFunc(p.Hostnames, func(h string) bool { return h == z.Name || strings.HasSuffix(h, "."+z.Name) })
+	}) {
+		w.warn(place.child("dynamic"), "static leaves host names of profiles out, so secondaries of the zone say that they do not exist; write dynamic: current, or let no secondary be a name server of the zone")
+	}
+	for _, to := range t.To {
+		if network, ok := to.Network(); ok && to.Key == "" && network.Bits() == 0 {
+			w.warn(place.child("to"), "gives the zone to everybody who asks; name the secondaries' addresses, or a key")
+		}
+	}
+	names := z.TSIGNames()
+	for _, path := range slices.Sorted(maps.Keys(names)) {
+		if !slices.ContainsFunc(f.TSIG, func(k TSIG) bool { return k.Name == names[path] }) {
+			w.info(place, "%s names the key %q, which is not in this file; it must be in the store", path, names[path])
+		}
+	}
 }
