@@ -16,7 +16,7 @@ RACE := -race
 endif
 
 .PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
-  check-vulnerabilities fmt bench bench-dns bench-failover bench-probing bench-scale bench-xdp soak-flood demo tools clean
+  check-vulnerabilities fmt bench bench-dns bench-encrypted bench-failover bench-probing bench-scale bench-xdp soak-flood demo tools clean
 .NOTPARALLEL:
 
 help: ## print this list
@@ -78,6 +78,9 @@ bench-xdp: build ## answers in the driver beside answers from sockets: CPU time;
 # SOAK=10m for longer or shorter.
 soak-flood: ## forged and random floods against a nameserver for 10 minutes, in namespaces: root
 	JURYMAST_INTEROP=strict JURYMAST_FLOOD=$(or $(SOAK),10m) go test -tags interop -count=1 -timeout 6h -v -run '^TestInteropFlood$$' ./internal/nameserver
+
+bench-encrypted: build ## answers over TLS and HTTPS beside dnsdist: CPU time; about 3 minutes, two cores
+	go run ./bench/encrypted $(BENCH_ENCRYPTED)
 
 bench-scale: build ## one node with 10,000 profiles of 10 endpoints against the goals; a few minutes
 	go run ./bench/scale
