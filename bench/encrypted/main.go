@@ -129,7 +129,7 @@ setSecurityPollSuffix("")
 
 // start runs a server on the first core.
 func (s *server) start(ctx context.Context, dir string, command []string) (end func(), err error) {
-	log, err := os.Create(filepath.Join(dir, s.name+".log")) //nolint:gosec // in a folder of our own
+	log, err := os.Create(filepath.Join(dir, s.name+".log"))
 	if err != nil {
 		return nil, err
 	}

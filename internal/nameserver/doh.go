@@ -73,7 +73,7 @@ func (q *askers) answer(g *asking, from netip.Addr) []byte {
 // reply is answer for a question that is elsewhere.
 func (q *askers) reply(g *asking, question []byte, from netip.Addr) []byte {
 	g.a.c.received(q.via, from).Add(1)
-	g.a.q.Seen = 0 // the quick way does not look
+	g.a.q.Seen, g.a.port = 0, 0 // the quick way does not look; ports are not kept
 	g.a.refresh()
 	g.a.received()
 	reply := q.s.answer(g.a, question, g.out[:0], true, from)

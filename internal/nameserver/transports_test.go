@@ -110,7 +110,7 @@ func (s *secret) sameEncrypted(t *testing.T, family int, packets, want [][]byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	got := map[string][][]byte{"dot": overStream(t, conn, packets)}
 	for _, h2 := range []bool{false, true} {
 		client := s.web(at(tap.DoH), h2)
