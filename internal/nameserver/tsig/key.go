@@ -81,7 +81,7 @@ func pack(text string) ([]byte, error) {
 		if label == "" || len(label) > wire.MaxLabel {
 			return nil, fmt.Errorf("%q is no name for a key", text)
 		}
-		out = append(append(out, byte(len(label))), label...)
+		out = append(append(out, byte(len(label))), label...) //nolint:gosec // at most 63
 	}
 	if out = append(out, 0); len(out) > wire.MaxName {
 		return nil, fmt.Errorf("%q is no name for a key", text)

@@ -26,11 +26,11 @@ type Error uint16
 
 // The errors.
 const (
-	NoError  Error = 0
-	BadSig   Error = 16
-	BadKey   Error = 17
-	BadTime  Error = 18
-	BadTrunc Error = 22
+	NoError  Error = 0  //nolint:errname // the names of [RFC 8945 3]
+	BadSig   Error = 16 //nolint:errname // the names of [RFC 8945 3]
+	BadKey   Error = 17 //nolint:errname // the names of [RFC 8945 3]
+	BadTime  Error = 18 //nolint:errname // the names of [RFC 8945 3]
+	BadTrunc Error = 22 //nolint:errname // the names of [RFC 8945 3]
 )
 
 func (e Error) Error() string {
@@ -165,7 +165,7 @@ func tooFar(signed uint64, fudge uint16, now time.Time) bool {
 	return max(at, signed)-min(at, signed) > uint64(fudge)
 }
 
-func clock(now time.Time) uint64 { return uint64(max(now.Unix(), 0)) & (1<<48 - 1) } //nolint:gosec // not negative
+func clock(now time.Time) uint64 { return uint64(max(now.Unix(), 0)) & (1<<48 - 1) }
 
 // stripped is the message as it was before it was signed.
 func stripped(msg []byte, r *record) []byte {

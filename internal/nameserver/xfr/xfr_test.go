@@ -69,13 +69,13 @@ func TestNext(t *testing.T) {
 func TestSerialsOnlyGrow(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
+		r := rand.New(rand.NewPCG(seed, 1))
 		var state *xfr.State
 		now := t0
 		for step := range 200 {
 			c := xfr.Content{Base: r.Uint32(), Digest: fmt.Sprint(r.IntN(4))}
 			if r.IntN(3) > 0 {
-				c.Base = uint32(step) //nolint:gosec // small
+				c.Base = uint32(step)
 			}
 			now = now.Add(time.Duration(r.IntN(20)-5) * time.Second)
 			next, at, changed := xfr.Next(state, c, now)
@@ -93,7 +93,7 @@ func TestSerialsOnlyGrow(t *testing.T) {
 func name(i int) []byte { return append([]byte{4}, fmt.Sprintf("h%03d\x07example\x00", i)...) }
 
 func a(i, value int) xfr.Record {
-	return xfr.Record{Owner: name(i), Type: 1, TTL: 60, Data: binary.BigEndian.AppendUint32(nil, uint32(value))} //nolint:gosec // small
+	return xfr.Record{Owner: name(i), Type: 1, TTL: 60, Data: binary.BigEndian.AppendUint32(nil, uint32(value))}
 }
 
 func soa() []byte {
@@ -151,7 +151,7 @@ func same(a, b xfr.Record) bool {
 // TestJournal: secondaries of any age come to the current zone, whatever has happened to it.
 func TestJournal(t *testing.T) {
 	t.Parallel()
-	r := rand.New(rand.NewPCG(7, 7)) //nolint:gosec // a test that can be repeated
+	r := rand.New(rand.NewPCG(7, 7))
 	static := func(n int) *xfr.List {
 		var list []xfr.Record
 		for i := range n {
@@ -171,7 +171,7 @@ func TestJournal(t *testing.T) {
 		if step%50 == 49 {
 			fixed = static(250 + r.IntN(100))
 		}
-		v := xfr.NewVersion(body(fixed, a(900, r.IntN(3)), a(901+r.IntN(2), step)), 1<<32-90+uint32(step)) //nolint:gosec // wraps on purpose
+		v := xfr.NewVersion(body(fixed, a(900, r.IntN(3)), a(901+r.IntN(2), step)), 1<<32-90+uint32(step))
 		j.Put(v, step == 100)
 		want := xfr.NewList(slices.Concat(v.Body.Fixed.Records, v.Body.Moving.Records)).Records
 		pasts = append(pasts, past{v.Serial, want})
@@ -202,7 +202,7 @@ func TestJournalIsBounded(t *testing.T) {
 		for i := range 5000 {
 			moving = append(moving, a(i%1000, i*100+step))
 		}
-		j.Put(xfr.NewVersion(body(xfr.NewList(nil), moving...), uint32(step+1)), false) //nolint:gosec // small
+		j.Put(xfr.NewVersion(body(xfr.NewList(nil), moving...), uint32(step+1)), false)
 	}
 	if j.Steps() == 0 || j.Steps() > 4 {
 		t.Errorf("%d steps of about 270 KiB are kept; allowed together: 1 MiB", j.Steps())
