@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -465,26 +464,6 @@ func TestInteropWholeZone(t *testing.T) {
 		out, err = run(t, "dnssec-verify", "-z", "-o", z.Name, file)
 		if err != nil || !strings.Contains(out, "Zone fully signed") {
 			t.Errorf("algorithm %d: %v\n%s", algorithm, err, out)
-		}
-	}
-}
-
-// TestInteropDNSViz has dnsviz look at all there is to say about a few names.
-func TestInteropDNSViz(t *testing.T) {
-	e := settle(t, nil)
-	for _, zone := range e.zones {
-		probed := filepath.Join(e.dir, zone+".json")
-		args := []string{"probe", "-A", "-4", "-d", "0", "-x", zone + "+:" + e.at.String(), "-o", probed, zone + "."}
-		for _, name := range []string{"mail", "four", "many", "any.wild", "www", "ent"} {
-			args = append(args, e.name(name, zone))
-		}
-		if out, err := run(t, "dnsviz", args...); err != nil {
-			t.Errorf("%s: probe: %v\n%s", zone, err, out)
-			continue
-		}
-		out, err := run(t, "dnsviz", "grok", "-l", "warning", "-t", e.anchor(t, zone, "rr"), "-r", probed)
-		if err != nil || strings.Contains(out, `"errors"`) || strings.Contains(out, `"warnings"`) {
-			t.Errorf("%s: %v\n%s", zone, err, out)
 		}
 	}
 }
