@@ -43,14 +43,21 @@ func (s *Server) RawIdle(pkt []byte, from netip.Addr, idle uint16) []byte {
 func (s *Server) SetDice(d steer.Dice) { s.dice = func() steer.Dice { return d } }
 
 // RawLoop returns a function that answers like one UDP loop: with everything reused.
-func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte {
+func (s *Server) RawLoop() func(pkt []byte, from netip.Addr) []byte { return s.RawBatches(1) }
+
+// RawBatches is RawLoop with so many questions at a time.
+func (s *Server) RawBatches(n int) func(pkt []byte, from netip.Addr) []byte {
+	i := 0
 	a, out := s.responder(s.m.take()), make([]byte, 0, udpSize+wireSlack)
 	a.eyes, a.limits = s.eyes(), s.limits.Loop()
 	return func(pkt []byte, from netip.Addr) []byte {
-		a.refresh()
-		if a.limits != nil {
-			a.limits.Tick()
+		if i%n == 0 {
+			a.refresh()
+			if a.limits != nil {
+				a.limits.Tick()
+			}
 		}
+		i++
 		return s.answer(a, pkt, out, false, from)
 	}
 }

@@ -218,7 +218,7 @@ func (b *battlefield) connections(d time.Duration) {
 	if r.Counters["connections_refused_total transport=tcp why=rate"] == 0 {
 		b.t.Errorf("none was refused for its network's rate: %v", r.Counters)
 	}
-	if after.rss-before.rss > 32<<10 {
+	if after.rss-before.rss > growth {
 		b.t.Error("memory has grown")
 	}
 }

@@ -291,3 +291,45 @@ func TestLimitsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkLimits is what limits cost a question that is answered the quick way: off, for who is exempt, and for all others.
+func BenchmarkLimits(b *testing.B) {
+	pkt, _ := query("dr.example.", dns.TypeA).Pack()
+	for _, c := range []struct {
+		what    string
+		answers bool
+		net     byte
+	}{{"off", false, 198}, {"exempt", true, 127}, {"on", true, 198}} {
+		b.Run(c.what, func(b *testing.B) {
+			f := curbed(b, func(o *nameserver.Options) { o.Limits.Answers, o.Limits.RRL.Rate = c.answers, rrl.MaxRate })
+			loop, i := f.srv.RawBatches(16), byte(0)
+			for b.Loop() { // from networks enough that none asks more than it may
+				i++
+				loop(pkt, netip.AddrFrom4([4]byte{c.net, 51, i, 66}))
+			}
+			if n := f.srv.Suppressed(); n["drop"]+n["slip"] > 0 {
+				b.Error(n)
+			}
+		})
+	}
+}
+
+// The network driver limits nothing, so it answers nothing while answers are limited, unless that is wanted.
+func TestDriverWhileLimited(t *testing.T) {
+	for state, list := range map[string][]nameserver.Limits{
+		nameserver.DriverRefused: {{Answers: true}},
+		nameserver.DriverOn:      {{}, {Answers: true, Driver: true}, {Answers: true, RRL: rrl.Options{Dry: true}}},
+	} {
+		for _, l := range list {
+			k := &kernel{}
+			k.pretended, k.slots = pretend(t, 1000), map[uint32]uint64{}
+			f, ps := create(nameserver.Options{Listen: []string{"127.0.0.1:0"}, XDP: nameserver.XDP{On: true}, Limits: l}), standard()
+			f.srv.Plug(k)
+			f.publish(t, 7, []*profile.Zone{testZone(records)}, ps, standardViews(ps))
+			f.serve(t)
+			if st := f.driverBecomes(t, state); (state == nameserver.DriverRefused) != strings.Contains(st.Reason, "rrl") {
+				t.Errorf("%+v: %+v", l, st)
+			}
+		}
+	}
+}

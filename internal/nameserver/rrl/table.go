@@ -49,19 +49,19 @@ func (t *table) hash(k Kind, network, family uint64, name []byte) uint64 {
 	return hi ^ lo
 }
 
-// find is the bucket of a hash: the one it has, else the fullest of those it may have, emptied of its past. lost says that
-// this past still mattered.
+// find is the bucket of a hash: the one it has, even if it is full by now, else the fullest of those it may have, emptied of
+// its past. lost says that this past still mattered.
 func (t *table) find(h uint64, now int64) (b *bucket, lost bool) {
 	tag := uint32(h >> 32)
 	one := &t.lines[h&t.mask]
 	for i := range one {
-		if one[i].tag == tag && one[i].full > now {
+		if one[i].tag == tag {
 			return &one[i], false
 		}
 	}
 	other := &t.lines[t.second(h)]
 	for i := range other {
-		if other[i].tag == tag && other[i].full > now {
+		if other[i].tag == tag {
 			return &other[i], false
 		}
 	}
