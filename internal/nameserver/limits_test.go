@@ -123,7 +123,7 @@ func TestLimitsByKind(t *testing.T) {
 			t.Errorf("loopback: %s", got)
 		}
 		time.Sleep(30 * time.Second)
-		if got := flood(t, loop, query("dr.example.", dns.TypeA), mallory, 6); got != "aaaaan" {
+		if got := flood(t, loop, query("dr.example.", dns.TypeA), mallory, 6); got[:5] != "aaaaa" || got[5] == 'a' {
 			t.Errorf("half a minute later: %s", got)
 		}
 	})
