@@ -103,6 +103,7 @@ func (a *responder) quickSignatures(conf *config, at *slot, name int, set *ready
 	s.Data = a.data
 	return conf.numbered[at.signed].Find(s)
 }
+
 // cookieRoom is what a cookie of ours takes in an OPT record, in bytes.
 const cookieRoom = 4 + 8 + 16
 
