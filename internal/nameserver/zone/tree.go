@@ -22,6 +22,8 @@ type RRset struct {
 	TTL  uint32   // seconds, one for the whole set [RFC 2181 5.2]
 	Data [][]byte // RDATA in wire form, names not compressed
 
+	Signatures *RRset // that came with the set from elsewhere, of type RRSIG; nil: none did
+
 	ring [][]byte // Data twice in a row, if the set rotates
 	line int32    // of its first record; 0 when it is not from the text
 }
@@ -92,9 +94,13 @@ type Zone struct {
 	Warnings    []*Fault       // what of the text works but was hardly meant; Lint finds the rest
 
 	Transfer *profile.Transfer // who may fetch it; nil: nobody
+	Foreign   bool // its records were transferred
+	Unloaded  bool // and are not here, or are too old: everything is SERVFAIL
+	Presigned bool // and its primary has signed it
 
 	labels int // of the apex
 	nodes  map[string]*Node
+	proofs *proofs // of a presigned zone
 }
 
 // Key is the apex in wire form and lower case: what a table of zones is keyed with.
