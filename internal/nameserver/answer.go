@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"bytes"
+	"net/netip"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -73,9 +74,11 @@ type response struct {
 	stops   []stop // of flattened answers, if there is a trail
 	choice  choice // the last one that was not constant
 
-	set     *manners
-	asker   asker
-	windows [2]zone.RRset // of multivalue answers
+	set   *manners
+	asker asker
+
+	notified func(zone string, from netip.Addr, key string) bool // takes a NOTIFY; nil: nobody does
+	windows  [2]zone.RRset                                       // of multivalue answers
 
 	snap *snapshot.Snapshot
 	slot snapshot.Slot
@@ -126,14 +129,6 @@ func (r *response) resolve(q *wire.Query, s *snapshot.Snapshot, slot snapshot.Sl
 	}
 }
 
-// notify: nobody is our primary, so a zone of ours is refused and another one is not ours [RFC 1996].
-func (r *response) notify(q *wire.Query) {
-	r.fail(wire.NotAuth, whyForeign...)
-	if r.conf != nil && q.Class == dns.ClassINET && r.conf.zones[string(q.Name.Key(0))] != nil {
-		r.fail(wire.Refused, whyNotify...)
-	}
-}
-
 func meta(typ uint16) bool {
 	switch typ {
 	case dns.TypeOPT, dns.TypeTKEY, dns.TypeTSIG, dns.TypeMAILA, dns.TypeMAILB, typeNXNAME:
@@ -159,6 +154,12 @@ func (r *response) follows(name *wire.Name, typ uint16) {
 		if z == nil {
 			if step == 0 {
 				r.fail(wire.Refused, whyForeign...)
+			}
+			return
+		}
+		if z.Unloaded {
+			if step == 0 {
+				r.fail(wire.ServFail, whyUnloaded...)
 			}
 			return
 		}
@@ -229,6 +230,9 @@ func (r *response) static(z *zone.Zone, n *zone.Node, name *wire.Name, typ uint1
 	set := n.Set(typ)
 	if live := r.live(z, n, typ); live != nil {
 		set = live
+	}
+	if typ == dns.TypeRRSIG && z.Presigned {
+		set = signaturesOf(n)
 	}
 	if typ == dns.TypeANY && len(n.Sets) > 0 {
 		set = &n.Sets[0] // one set is enough [RFC 8482]

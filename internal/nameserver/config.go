@@ -37,6 +37,8 @@ type config struct {
 	numbered []*sign.Book                 // the same by number
 	chains   map[*zone.Zone]*denial.Chain // of signed zones that deny with one
 	flat     flatten.Set                  // abroad, being looked up
+	fetched  *transferred                 // secondary zones; nil: nobody looks after them
+	hidden   []string                     // host names that are not answered because of what a primary has sent
 	warnings []string
 }
 
@@ -85,11 +87,14 @@ func (r refusals) Error() string {
 }
 
 // build checks the documents and makes the zone trees with the profiles' host names in them. The error is refusals.
-func build(docs *snapshot.Documents) (*config, error) {
-	c := &config{mark: new(mark), zones: make(map[string]*zone.Zone, len(docs.Zones))}
+func build(docs *snapshot.Documents) (*config, error) { return buildWith(docs, nil) }
+
+// buildWith is build with the secondary zones as they are now.
+func buildWith(docs *snapshot.Documents, fetched *transferred) (*config, error) {
+	c := &config{mark: new(mark), zones: make(map[string]*zone.Zone, len(docs.Zones)), fetched: fetched}
 	var refused refusals
 	for i, doc := range docs.Zones {
-		z, err := zone.Parse(doc, docs.Generation)
+		z, err := c.treeOf(doc, docs.Generation)
 		if err == nil && c.zones[z.Key()] != nil {
 			err = fmt.Errorf("zone %s is there twice; keep one", doc.Name)
 		}
@@ -181,6 +186,10 @@ func (c *config) attach(number int, p *profile.Profile, host string, spots []spo
 		}
 		kinds.add(s)
 	}
+	if z.Foreign {
+		flat, err := c.attachForeign(z, p, h, &kinds, spots)
+		return flat, atHost, err
+	}
 	if flat, endpoint, err = kinds.form(p, z.NoAlias(&h.Name)); err != nil {
 		return false, endpoint, err
 	}
@@ -228,8 +237,8 @@ type remark struct {
 func (c *config) lint(docs *snapshot.Documents) (list []remark) {
 	for i, doc := range docs.Zones {
 		apex, err := zone.PackName(doc.Name)
-		if err != nil {
-			continue // it would not have been built
+		if err != nil || doc.Secondary != nil {
+			continue // it would not have been built, or its text is somebody else's
 		}
 		var name wire.Name
 		name.Set(apex)

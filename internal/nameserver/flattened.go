@@ -185,6 +185,10 @@ func (r *response) through(f *flat, rt *route, host string, typ uint16) *leaf {
 
 // inside answers from the static records of a zone of ours.
 func (f *flat) inside(rt *route, typ uint16) {
+	if rt.zone != nil && rt.zone.Unloaded {
+		f.why = whyUnloaded
+		return // it stays unknown
+	}
 	f.known, f.why = flatten.None, f.told
 	if rt.node != nil {
 		if set := rt.node.Set(typ); set != nil {

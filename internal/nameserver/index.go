@@ -65,6 +65,9 @@ func newIndex(c *config) *index {
 	x.slots, x.mask = make([]slot, size), uint64(size)-1
 	var name wire.Name
 	for _, z := range c.zones {
+		if z.Unloaded || z.Presigned {
+			continue // SERVFAIL, or signatures beside the sets when they are wanted
+		}
 		for n := range z.All() {
 			name.Set(n.Name)
 			if m := z.Find(&name); m.Kind == zone.Exact && m.Node == n && name.Labels() > 0 && name.Labels() <= maxIndexed && c.find(&name, dns.TypeA) == z {

@@ -25,6 +25,8 @@ type route struct {
 	zone   *zone.Zone
 	node   *zone.Node // inside; nil: there is no such name
 	ttl    uint32     // smallest of the aliases on the way
+
+	foreign bool // the way leads through records that somebody else has made
 }
 
 // kinds are the first target of each kind that a profile leads to.
@@ -93,12 +95,16 @@ func (c *config) route(docs *snapshot.Documents, t *trees, flat []flatHost) (ref
 				continue
 			}
 			rt, err := w.walk(s.target.Host)
+			if err != nil && w.foreign { // it is SERVFAIL then: documents are not refused for what a primary has sent
+				c.warnings = append(c.warnings, fmt.Sprintf("profile %s: host name %s: %s: target %s %v", p.Name, p.Hostnames[f.host], s.where, s.target.Host, err))
+				continue
+			}
 			if err != nil {
 				err = fmt.Errorf("profile %s: host name %s: %s: target %s %w", p.Name, p.Hostnames[f.host], s.where, s.target.Host, err)
 				refused = append(refused, refusal{zone: -1, profile: f.profile, host: f.host, endpoint: s.endpoint, err: err})
 				break
 			}
-			if rt.abroad == "" && rt.node == nil {
+			if rt.abroad == "" && rt.node == nil && !rt.zone.Unloaded {
 				c.warnings = append(c.warnings, fmt.Sprintf("host name %s of profile %s: %s: target %s leads to nothing in zone %s, so no address is answered while it is chosen",
 					p.Hostnames[f.host], p.Name, s.where, s.target.Host, rt.zone.Name))
 			}
@@ -126,6 +132,8 @@ type walker struct {
 	trees *trees
 	owner string
 	seen  map[string]bool // false: on the way down
+
+	foreign bool // some way has led through records that somebody else has made
 }
 
 var (
@@ -144,10 +152,12 @@ func (w *walker) walk(host string) (*route, error) {
 	if rt == nil {
 		var err error
 		if rt, err = w.c.trace(host); err != nil {
+			w.foreign = w.foreign || rt.foreign
 			return nil, err
 		}
 		w.c.routes[host] = rt
 	}
+	w.foreign = w.foreign || rt.foreign
 	w.seen[host] = false
 	defer func() { w.seen[host] = true }()
 	if rt.abroad != "" {
@@ -170,11 +180,11 @@ func (w *walker) walk(host string) (*route, error) {
 
 // trace follows a name through our zones to where it leaves them, or ends.
 func (c *config) trace(host string) (*route, error) {
+	rt := &route{ttl: math.MaxUint32}
 	packed, err := zone.PackName(host)
 	if err != nil {
-		return nil, err
+		return rt, err
 	}
-	rt := &route{ttl: math.MaxUint32}
 	for range maxChain {
 		var n wire.Name
 		n.Set(packed)
@@ -184,7 +194,7 @@ func (c *config) trace(host string) (*route, error) {
 			return rt, nil
 		}
 		m := z.Find(&n)
-		rt.zone = z
+		rt.zone, rt.foreign = z, rt.foreign || z.Foreign
 		var set *zone.RRset
 		switch m.Kind {
 		case zone.Missing:
@@ -196,7 +206,7 @@ func (c *config) trace(host string) (*route, error) {
 			set = m.Node.Set(dns.TypeDNAME)
 			packed = append(slices.Clone(packed[:len(packed)-len(n.Wire(m.Label))]), set.Data[0]...)
 			if len(packed) > wire.MaxName {
-				return nil, errors.New("becomes too long a name behind the DNAME of " + zone.Text(m.Node.Name))
+				return rt, errors.New("becomes too long a name behind the DNAME of " + zone.Text(m.Node.Name))
 			}
 		case zone.Exact, zone.Wildcard:
 			if set = m.Node.Set(dns.TypeCNAME); set == nil || m.Node.Profile != zone.NoProfile {
@@ -207,5 +217,5 @@ func (c *config) trace(host string) (*route, error) {
 		}
 		rt.ttl = min(rt.ttl, set.TTL)
 	}
-	return nil, errAliases
+	return rt, errAliases
 }

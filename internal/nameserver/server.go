@@ -22,6 +22,7 @@ import (
 	"jurymast/internal/nameserver/flatten"
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/rrl"
+	"jurymast/internal/nameserver/secondary"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
 	"jurymast/internal/nameserver/tsig"
@@ -49,6 +50,7 @@ type Options struct {
 	XDP        XDP                   // answers in the network driver
 	Clock      func() time.Time      // when signatures are made and end; nil: time.Now
 	Targets    *flatten.Book         // addresses of targets that may not be answered with a CNAME; nil: none is known
+	Fetched    *secondary.Book       // zones of other servers; nil: none is fetched, and those of the documents get SERVFAIL
 	Limits     Limits                // what one network can make the server send
 
 	// NotifyFailed is told, on a goroutine of its own, of a secondary that has answered none of the NOTIFY for a serial.
@@ -82,6 +84,7 @@ type Server struct {
 	driver   *driver // nil: none was asked for
 	signing  *signing
 	demand   *demander
+	renew    chan struct{} // there may be another configuration
 
 	limits *rrl.Limiter // nil: answers are not limited
 	watch  *rrl.Watch   // knows who is limited
@@ -105,7 +108,7 @@ type Server struct {
 // New makes a server and gives it its place in the hub; it must be called before the hub's first Prepare. What could
 // not be set up is returned by Listen.
 func New(opt Options) *Server {
-	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice, signing: newSigning(opt.Clock), transfers: newTransfers()}
+	s := &Server{opt: opt, log: opt.Logger, m: newMetrics(opt.Hub.Load), stopping: make(chan struct{}), dice: newDice, signing: newSigning(opt.Clock), transfers: newTransfers(), renew: make(chan struct{}, 1)}
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.set = mannersOf(opt.EDNS, opt.Cookies)
 	if s.log == nil {
@@ -123,21 +126,17 @@ func New(opt Options) *Server {
 	s.slot = opt.Hub.Register(snapshot.Compiler{
 		Name: "nameserver",
 		Config: func(docs *snapshot.Documents) (any, error) {
-			c, err := build(docs)
+			c, err := s.prepare(docs)
 			if err != nil {
 				return nil, err // a nil *config in an interface would not be nil
 			}
-			if opt.Targets != nil {
-				c.bind(opt.Targets)
-			}
-			s.signing.bind(c)
-			s.transfers.bind(c)
 			return c, nil
 		},
 		Part: func(v *health.View) any { return compile(v) },
 		Published: func() {
 			s.driver.published()
 			s.signing.nudge()
+			s.noteConfig()
 		},
 	})
 	s.m.slot = s.slot
@@ -334,6 +333,9 @@ func (s *Server) isStopping() bool {
 // responder makes one that counts there.
 func (s *Server) responder(c *counts) *responder {
 	a := &responder{load: s.opt.Hub.Load, slot: s.slot, c: c, set: s.set, signing: s.signing}
+	if s.opt.Fetched != nil {
+		a.r.notified = s.notified
+	}
 	a.r.set, a.cookie = s.set, make([]byte, 0, cookie.OptionLen)
 	a.r.asker.locator = s.opt.Locator
 	a.r.asker.throws(s.dice())

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,4 +202,25 @@ func (h *Hub) part(v *health.View) *Part {
 		}
 	}
 	return p
+}
+
+// Reconfigure replaces what one front has made of the documents in force by what it makes of them now, at once and for all
+// readers; views stay as they are. It reports false, and nothing has changed, when docs are not in force any more.
+func (h *Hub) Reconfigure(docs *Documents, slot Slot, config any) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := h.current.Load()
+	if old.docs != docs || int(slot) >= len(old.config) {
+		return false
+	}
+	s := &Snapshot{docs: docs, config: slices.Clone(old.config), index: old.index, parts: old.parts, next: make(chan struct{}), at: time.Now()}
+	s.config[slot] = config
+	h.current.Store(s)
+	close(old.next)
+	for _, c := range h.compilers {
+		if c.Published != nil {
+			c.Published()
+		}
+	}
+	return true
 }

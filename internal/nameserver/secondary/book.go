@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/profile"
 )
 
@@ -28,8 +29,8 @@ const (
 
 // Options of a Book. Dir and Keys are needed, the rest has usable zero values.
 type Options struct {
-	Dir        string                          // of the zones on disk; it is made when there is something to write
-	Keys       func(name string) (*Key, error) // a TSIG key by its name; the error says why there is none
+	Dir        string                      // of the zones on disk; it is made when there is something to write
+	Keys       func(name string) *tsig.Key // a TSIG key by its name, nil when there is none
 	Client     *Client
 	Logger     *slog.Logger
 	Tell       func(Event)           // what an operator may want to know; it must not block

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/zone"
 )
@@ -64,9 +65,9 @@ func NewClient(l Limits) *Client {
 type Job struct {
 	Zone   string // lower case, no trailing dot
 	Server netip.AddrPort
-	Key    *Key     // nil: unsigned
-	Have   *Content // nil: nothing is here
-	Force  bool     // the whole zone, whatever its serial
+	Key    *tsig.Key // nil: unsigned
+	Have   *Content  // nil: nothing is here
+	Force  bool      // the whole zone, whatever its serial
 	Check  Check
 }
 
@@ -184,6 +185,16 @@ func (c *Client) serial(ctx context.Context, j Job) (uint32, error) {
 	return 0, fmt.Errorf("SOA: %w", trouble)
 }
 
+// pack writes a question, signed with the key if there is one.
+func pack(m *dns.Msg, key *tsig.Key, now time.Time) ([]byte, *tsig.Session, error) {
+	pkt, err := m.Pack()
+	if err != nil || key == nil {
+		return pkt, nil, err
+	}
+	pkt, session := key.Ask(pkt, now)
+	return pkt, session, nil
+}
+
 // silence is an error after which another try, or another transport, may do.
 type silence struct{ error }
 
@@ -194,7 +205,7 @@ func (c *Client) soa(ctx context.Context, j Job, network string) (uint32, error)
 	defer cancel()
 	q := new(dns.Msg).SetQuestion(dns.Fqdn(j.Zone), dns.TypeSOA)
 	q.RecursionDesired = false
-	pkt, mac, err := pack(q, j.Key, c.now())
+	pkt, session, err := pack(q, j.Key, c.now())
 	if err != nil {
 		return 0, err
 	}
@@ -218,9 +229,10 @@ func (c *Client) soa(ctx context.Context, j Job, network string) (uint32, error)
 		if m.Truncated && network == "udp" {
 			return 0, errTruncated
 		}
-		v := newVerifier(j.Key, mac, c.now)
-		if err := v.check(reply); err != nil {
-			return 0, rcodeOr(m.Rcode, err)
+		if session != nil {
+			if _, err := session.Check(reply, c.now()); err != nil {
+				return 0, unbelieved(m.Rcode, err)
+			}
 		}
 		return readSOA(m, j.Zone)
 	}
@@ -264,9 +276,9 @@ func rcodeError(rcode int) error {
 	return fmt.Errorf("the primary answers %s%s", word, why[rcode])
 }
 
-// rcodeOr prefers what an unsigned refusal says to that it is not signed: it is not believed in either case.
-func rcodeOr(rcode int, err error) error {
-	if rcode != dns.RcodeSuccess && errors.Is(err, errUnsigned) {
+// unbelieved is an answer whose signature does not hold. What an unsigned refusal says is told, though nothing proves it.
+func unbelieved(rcode int, err error) error {
+	if rcode != dns.RcodeSuccess && errors.Is(err, tsig.ErrUnsigned) {
 		return rcodeError(rcode)
 	}
 	return fmt.Errorf("the answer is not believed: %w", err)
@@ -284,7 +296,7 @@ func (c *Client) transfer(ctx context.Context, j Job, differs bool, out *Outcome
 		q.Ns = []dns.RR{soa}
 	}
 	q.RecursionDesired = false
-	pkt, mac, err := pack(q, j.Key, c.now())
+	pkt, session, err := pack(q, j.Key, c.now())
 	if err != nil {
 		return nil, err
 	}
@@ -309,13 +321,15 @@ func (c *Client) transfer(ctx context.Context, j Job, differs bool, out *Outcome
 	if differs {
 		r.have = j.Have.Serial
 	}
-	v := newVerifier(j.Key, mac, c.now)
 	for !r.done {
-		if err := c.message(ctx, conn, q, r, v, out); err != nil {
+		if err := c.message(ctx, conn, q, r, session, out); err != nil {
 			return nil, err
 		}
 	}
-	return r, v.complete()
+	if session != nil && !session.Ended() {
+		return nil, errors.New("the last message is not signed")
+	}
+	return r, nil
 }
 
 // questionSOA is the SOA of what is here, as IXFR wants it.
@@ -334,7 +348,7 @@ func questionSOA(have *Content) (dns.RR, error) {
 }
 
 // message reads one message of a transfer.
-func (c *Client) message(ctx context.Context, conn net.Conn, q *dns.Msg, r *reader, v *verifier, out *Outcome) error {
+func (c *Client) message(ctx context.Context, conn net.Conn, q *dns.Msg, r *reader, session *tsig.Session, out *Outcome) error {
 	if ctx.Err() != nil {
 		return plain(ctx.Err())
 	}
@@ -359,8 +373,10 @@ func (c *Client) message(ctx context.Context, conn net.Conn, q *dns.Msg, r *read
 	case flags&wire.FlagTC != 0:
 		return errors.New("a truncated message")
 	}
-	if err := v.check(pkt); err != nil {
-		return rcodeOr(rcode, err)
+	if session != nil {
+		if pkt, err = session.Check(pkt, c.now()); err != nil {
+			return unbelieved(rcode, err)
+		}
 	}
 	if rcode != 0 {
 		return rcodeError(rcode)

@@ -4,12 +4,12 @@
 //
 //	documents --> Book.Prepare(zones) --> Set of entries, shared with the documents before; from disk when new
 //	Book.Run:     entry due --> Client.Look(primaries) --> same | Content | error --> State.Ended --> Entry.Load
-//	NOTIFY        Book.Notify(zone, sender, message) --> the entry is due now
+//	NOTIFY        Book.Notify(zone, sender, key) --> the entry is due now
 //	questions     are answered from trees made of Content when the configuration was built; Book.Changed says when to
 //	              build again
 //
-//	state.go      when to look and when to give up: pure       tsig.go      signatures of messages [RFC 8945]
-//	client.go     SOA, IXFR, AXFR of one primary               zonemd.go    digest of a zone [RFC 8976]
-//	reader.go     one transfer, message by message, strict     disk.go      the copy that outlives the process
-//	content.go    records of one serial; differences applied   notify.go    NOTIFY read and judged
+//	state.go      when to look and when to give up: pure       zonemd.go    digest of a zone [RFC 8976]
+//	client.go     SOA, IXFR, AXFR of one primary               disk.go      the copy that outlives the process
+//	reader.go     one transfer, message by message, strict     notify.go    who may tell of a change
+//	content.go    records of one serial; differences applied   book.go      all zones, and their life
 package secondary

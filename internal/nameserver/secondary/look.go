@@ -82,11 +82,9 @@ func (b *Book) look(ctx context.Context, e *Entry) {
 func (b *Book) ask(ctx context.Context, name string, s server, doc *profile.Secondary, have *Content, force bool) (Outcome, error) {
 	j := Job{Zone: name, Server: s.addr, Have: have, Force: force, Check: Check{doc.ZONEMD}}
 	if s.key != "" {
-		key, err := b.opt.Keys(s.key)
-		if err != nil {
-			return Outcome{}, err
+		if j.Key = b.opt.Keys(s.key); j.Key == nil {
+			return Outcome{}, fmt.Errorf("the TSIG key %s is not here; look at its secret on this node", s.key)
 		}
-		j.Key = key
 	}
 	return b.opt.Client.Look(ctx, j)
 }

@@ -93,10 +93,10 @@ type Zone struct {
 	Written     bool           // the SOA is from the text, not made
 	Warnings    []*Fault       // what of the text works but was hardly meant; Lint finds the rest
 
-	Transfer *profile.Transfer // who may fetch it; nil: nobody
-	Foreign   bool // its records were transferred
-	Unloaded  bool // and are not here, or are too old: everything is SERVFAIL
-	Presigned bool // and its primary has signed it
+	Transfer  *profile.Transfer // who may fetch it; nil: nobody
+	Foreign   bool              // its records were transferred
+	Unloaded  bool              // and are not here, or are too old: everything is SERVFAIL
+	Presigned bool              // and its primary has signed it
 
 	labels int // of the apex
 	nodes  map[string]*Node
