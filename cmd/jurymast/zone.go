@@ -19,7 +19,7 @@ these are the ones of the new key. Give nothing to the parent before this says t
 
 func newZone(c *cli) *cobra.Command {
 	return newGroup("zone", "Look after zones: how they are served, their DNSSEC keys, and what they share",
-		newZoneList(c), newZoneStatus(c), newZoneDS(c), newZoneKeys(c), newZoneCDS(c), newZoneTransfers(c), newZoneNotify(c), newCookies(c))
+		newZoneList(c), newZoneStatus(c), newZoneDS(c), newZoneKeys(c), newZoneCDS(c), newZoneTransfers(c), newZoneNotify(c), newCookies(c), newSecondary(c), newZoneRefresh(c))
 }
 
 func newZoneList(c *cli) *cobra.Command {

@@ -39,6 +39,7 @@ func (s *Server) handler() http.Handler {
 	s.transferRoutes(h)
 	s.trafficRoutes(h)
 	s.limitRoutes(h)
+	s.secondaryRoutes(h)
 	s.plainRoutes(mux, h.OpenAPI())
 	return s.guarded(mux)
 }

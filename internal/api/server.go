@@ -90,7 +90,8 @@ type Options struct {
 	Zones     Zones     // nil: nothing is known of how zones are served
 	Traffic   Traffic   // nil: this node answers no DNS
 	Limits    Limits    // nil: the same
-	Transfers Transfers // nil: no zone is fetched
+	Transfers Transfers // nil: no zone may be fetched
+	Secondary Secondary // nil: no zone is fetched
 	Explain   func(ctx context.Context, name, qtype string, client netip.Addr, ecs netip.Prefix) (Explanation, error)
 	Probe     func(ctx context.Context, profile, endpoint string) (ProbeResult, error)
 	Ready     func() (bool, []string) // nil: as Node says

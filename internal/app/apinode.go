@@ -25,7 +25,7 @@ func (a *App) buildAPI(metrics http.Handler) *api.Server {
 	return api.New(api.Options{
 		Socket: a.file.Node.API.Socket, Listen: a.file.Node.API.Listen, Hub: a.hub, Node: a.nodeStatus,
 		Documents: (*documentDesk)(a), Orders: (*orderDesk)(a), Journal: (*journalDesk)(a), Signals: (*signalDesk)(a), Secrets: (*secretDesk)(a),
-		Zones: (*zoneDesk)(a), Transfers: (*transferDesk)(a),
+		Zones: (*zoneDesk)(a), Transfers: (*transferDesk)(a), Secondary: (*secondaryDesk)(a),
 		Traffic: a.traffic(), Limits: a.limits(),
 		Explain: a.explain, Probe: a.probeNow, Ready: a.ready, Metrics: metrics, Logger: a.log, Version: a.o.Version,
 	})
@@ -53,6 +53,7 @@ func (a *App) nodeStatus() api.NodeStatus {
 	out.Locations, out.Alarms = files, append(out.Alarms, faults...)
 	out.Flattened, faults = a.targetStatus(time.Now())
 	out.Alarms = append(out.Alarms, faults...)
+	out.Alarms = append(out.Alarms, a.zoneFaults(time.Now())...)
 	out.Driver = a.driverStatus()
 	out.Certificates, faults = a.certificateStatus(time.Now())
 	out.Alarms = append(out.Alarms, faults...)

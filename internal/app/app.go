@@ -72,6 +72,7 @@ type App struct {
 	// dnsCerts are the certificates of the encrypted DNS listeners.
 	dnsCerts certificates.Holder
 	targets  *flatten.Book
+	fetched  secondaries
 	queries  *querylog.Log // nil: off
 	wire     *dnstap.Tap   // nil: off
 	odd      *odd          // alarms about questions
@@ -211,7 +212,7 @@ func (a *App) build(metrics *prometheus.Registry) error {
 	if err := a.openCookies(n); err != nil {
 		return err
 	}
-	if err := a.buildTargets(metrics); err != nil {
+	if err := errors.Join(a.buildTargets(metrics), a.buildSecondaries(metrics)); err != nil {
 		return err
 	}
 	if err := a.buildNameserver(metrics); err != nil {
@@ -324,6 +325,8 @@ func (a *App) begin(ctx context.Context) error {
 		a.goTask(func() { a.odd.run(work) })
 	}
 	a.goTask(func() { a.targets.Run(work, a.dns.Targets) })
+	a.goTask(func() { a.fetched.book.Run(work) })
+	a.goTask(func() { a.dns.FollowSecondaries(work) })
 	empty := a.hub.Load()
 	replaced := a.recover(last)
 	a.goTask(func() { a.loop.Run(work) })

@@ -37,7 +37,7 @@ func (a *App) buildNameserver(metrics prometheus.Registerer) error {
 	a.dns = nameserver.New(dnsOptions(n, nameserver.Options{
 		Hub: a.hub, Logger: a.log, Registerer: metrics, Locator: a.places, Places: n.Geo.Database != "", QueryLog: a.queries, Dnstap: wire,
 		Targets: a.targets, Cookies: a.jar, Clock: a.clock, Secure: nameserver.Secure{Certificates: &a.dnsCerts},
-		NotifyFailed: a.notifyFailed,
+		NotifyFailed: a.notifyFailed, Fetched: a.fetched.book,
 	}))
 	return nil
 }

@@ -123,6 +123,7 @@ func (a *App) ready() (bool, []string) {
 		}
 	}
 	why = append(why, a.untriedTargets()...)
+	why = append(why, a.untriedZones()...)
 	return len(why) == 0, why
 }
 

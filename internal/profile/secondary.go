@@ -61,6 +61,9 @@ func validateSecondary(r *report, a *at, z *Zone) {
 			r.errorf(a.child(key), "stands in a secondary zone, whose content comes from its primaries; remove %s, or remove secondary", key)
 		}
 	}
+	if a.has("transfer") {
+		r.errorf(a.child("transfer"), "stands in a secondary zone, which is not handed on; let other secondaries fetch it from the primary, and remove transfer")
+	}
 	s, place := z.Secondary, a.child("secondary")
 	if !place.mapping() {
 		return
