@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -27,9 +28,17 @@ func signedZone(text string, d profile.Denial) *profile.Zone {
 // newKey makes a key that signs zones.
 func newKey(t testing.TB, algorithm, flags uint16) sign.Private {
 	t.Helper()
-	var signer crypto.Signer
+	k, err := sign.NewPrivate(flags, newSigner(t, uint8(algorithm)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func newSigner(t testing.TB, algorithm uint8) (signer crypto.Signer) {
+	t.Helper()
 	var err error
-	if algorithm == uint16(sign.Ed25519) {
+	if algorithm == sign.Ed25519 {
 		_, signer, err = ed25519.GenerateKey(rand.Reader)
 	} else {
 		signer, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -37,11 +46,7 @@ func newKey(t testing.TB, algorithm, flags uint16) sign.Private {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k, err := sign.NewPrivate(flags, signer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
+	return signer
 }
 
 // csk are the keys of a zone signed with one key.
@@ -364,3 +369,5 @@ func TestKeysDoNotShow(t *testing.T) {
 		}
 	}
 }
+
+func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }

@@ -193,6 +193,19 @@ func (s *Server) Denials() map[string]map[string]bool {
 			out[name][string(set.Data[0])] = true
 			return true
 		})
+// RunSigning signs ahead without answering; Close ends it.
+func (s *Server) RunSigning() { s.signing.run(s) }
+
+// SetSigningTick makes the signing look around that often.
+func (s *Server) SetSigningTick(d time.Duration) { s.signing.every = d }
+
+// SignedOnDemand is how many sets were signed for a question.
+func (s *Server) SignedOnDemand() uint64 { return s.signing.signed[signedDemand].Load() }
+
+// Signings is how many sets were signed: ahead, again and on demand.
+func (s *Server) Signings() (out [3]uint64) {
+	for i := range out {
+		out[i] = s.signing.signed[i].Load()
 	}
 	return out
 }

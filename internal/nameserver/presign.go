@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	signLookEvery = time.Minute // at everything a question could get
-	signLookApart = time.Second // at least, when documents change all the time
+	signLookEvery = 10 * time.Minute // at everything a question could get
+	signLookApart = time.Second      // at least, when documents change all the time
 )
 
 // presigner signs what questions could get before they do. It follows the snapshots, a set at a time on at most half of
@@ -94,7 +94,7 @@ func (s *signing) ahead(b *sign.Book, set *sign.Set) {
 }
 
 func (p *presigner) loop() {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(p.s.every)
 	defer tick.Stop()
 	for {
 		p.s.tick()
@@ -128,6 +128,11 @@ func (p *presigner) follow() bool {
 	}
 	if before == nil || p.r.conf != conf || len(p.r.conf.books) == 0 {
 		return true
+	}
+	for z, b := range p.r.conf.books {
+		if !p.apex(z, b) { // the serial changes without the documents
+			return false
+		}
 	}
 	for i := range p.r.snap.Changed(before) {
 		for _, h := range p.hosts[i] {
@@ -184,18 +189,23 @@ func (p *presigner) tell(b *sign.Book) {
 	p.trouble[st.Zone] = st.Failing
 }
 
-func (p *presigner) zone(z *zone.Zone, b *sign.Book) bool {
-	live := b.Live()
+// apex looks at what stands there without being written.
+func (p *presigner) apex(z *zone.Zone, b *sign.Book) bool {
+	live, soa := b.Live(), p.r.soa(z)
 	for i := range live {
 		if !p.keep(b, z.Apex.Name, &live[i], live[i].TTL) {
 			return false
 		}
 	}
+	return p.keep(b, z.Apex.Name, soa, soa.TTL)
+}
+
+func (p *presigner) zone(z *zone.Zone, b *sign.Book) bool {
+	if !p.apex(z, b) {
+		return false
+	}
 	for n, set := range z.Own() {
-		if set.Type == dns.TypeSOA {
-			set = p.r.soa(z)
-		}
-		if !p.keep(b, n.Name, set, set.TTL) {
+		if set.Type != dns.TypeSOA && !p.keep(b, n.Name, set, set.TTL) {
 			return false
 		}
 	}

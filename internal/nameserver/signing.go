@@ -15,6 +15,7 @@ import (
 // signing is the books of all zones that are signed, or whose keys are here. They outlive configurations.
 type signing struct {
 	now   func() time.Time
+	every time.Duration // between two looks at what has changed in silence
 	clock sign.Clock
 	cache *sign.Cache   // of what is signed on demand
 	turn  chan struct{} // held while a set is signed on demand
@@ -42,7 +43,7 @@ func newSigning(now func() time.Time) *signing {
 	if now == nil {
 		now = time.Now
 	}
-	s := &signing{now: now, turn: make(chan struct{}, half()), wake: make(chan struct{}, 1), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
+	s := &signing{now: now, every: time.Second, turn: make(chan struct{}, half()), wake: make(chan struct{}, 1), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
 	s.tick()
 	return s
 }
