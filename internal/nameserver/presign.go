@@ -377,7 +377,7 @@ func (s *Server) Unsigned() (zones []string) {
 		return nil
 	}
 	for z, b := range conf.books {
-		if st := b.Status(); !st.HasKeys || st.Mark != st.Using {
+		if !b.Done() {
 			zones = append(zones, z.Name)
 		}
 	}

@@ -319,11 +319,18 @@ func (b *Book) End() {
 	b.missing.Store(0)
 }
 
+// Done reports that everything is signed with the keys in use.
+func (b *Book) Done() bool {
+	u := b.use.Load()
+	return u != nil && u.done.Load()
+}
+
 // Status of the zone's signatures.
 func (b *Book) Status() Status {
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	ended := b.ended
 	s := Status{Zone: b.zone, Failing: len(b.failing), Trouble: b.trouble, LongestTTL: time.Duration(b.longest) * time.Second}
+	b.mu.Unlock()
 	u := b.use.Load()
 	if u == nil {
 		return s
@@ -336,7 +343,7 @@ func (b *Book) Status() Status {
 	var oldest, newest, next int64
 	for i := range t.slots {
 		e := t.slots[i].Load()
-		if e == nil || e.seen.Load() < b.ended {
+		if e == nil || e.seen.Load() < ended {
 			continue
 		}
 		s.Sets++
