@@ -81,8 +81,8 @@ func FuzzBook(f *testing.F) {
 		for len(data) > 3 && len(sets) < 20 {
 			s := &Set{Owner: append([]byte{1, data[0] | 0x20}, apex...), Type: uint16(data[1] % 4), TTL: uint32(data[2] % 3)}
 			for i, seen := 0, map[byte]bool{}; i < int(data[2]%5)+1 && i < len(data); i++ {
-				if !seen[data[i]] {
-					s.Data, seen[data[i]] = append(s.Data, bytes.Repeat(data[i:i+1], int(data[i]%40))), true
+				if !seen[data[i]%40] {
+					s.Data, seen[data[i]%40] = append(s.Data, bytes.Repeat(data[i:i+1], int(data[i]%40))), true
 				}
 			}
 			sets, data = append(sets, s), data[3:]
