@@ -124,6 +124,7 @@ func (a *App) ready() (bool, []string) {
 	}
 	why = append(why, a.untriedTargets()...)
 	why = append(why, a.untriedZones()...)
+	why = append(why, a.unsignedZones()...)
 	return len(why) == 0, why
 }
 

@@ -157,7 +157,7 @@ func (s *Server) places() traffic.Locator {
 
 // collectors are metrics beside the server's own.
 func (s *Server) collectors() []prometheus.Collector {
-	list := []prometheus.Collector{s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 }), abuseMetrics{s}, s.transfers}
+	list := []prometheus.Collector{signMetrics{s}, s.traffic.Metrics(func(profile string) bool { return s.opt.Hub.Load().Index(profile) >= 0 }), abuseMetrics{s}, s.transfers}
 	if s.opt.QueryLog != nil {
 		list = append(list, s.opt.QueryLog)
 	}

@@ -195,6 +195,9 @@ func (p *parser) record(rr dns.RR, line int) error {
 	if h.Rrtype == 0 || h.Rrtype == dns.TypeOPT || h.Rrtype >= 128 && h.Rrtype <= 255 {
 		return fmt.Errorf("%s %s: not a type that can be stored in a zone", h.Name, dns.Type(h.Rrtype))
 	}
+	if p.doc.DNSSEC.Enabled && madeBySigning(h.Rrtype) {
+		return fmt.Errorf("%s %s: the zone is signed here, so these records are made here; remove it", h.Name, dns.Type(h.Rrtype))
+	}
 	owner, err := PackName(h.Name)
 	if err != nil {
 		return err
@@ -213,6 +216,15 @@ func (p *parser) record(rr dns.RR, line int) error {
 		p.first[n], n.line = line, p.line
 	}
 	return p.add(n, h, rdata)
+}
+
+// madeBySigning are the types that come with signing a zone, and not from its text.
+func madeBySigning(typ uint16) bool {
+	switch typ {
+	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+		return true
+	}
+	return false
 }
 
 // add puts one record into its set.
