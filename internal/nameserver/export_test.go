@@ -193,6 +193,10 @@ func (s *Server) Denials() map[string]map[string]bool {
 			out[name][string(set.Data[0])] = true
 			return true
 		})
+	}
+	return out
+}
+
 // RunSigning signs ahead without answering; Close ends it.
 func (s *Server) RunSigning() { s.signing.run(s) }
 
