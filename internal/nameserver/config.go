@@ -151,7 +151,7 @@ func (c *config) number() {
 	c.numbers = map[*zone.Zone]uint16{}
 	for _, z := range c.zones {
 		if z.DNSSEC.Enabled {
-			c.numbers[z] = uint16(min(len(c.numbers)+1, unnumbered)) //nolint:gosec // bounded
+			c.numbers[z] = uint16(min(len(c.numbers)+1, unnumbered))
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 
 	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
-	"jurymast/internal/nameserver/zone"
 )
 
 // sign finds the signatures of everything the answer needs them for. later is true when one is missing that this
@@ -102,13 +101,4 @@ func (s *signing) onDemand(b *sign.Book, set *sign.Set) (sign.Signatures, error)
 	}
 	s.signed[signedDemand].Add(1)
 	return made, nil
-}
-
-// setOf is what a record's signature covers.
-func setOf(owner []byte, set *zone.RRset, original uint32) sign.Set {
-	lower := make([]byte, len(owner))
-	for i, c := range owner {
-		lower[i] = wire.Lower(c)
-	}
-	return sign.Set{Owner: lower, Type: set.Type, TTL: original, Data: set.Data}
 }

@@ -84,7 +84,10 @@ func dnskey(zone string, p *sign.Public) *dns.DNSKEY {
 	if err != nil {
 		panic(err)
 	}
-	k := rr.(*dns.DNSKEY)
+	k, ok := rr.(*dns.DNSKEY)
+	if !ok {
+		panic("not a key")
+	}
 	k.Hdr.Name = dns.Fqdn(zone)
 	return k
 }
@@ -314,7 +317,7 @@ func TestSignaturesAlone(t *testing.T) {
 			t.Errorf("%s: %v", name, m)
 			continue
 		}
-		covered := m.Answer[0].(*dns.RRSIG)
+		covered, _ := m.Answer[0].(*dns.RRSIG)
 		of := unpacked(t, f.srv.Raw(wanting(name, covered.TypeCovered), true))
 		if good, err := v.check(of); err != nil || good == 0 || !strings.Contains(of.String(), covered.Signature) {
 			t.Errorf("%s: it is not that of the set: %v", name, err)

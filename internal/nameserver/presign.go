@@ -302,7 +302,7 @@ func (c *compiled) windows(keep func(*zone.RRset) bool) bool {
 				starts = 1 // all of them in another order are the same set
 			}
 			for start := range starts {
-				data, _ := in.window(uint64(start), both.max) //nolint:gosec // a number of addresses
+				data, _ := in.window(uint64(start), both.max)
 				if !keep(&zone.RRset{Type: typ, Data: data}) {
 					return false
 				}

@@ -75,7 +75,7 @@ func (p *Public) Tag() uint16 {
 			sum += uint32(c)
 		}
 	}
-	return uint16(sum + sum>>16) //nolint:gosec // the sum of both halves, as the RFC has it
+	return uint16(sum + sum>>16) // the sum of both halves, as the RFC has it
 }
 
 // DS is the RDATA of the DS record, and of the CDS record. owner is the apex in wire form and lower case.

@@ -34,7 +34,7 @@ func moment(content []byte, now int64) int64 {
 	const period = int64(Period / time.Second)
 	h := fnv.New64a()
 	h.Write(content)
-	phase := int64(h.Sum64() % uint64(period)) //nolint:gosec // a week of seconds
+	phase := int64(h.Sum64() % uint64(period)) // a week of seconds
 	return now - ((now-phase)%period+period)%period
 }
 
