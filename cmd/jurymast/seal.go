@@ -45,7 +45,8 @@ The change is refused while a live node does not have the key. No file is change
 yourself, and keep it as long as you keep copies of the store from before.`
 
 const forgetHelp = `Gives up a sealed record for ever, as when its key is lost: what it was for makes a new secret. For dns-cookies that means
-that clients' cookies are replaced once.`
+that clients' cookies are replaced once. For dnssec-ZONE the nodes that still use the keys write them again; when none does, new
+keys are made, and the zone is bogus for resolvers until the parent has their DS.`
 
 func newSeal(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "seal", Short: "Show how the secrets in the store are sealed", Long: sealHelp}

@@ -51,6 +51,7 @@ func node(args []string) error {
 	}()
 	return app.Run(ctx, app.Options{
 		File: args[0], Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Out: os.Stdout, Version: "test", Reload: reload, Cookies: cookieRules(),
+		ClockOffset: durationOf(offsetVar), AskParent: durationOf(askParentVar),
 	})
 }
 
