@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -179,14 +180,7 @@ func freshKey(a Algorithm, role Role, random [32]byte, taken []uint16) Key {
 	}
 }
 
-func collides(tag uint16, taken []uint16) bool {
-	for _, t := range taken {
-		if t == tag {
-			return true
-		}
-	}
-	return false
-}
+func collides(tag uint16, taken []uint16) bool { return slices.Contains(taken, tag) }
 
 // DNSKEY is the RDATA of the key's record.
 func (k *Key) DNSKEY() []byte {
@@ -204,7 +198,7 @@ func tagOf(rdata []byte) uint16 {
 			sum += uint32(b)
 		}
 	}
-	return uint16(sum + sum>>16) //nolint:gosec // the sum's low half, as the RFC says
+	return uint16(sum + sum>>16)
 }
 
 // Digests of DS records.

@@ -48,9 +48,9 @@ func newWorld(seed uint64, off guard) *world {
 		sentDS: map[string]time.Time{}, sentKeys: map[string]time.Time{}, sentSigs: map[string]time.Time{},
 		parent: make([]parentServer, 2),
 	}
-	pick := func(list ...time.Duration) time.Duration { return list[w.dice.IntN(len(list))] }
-	w.keyTTL, w.longest, w.dsTTL = pick(5, 20, 60)*time.Minute, pick(1, 15, 90)*time.Minute, pick(5, 30, 100)*time.Minute
-	w.wanted = Wanted{Signed: true, Roles: []Role{CSK}, Algorithm: ECDSAP256, Propagation: pick(15, 30) * time.Minute}
+	minutes := func(list ...int) time.Duration { return time.Duration(list[w.dice.IntN(len(list))]) * time.Minute }
+	w.keyTTL, w.longest, w.dsTTL = minutes(5, 20, 60), minutes(1, 15, 90), minutes(5, 30, 100)
+	w.wanted = Wanted{Signed: true, Roles: []Role{CSK}, Algorithm: ECDSAP256, Propagation: minutes(15, 30)}
 	if w.dice.IntN(2) == 0 {
 		w.wanted.Roles = []Role{KSK, ZSK}
 	}
@@ -254,7 +254,7 @@ func algorithm(id string) string { a, _, _ := strings.Cut(id, "/"); return a }
 func chain(ds, keys string) string {
 	in, by, _ := strings.Cut(keys, "|")
 	shown, signers := strings.Fields(in), strings.Fields(by)
-	for _, want := range strings.Fields(ds) {
+	for want := range strings.FieldsSeq(ds) {
 		ok := slices.ContainsFunc(strings.Fields(ds), func(d string) bool {
 			return algorithm(d) == algorithm(want) && slices.Contains(shown, d) && slices.Contains(signers, d)
 		})

@@ -29,7 +29,7 @@ func pretended(t *testing.T, say func(m, q *dns.Msg)) netip.AddrPort {
 	go func() { _ = s.ActivateAndServe() }()
 	<-ready
 	t.Cleanup(func() { _ = s.Shutdown() })
-	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.MustParseAddrPort(conn.LocalAddr().String())
 }
 
 func with(records ...string) func(m, q *dns.Msg) {
