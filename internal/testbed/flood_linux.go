@@ -52,14 +52,14 @@ func (f *Flood) send(ctx context.Context, socket int) (sent uint64, err error) {
 		case <-tick.C:
 		}
 		// What was missed is sent later, but never more than ten turns' worth at once.
-		due := uint64(time.Since(began).Seconds() * float64(f.Rate)) //nolint:gosec // positive
+		due := uint64(time.Since(began).Seconds() * float64(f.Rate))
 		if most := sent + uint64(10*floodTurn.Seconds()*float64(f.Rate)); due > most {
 			began = began.Add(time.Duration(float64(due-most) / float64(f.Rate) * float64(time.Second)))
 			due = most
 		}
 		for ; sent < due; sent++ {
 			packet = f.packet(sent, packet[:0])
-			if err := unix.Sendto(socket, packet, 0, to); err != nil && err != unix.ENOBUFS && err != unix.EPERM { //nolint:errorlint // as the kernel gives it
+			if err := unix.Sendto(socket, packet, 0, to); err != nil && err != unix.ENOBUFS && err != unix.EPERM {
 				return sent, fmt.Errorf("send packet %d: %w", sent, err)
 			}
 		}
@@ -68,8 +68,8 @@ func (f *Flood) send(ctx context.Context, socket int) (sent uint64, err error) {
 
 // packet writes IP and UDP headers before the payload; the kernel fills in the IP checksum, and none is needed for UDP.
 func (f *Flood) packet(i uint64, b []byte) []byte {
-	from, src, dst := f.From(i), [4]byte{}, f.To.Addr().As4()
-	src = from.Addr().As4()
+	from, dst := f.From(i), f.To.Addr().As4()
+	src := from.Addr().As4()
 	b = b[:ipHead+udpHead]
 	clear(b)
 	payload := f.Payload(i, b[ipHead+udpHead:])
