@@ -121,7 +121,8 @@ type conn struct {
 	last    uint32   // the highest stream
 	window  int64    // for all answers
 	initial int64    // of a stream
-	owed    int      // bytes of our window to give back
+	taken   int      // bytes of bodies that came and that the client was not told to send again
+	owed    int      // of them, what nobody needs any more
 	useless int
 	within  time.Duration // in which the client has to take in what is written
 	leaving bool          // the client has said goodbye

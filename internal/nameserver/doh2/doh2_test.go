@@ -172,3 +172,31 @@ func FuzzServe(f *testing.F) {
 		}
 	})
 }
+
+// A client that takes no notice of windows does not make the server hold more than one window of bodies.
+func TestBodiesBeyondTheWindow(t *testing.T) {
+	for name, c := range map[string]struct {
+		streams, frames int
+		padded          bool
+		want            string
+	}{
+		"one stream":    {1, 3, false, "goaway 0"},
+		"many streams":  {4, 3, false, "goaway 3"},
+		"padded bodies": {1, 5, true, "goaway 3"},
+	} {
+		sent := preface + frame(4, 0, 0, "")
+		for n := range uint32(c.streams) {
+			sent += frame(1, 4, 2*n+1, post())
+			for range c.frames {
+				if c.padded {
+					sent += frame(0, 8, 2*n+1, "\xff"+strings.Repeat("q", 16127)+strings.Repeat("\x00", 255))
+					continue
+				}
+				sent += frame(0, 0, 2*n+1, strings.Repeat("q", 16384))
+			}
+		}
+		if got, _, err := exchange(t, sent); strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v (%v), want %s", name, got, err, c.want)
+		}
+	}
+}

@@ -124,9 +124,6 @@ func (c *conn) release() {
 	left := c.order[:0]
 	for _, id := range c.order {
 		s := c.streams[id]
-		if s == nil {
-			continue // the client does not want it any more
-		}
 		before := len(s.reply)
 		c.send(id, s)
 		if c.held -= before - len(s.reply); len(s.reply) > 0 {

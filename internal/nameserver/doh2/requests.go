@@ -3,6 +3,7 @@ package doh2
 import (
 	"encoding/binary"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"golang.org/x/net/http2/hpack"
@@ -139,6 +140,10 @@ func (c *conn) data(flags byte, id uint32) error {
 	if err != nil {
 		return err
 	}
+	// Clients that ignore windows would make us hold a body on every stream at once.
+	if c.taken += size; c.taken > connWindow {
+		return wrong(codeFlow, "more than the window of the connection")
+	}
 	s := c.streams[id]
 	switch {
 	case id > c.last:
@@ -147,8 +152,8 @@ func (c *conn) data(flags byte, id uint32) error {
 		c.giveBack(size)
 		return nil
 	}
-	if s.credit += size; s.credit > connWindow {
-		return wrong(codeFlow, "more than the window")
+	if s.credit += size; s.credit > streamWindow {
+		return wrong(codeFlow, "more than the window of the stream")
 	}
 	if len(s.body)+len(b) > BodyBytes {
 		delete(c.streams, id)
@@ -181,7 +186,7 @@ func (c *conn) giveBack(n int) {
 	}
 	c.begin(frameWindow, 0, 0, 4)
 	c.out = binary.BigEndian.AppendUint32(c.out, uint32(c.owed)) //nolint:gosec // at most some frames
-	c.owed = 0
+	c.taken, c.owed = c.taken-c.owed, 0
 }
 
 // reset forgets a stream.
@@ -196,6 +201,9 @@ func (c *conn) reset(id uint32) error {
 		delete(c.streams, id)
 		c.held -= len(s.reply)
 		c.giveBack(s.credit)
+		if s.reply != nil { // who asks and resets without end must not make the list grow
+			c.order = slices.DeleteFunc(c.order, func(waits uint32) bool { return waits == id })
+		}
 	}
 	return nil
 }
