@@ -32,7 +32,8 @@ type web struct {
 	srv    *http.Server
 	handed chan net.Conn // connections on their way to srv
 	closed chan struct{}
-	once   sync.Once
+	once   sync.Once // of closed
+	ends   sync.Once // of stop
 }
 
 func newWeb(t *stream) *web {
@@ -71,7 +72,9 @@ func (w *web) run() { _ = w.srv.Serve(w) } // it always ends with an error
 
 // stop ends connections as soon as their requests are answered.
 func (w *web) stop() {
-	w.t.s.running.Go(func() { _ = w.srv.Shutdown(context.Background()) }) // the stream cuts what takes too long
+	w.ends.Do(func() { // once: a second one could join those that run while they are waited for, which panics
+		w.t.s.running.Go(func() { _ = w.srv.Shutdown(context.Background()) }) // the stream cuts what takes too long
+	})
 }
 
 // serve answers on a connection until it is closed, and says why it was.
