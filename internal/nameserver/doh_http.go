@@ -104,8 +104,10 @@ func (w *web) serveH2(c *client) (why int) {
 		}
 		return r
 	}
-	err := doh2.Serve(bufio.NewReaderSize(c.conn, readBuffer), doh2.Options{
-		Streams: t.limits.InFlight, Refuse: refuse, Ready: c.records.ready,
+	in := bufio.NewReaderSize(c.conn, readBuffer)
+	err := doh2.Serve(in, doh2.Options{
+		Streams: t.limits.InFlight, Refuse: refuse,
+		Ahead: func() bool { return c.records.ahead(in) },
 		Wait:  func(first bool) bool { return t.wait(c, first) },
 		Begun: func() time.Duration { return t.begun(c) },
 		Write: func(b []byte, within time.Duration) error {

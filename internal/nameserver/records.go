@@ -1,8 +1,10 @@
 package nameserver
 
 import (
+	"bufio"
 	"encoding/binary"
 	"net"
+	"os"
 )
 
 // records is a connection that is read one TLS record at a time: so that it is known, between two of them, whether the
@@ -13,6 +15,8 @@ type records struct {
 	buf  [readBuffer]byte
 	r, w int // what is in buf
 	left int // bytes of the current record that were not handed out
+
+	here bool // only what is in buf is handed out
 
 	closed func() // by TLS; nil: nobody wants to know
 }
@@ -44,7 +48,7 @@ func (c *records) Read(p []byte) (int, error) {
 		c.left = recordHead + int(binary.BigEndian.Uint16(c.buf[c.r+3:]))
 	}
 	if c.w == c.r {
-		if len(p) >= len(c.buf) {
+		if len(p) >= len(c.buf) && !c.here {
 			n, err := c.Conn.Read(p[:min(len(p), c.left)])
 			c.left -= n
 			return n, err
@@ -60,6 +64,9 @@ func (c *records) Read(p []byte) (int, error) {
 
 // fill adds what has arrived, at least one byte.
 func (c *records) fill() error {
+	if c.here {
+		return os.ErrDeadlineExceeded // for TLS a read that may be tried again
+	}
 	if c.r > 0 {
 		c.r, c.w = 0, copy(c.buf[:], c.buf[c.r:c.w])
 	}
@@ -75,4 +82,17 @@ func (c *records) fill() error {
 func (c *records) ready() bool {
 	b := c.buf[c.r:c.w]
 	return c.left == 0 && len(b) >= recordHead && b[0] == recordData && len(b) >= recordHead+int(binary.BigEndian.Uint16(b[3:]))
+}
+
+// ahead takes one more record into the buffer of in, which reads what TLS makes of records, without waiting for the
+// client: a whole record may hold nothing to read, such as a new key [RFC 8446 4.6.3], and TLS then goes on to the next
+// one, for which the client may wait for our answers. false: there is none, or no room. A nil c has none.
+func (c *records) ahead(in *bufio.Reader) bool {
+	if c == nil || in.Buffered() == in.Size() || !c.ready() {
+		return false
+	}
+	c.here = true
+	defer func() { c.here = false }()
+	_, err := in.Peek(in.Buffered() + 1)
+	return err == nil // an error comes again with the next read
 }

@@ -410,11 +410,8 @@ func another(in *bufio.Reader) bool {
 // more reports that the next question can be read without waiting for the client.
 func (k *talk) more() bool {
 	for !another(k.in) {
-		if k.c.records == nil || !k.c.records.ready() || k.in.Buffered() == readBuffer {
+		if !k.c.records.ahead(k.in) {
 			return false
-		}
-		if _, err := k.in.Peek(k.in.Buffered() + 1); err != nil { // takes in one record
-			return false // it comes again with the next read
 		}
 	}
 	return true

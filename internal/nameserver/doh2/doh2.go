@@ -55,7 +55,7 @@ type Options struct {
 	Streams int                   // open at once
 	Wait    func(first bool) bool // starts the time for the next question; false: there is none
 	Begun   func() time.Duration  // a question is here; how long the client may take to take in the answers
-	Ready   func() bool           // more bytes can be read without waiting; nil: nobody knows
+	Ahead   func() bool           // takes what has arrived into the reader's buffer, without waiting; false: there is no more; nil: nobody knows
 	Write   func([]byte, time.Duration) error
 	Head    func(*Request) (question []byte, body bool, status int) // a question in the head, one to come in the body, or neither
 	Answer  func(question []byte) Reply
@@ -217,11 +217,8 @@ const (
 // more reports that the next frame can be read without waiting for the client.
 func (c *conn) more() bool {
 	for !c.whole() {
-		if c.o.Ready == nil || !c.o.Ready() || c.in.Buffered() == c.in.Size() {
+		if c.o.Ahead == nil || !c.o.Ahead() {
 			return false
-		}
-		if _, err := c.in.Peek(c.in.Buffered() + 1); err != nil {
-			return false // it comes again with the next read
 		}
 	}
 	return true
