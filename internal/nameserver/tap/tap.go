@@ -128,9 +128,11 @@ func (r *Ring[T]) Next() *T {
 // Put hands over what Next returned.
 func (r *Ring[T]) Put() { r.head.Store(r.head.Load() + 1) }
 
-// Drain calls take with every value there is, oldest first, and gives its place back when take returns.
+// Drain calls take with every value there is now, oldest first, and gives its place back when take returns. What is put
+// meanwhile is left for the next time: a reader that is slower than its writers would never get to the other rings.
 func (r *Ring[T]) Drain(take func(*T)) {
-	for tail := r.tail.Load(); tail != r.head.Load(); tail++ {
+	head := r.head.Load()
+	for tail := r.tail.Load(); tail != head; tail++ {
 		take(&r.slots[tail&uint64(len(r.slots)-1)]) //nolint:gosec // a length is positive
 		r.tail.Store(tail + 1)
 	}

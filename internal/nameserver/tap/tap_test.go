@@ -72,3 +72,26 @@ func BenchmarkRing(b *testing.B) {
 		r.Drain(func(*[64]byte) {})
 	}
 }
+
+// A writer that never stops does not keep the reader: it has other rings to look at, and a file to flush.
+func TestDrainEndsBesideABusyWriter(t *testing.T) {
+	r := tap.NewRing[int](4)
+	put := func() {
+		if r.Next() != nil {
+			r.Put()
+		}
+	}
+	put()
+	put()
+	n := 0
+	r.Drain(func(*int) {
+		if n++; n > 2 {
+			t.Fatal("what is put meanwhile is taken at once")
+		}
+		put()
+	})
+	left := 0
+	if r.Drain(func(*int) { left++ }); left != 2 {
+		t.Errorf("%d are left", left)
+	}
+}
