@@ -1,12 +1,14 @@
 package dnstap
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -256,5 +258,39 @@ func TestFullRing(t *testing.T) {
 func TestFileThatCannotBe(t *testing.T) {
 	if _, err := Open(Options{File: filepath.Join(t.TempDir(), "no", "such")}); err == nil {
 		t.Error("opened")
+	}
+}
+
+// withSubnet is a question with the raw contents of a client subnet, and other options behind it.
+func withSubnet(subnet string, others ...string) []byte {
+	options := "\x00\x08\x00" + string(rune(len(subnet))) + subnet + strings.Join(others, "")
+	return []byte("\x00\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01\x01x\x00\x00\x01\x00\x01" +
+		"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00" + string(rune(len(options))) + options)
+}
+
+// Whole addresses are told in no question, however it is made.
+func TestAddressesNobodyMayKnow(t *testing.T) {
+	address := string([]byte{77, 66, 55, 44}) // printable, and nowhere else
+	two := withSubnet("\x00\x01\x20\x00" + address)
+	two[11] = 2 // two OPT records
+	two = append(two, "\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"...)
+	for name, pkt := range map[string][]byte{
+		"in order":                     withSubnet("\x00\x01\x20\x00" + address),
+		"bits behind the prefix":       withSubnet("\x00\x01\x08\x00" + address),
+		"beside a broken option":       withSubnet("\x00\x01\x20\x00"+address, "\x00\x0f\x00\x01x"),
+		"a prefix that is too long":    withSubnet("\x00\x01\x21\x00" + address),
+		"an unknown family":            withSubnet("\x00\x09\x20\x00" + address),
+		"something behind the end":     append(withSubnet("\x00\x01\x20\x00"+address), "rest"...),
+		"two of them":                  two,
+		"two subnets":                  withSubnet("\x00\x01\x00\x00", "\x00\x08\x00\x08\x00\x01\x20\x00"+address),
+		"an answer section of one OPT": func() []byte { b := withSubnet("\x00\x01\x20\x00" + address); b[7], b[11] = 1, 0; return b }(),
+	} {
+		if got := withoutSubnet(pkt); bytes.Contains(got, []byte(address)) || len(got) < 12 {
+			t.Errorf("%s: %x", name, got)
+		}
+	}
+	plain := message(t, "")
+	if !bytes.Equal(withoutSubnet(plain), plain) || len(withoutSubnet([]byte("short"))) != 5 {
+		t.Error("what tells nothing is written as it came")
 	}
 }

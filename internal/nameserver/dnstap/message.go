@@ -1,7 +1,9 @@
 package dnstap
 
 import (
+	"bytes"
 	"net/netip"
+	"slices"
 	"time"
 
 	pb "github.com/dnstap/golang-dnstap"
@@ -102,45 +104,66 @@ func network(a netip.Addr) netip.Addr {
 	return p.Masked().Addr()
 }
 
-// withoutSubnet is a message whose client subnet tells no more than a network. Only a message that tells more is
-// written anew; one that cannot be read has no client subnet anybody believed.
+// withoutSubnet is a message whose client subnets tell no more than a network. Only a message that has some is written
+// anew. Of one that cannot be read nobody knows what it tells, so nothing but its head is kept.
 func withoutSubnet(pkt []byte) []byte {
+	if len(pkt) < headLen || bytes.Equal(pkt[answersAt:headLen], make([]byte, headLen-answersAt)) {
+		return pkt // no records, no options
+	}
 	m := new(dns.Msg)
-	if len(pkt) < 12 || pkt[10] == 0 && pkt[11] == 0 || m.Unpack(pkt) != nil { // no additional section, no option
-		return pkt
+	if m.Unpack(pkt) != nil {
+		return headOf(pkt)
 	}
-	opt := m.IsEdns0()
-	if opt == nil {
-		return pkt
-	}
-	changed := false
-	for _, o := range opt.Option {
-		s, ok := o.(*dns.EDNS0_SUBNET)
-		if !ok {
-			continue
-		}
-		bits := uint8(bits6)
-		if s.Family == 1 {
-			bits = bits4
-		}
-		if s.SourceNetmask <= bits {
-			continue
-		}
-		a, ok := netip.AddrFromSlice(s.Address)
-		if s.Family == 1 {
-			a = a.Unmap()
-		}
-		if p, err := a.Prefix(int(bits)); ok && err == nil {
-			s.SourceNetmask, s.Address, changed = bits, p.Masked().Addr().AsSlice(), true
+	found := false
+	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) { // wherever a client has put it
+		if opt, ok := rr.(*dns.OPT); ok {
+			for _, o := range opt.Option {
+				if s, ok := o.(*dns.EDNS0_SUBNET); ok {
+					shorten(s)
+					found = true
+				}
+			}
 		}
 	}
-	if !changed {
+	if !found {
 		return pkt
 	}
 	m.Compress = true
 	again, err := m.Pack()
 	if err != nil {
-		return pkt[:12:12] // the head alone: better too little than too much
+		return headOf(pkt)
 	}
 	return again
+}
+
+// shorten leaves no more than a network of a client subnet, and nothing behind its prefix.
+func shorten(s *dns.EDNS0_SUBNET) {
+	bits := uint8(bits6)
+	if s.Family == 1 {
+		bits = bits4
+	}
+	s.SourceNetmask = min(s.SourceNetmask, bits)
+	a, _ := netip.AddrFromSlice(s.Address)
+	if s.Family == 1 {
+		a = a.Unmap()
+	}
+	if p, err := a.Prefix(int(s.SourceNetmask)); err == nil {
+		s.Address = p.Addr().AsSlice()
+		return
+	}
+	s.SourceNetmask, s.Address = 0, nil // no address of its family
+}
+
+// Of the head of a message [RFC 1035 4.1.1], in bytes.
+const (
+	headLen   = 12
+	countsAt  = 4
+	answersAt = 6
+)
+
+// headOf is the head of a message, with nothing behind it.
+func headOf(pkt []byte) []byte {
+	head := slices.Clone(pkt[:headLen])
+	clear(head[countsAt:])
+	return head
 }
