@@ -176,7 +176,12 @@ func TestNames(t *testing.T) {
 		".":                     ".",
 		"a..b":                  "",
 		"":                      "",
-		"bu\u0308cher.test":     "",
+		"bu\u0308cher.test":     "xn--bcher-kva.test.", // composed
+		"ｗｗｗ｡faß.example":       "www.xn--fa-hia.example.",
+		"a\u202eb.ü.example":    "",
+		"_ü.example":            "",
+		"xn--a-\u00fc.example":  "",
+		"\xff.example":          "",
 		strings.Repeat("a", 64): "",
 	} {
 		got, err := ParseName(text)
