@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/miekg/dns"
 )
@@ -23,6 +24,7 @@ type question struct {
 	to      netip.AddrPort
 	tcp     bool
 	recurse bool
+	hasty   bool // over UDP once only, because there is somebody else to ask
 	name    string
 	typ     uint16
 }
@@ -37,6 +39,9 @@ type reply struct {
 // ask sends a question and waits for its answer: over UDP twice, then over TCP if it does not fit; without EDNS if the
 // server does not know that. One question never takes longer than patience for each packet sent.
 func (t *tracer) ask(ctx context.Context, q question) reply {
+	if t.asked.Add(1) > maxQuestions {
+		return reply{err: errMany}
+	}
 	select {
 	case t.slots <- struct{}{}:
 		defer func() { <-t.slots }()
@@ -62,7 +67,7 @@ func (t *tracer) exchange(ctx context.Context, q question, m *dns.Msg) (r reply)
 	}
 	for range tries {
 		r = t.once(ctx, "udp", q.to, m)
-		if !errors.Is(r.err, errTime) || ctx.Err() != nil {
+		if !errors.Is(r.err, errTime) || ctx.Err() != nil || q.hasty {
 			break
 		}
 	}
@@ -74,7 +79,10 @@ func (t *tracer) exchange(ctx context.Context, q question, m *dns.Msg) (r reply)
 	return r
 }
 
-var errTime = errors.New("no answer in time")
+var (
+	errTime = errors.New("no answer in time")
+	errMany = errors.New("not asked: too many questions")
+)
 
 func (t *tracer) once(ctx context.Context, network string, to netip.AddrPort, m *dns.Msg) reply {
 	ctx, cancel := context.WithTimeout(ctx, t.o.Patience)
@@ -179,10 +187,32 @@ func extended(m *dns.Msg) (list []string, stale bool) {
 	for _, o := range options(m) {
 		if e, ok := o.(*dns.EDNS0_EDE); ok {
 			stale = stale || e.InfoCode == dns.ExtendedErrorCodeStaleAnswer || e.InfoCode == dns.ExtendedErrorCodeStaleNXDOMAINAnswer
-			list = append(list, strings.TrimSuffix(fmt.Sprintf("%d %s: %s", e.InfoCode, dns.ExtendedErrorCodeToString[e.InfoCode], e.ExtraText), ": "))
+			if len(list) < maxErrors {
+				list = append(list, strings.TrimSuffix(fmt.Sprintf("%d %s: %s", e.InfoCode, dns.ExtendedErrorCodeToString[e.InfoCode], harmless(e.ExtraText)), ": "))
+			}
 		}
 	}
 	return list, stale
+}
+
+// Of what a server writes into one answer.
+const (
+	maxErrors    = 8
+	maxErrorText = 250 // characters
+)
+
+// harmless is text of a stranger without what drives terminals or turns text around, and cut.
+func harmless(text string) string {
+	runes := []rune(strings.ToValidUTF8(text, "?"))
+	if len(runes) > maxErrorText {
+		runes = append(runes[:maxErrorText:maxErrorText], '.', '.', '.')
+	}
+	for i, r := range runes {
+		if !unicode.IsPrint(r) {
+			runes[i] = '?'
+		}
+	}
+	return string(runes)
 }
 
 func options(m *dns.Msg) []dns.EDNS0 {

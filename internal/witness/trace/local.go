@@ -2,12 +2,15 @@ package trace
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -53,9 +56,31 @@ func (t *tracer) systemResolvers() (out []Resolver) {
 	return out
 }
 
+// read reads a file of ordinary size. Command lines of other people's processes name some: a pipe would be waited for, and
+// a device may have no end.
 func (t *tracer) read(file string) ([]byte, error) {
-	return os.ReadFile(filepath.Join(t.o.Root, file))
+	f, err := os.OpenFile(filepath.Join(t.o.Root, file), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	switch info, err := f.Stat(); {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errFile
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		return nil, errFile
+	}
+	return text, err
 }
+
+// maxFile is how long a file may be that is read, in bytes.
+const maxFile = 4 << 20
+
+var errFile = errors.New("not an ordinary file of at most 4 MiB")
 
 func plainFile(err error) error {
 	if pe, ok := err.(*os.PathError); ok { //nolint:errorlint // straight from os

@@ -67,7 +67,7 @@ func pathOf(m *dns.Msg, name string, typ uint16) (path []step, open bool) {
 	}
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok && dns.IsSubDomain(dns.CanonicalName(soa.Hdr.Name), owner) {
-			return append(path, step{owner: owner, values: []string{denial}, ttl: min(soa.Hdr.Ttl, soa.Minttl)}), false
+			return append(path, step{owner: owner, values: []string{denial}, ttl: min(ttlOf(soa.Hdr.Ttl), ttlOf(soa.Minttl))}), false
 		}
 	}
 	if m.Rcode == dns.RcodeNameError {
@@ -76,14 +76,19 @@ func pathOf(m *dns.Msg, name string, typ uint16) (path []step, open bool) {
 	return path, true
 }
 
+// ttlOf is a TTL in seconds as it counts: 0 above 2^31-1 [RFC 2181 8].
+func ttlOf(seconds uint32) uint32 {
+	if seconds > 1<<31-1 {
+		return 0
+	}
+	return seconds
+}
+
 // at is what the answer section says of one owner, and the name an alias leads to.
 func at(m *dns.Msg, owner string, typ uint16) (s step, next string) {
 	s.owner = owner
 	add := func(rr dns.RR, value string) {
-		ttl := rr.Header().Ttl
-		if ttl > 1<<31-1 { // counts as 0 [RFC 2181 8]
-			ttl = 0
-		}
+		ttl := ttlOf(rr.Header().Ttl)
 		if len(s.values) == 0 || ttl < s.ttl {
 			s.ttl = ttl
 		}

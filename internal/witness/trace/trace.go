@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
@@ -34,6 +35,9 @@ type Options struct {
 const (
 	patience = 1500 * time.Millisecond
 	slots    = 24 // questions under way at once
+
+	// maxQuestions bounds one trace: lying servers could make it ask others without end.
+	maxQuestions = 2000
 )
 
 type tracer struct {
@@ -43,6 +47,7 @@ type tracer struct {
 	port      uint16 // of name servers
 	resolvers []Resolver
 	slots     chan struct{}
+	asked     atomic.Int32 // questions so far
 	truth     truth
 	hosts     map[string][]netip.Addr
 	notes     []string
@@ -77,7 +82,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if o.Name != name && o.Name+"." != name {
 		r.Written = o.Name
 	}
-	r.Chain = t.chain(ctx, name)
+	r.Chain = t.beginning(ctx, name)
 	if len(t.truth) == 0 {
 		t.believeNode()
 	}
@@ -86,7 +91,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		r.Local = append(append(append(r.Local, t.hostsEntry()...), t.resolved(ctx)...), t.nscd()...)
 		r.Java = t.java()
 	}
-	if end, ok := ctx.Deadline(); ctx.Err() != nil || ok && !time.Now().Before(end) { // sockets may notice before ctx does
+	if over(ctx) {
 		t.note("the time was over before everything was asked")
 	}
 	r.At = time.Now().UTC()
@@ -94,6 +99,31 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r.Outlook = t.outlook(r)
 	r.Notes = t.notes
 	return r, nil
+}
+
+// beginning is the chain, in the part of the time that name servers may take: behind a firewall that drops what goes to
+// them, the resolvers still tell.
+func (t *tracer) beginning(ctx context.Context, name string) []Link {
+	limited, cancel := ctx, func() {}
+	if end, ok := ctx.Deadline(); ok {
+		limited, cancel = context.WithTimeout(ctx, time.Until(end)*3/4)
+	}
+	defer cancel()
+	links := t.chain(limited, name)
+	switch {
+	case t.asked.Load() > maxQuestions:
+		t.note("more than %d questions were needed, so name servers lead in circles or name very many others; the rest was not asked", maxQuestions)
+		t.asked.Store(0) // resolvers are a few
+	case over(limited) && !over(ctx):
+		t.note("name servers took three quarters of the time; those that are left were not asked")
+	}
+	return links
+}
+
+// over reports that a time has ended. Sockets may notice before ctx does.
+func over(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(end)
 }
 
 // gather is all resolvers, each once.

@@ -236,7 +236,7 @@ func TestNobodyAnswers(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	o.NoSystem, o.NoLocal = true, true
-	if r, err := Run(ctx, o); err != nil || time.Since(start) > 5*time.Second || !slices.Contains(r.Notes, "the time was over before everything was asked") {
+	if r, err := Run(ctx, o); err != nil || time.Since(start) > 5*time.Second || len(r.Notes) == 0 || !strings.Contains(r.Notes[0], "three quarters of the time") {
 		t.Errorf("%v after %v: %+v", err, time.Since(start), r)
 	}
 }

@@ -15,6 +15,7 @@ const (
 	maxHops      = 16 // zones from the root to the name
 	maxServers   = 32 // addresses of one zone that are asked
 	maxPerHop    = 6  // servers of one zone that may fail before the walk ends there
+	maxNames     = 20 // servers of one zone whose addresses are looked for
 	maxGlueDepth = 3  // names of servers whose own servers must be found first
 )
 
@@ -68,12 +69,14 @@ func (t *tracer) start(context.Context) cut {
 // then next is nil and the server that did is the first of c's places.
 func (t *tracer) descend(ctx context.Context, c cut, name string, depth int) (next *cut, hops []Hop, err error) {
 	err = errors.New("no server of " + c.zone + " has an address")
-	for i, p := range reachableFirst(c.places) {
-		if i == maxPerHop || ctx.Err() != nil {
+	list := reachableFirst(c.places)
+	list = list[:min(len(list), maxPerHop)]
+	for i, p := range list {
+		if ctx.Err() != nil {
 			break
 		}
 		hop := Hop{Zone: c.zone, Server: p.name, Address: p.addr.String()}
-		r := t.ask(ctx, question{to: p.addr, name: name, typ: t.typ})
+		r := t.ask(ctx, question{to: p.addr, name: name, typ: t.typ, hasty: i < len(list)-1})
 		hop.TookMS = milliseconds(r.took)
 		switch next, trouble := t.referral(ctx, r, c, name, depth); {
 		case trouble != "":
@@ -127,7 +130,10 @@ func (t *tracer) referral(ctx context.Context, r reply, c cut, name string, dept
 // locate finds the addresses of a zone's servers: beside the referral, else by asking for them.
 func (t *tracer) locate(ctx context.Context, c *cut, m *dns.Msg, depth int) {
 	slices.Sort(c.names)
-	c.names = slices.Compact(c.names)
+	if c.names = slices.Compact(c.names); len(c.names) > maxNames {
+		t.note("zone %s has %d name servers; %d of them are asked", c.zone, len(c.names), maxNames)
+		c.names = c.names[:maxNames]
+	}
 	for _, name := range c.names {
 		addrs := glue(m, name)
 		if len(addrs) == 0 && depth < maxGlueDepth {
