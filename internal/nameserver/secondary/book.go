@@ -102,8 +102,10 @@ type Entry struct {
 
 	mu      sync.Mutex
 	doc     *profile.Secondary
-	keep    time.Time // not used yet: forgotten after this
-	end     context.CancelFunc
+	keep    time.Time          // not used yet: forgotten after this
+	used    bool               // by the documents in force
+	end     context.CancelFunc // of its work, which begins when it is used and the book runs
+	over    chan struct{}      // closed when its work has ended; nil before the first
 	state   State
 	content *Content
 	info    info
@@ -212,7 +214,7 @@ func (b *Book) Use(set Set, zones []*profile.Zone) {
 			continue
 		}
 		e.mu.Lock()
-		used, old := e.end != nil, now.After(e.keep)
+		used, old := e.used, now.After(e.keep)
 		e.mu.Unlock()
 		if used || old {
 			delete(b.all, name)
@@ -233,23 +235,48 @@ func (b *Book) adopt(e *Entry, doc *profile.Secondary) {
 			e.state.Notified(time.Now())
 		}
 	}
+	if !e.used && e.over != nil { // its copy on disk went when it was forgotten
+		e.info.dirty = e.content != nil
+	}
+	e.used = true
+	b.begin(e)
+	e.nudge()
+}
+
+// begin lets an entry work once the book runs; it needs both mu.
+func (b *Book) begin(e *Entry) {
 	if e.end == nil && b.ctx != nil && b.ctx.Err() == nil {
 		var ctx context.Context
 		ctx, e.end = context.WithCancel(b.ctx)
-		b.working.Go(func() { b.work(ctx, e) })
+		before, over := e.over, make(chan struct{})
+		e.over = over
+		b.working.Go(func() {
+			defer close(over)
+			if before != nil {
+				<-before
+			}
+			b.work(ctx, e)
+		})
 	}
-	e.nudge()
 }
 
 func (b *Book) forget(e *Entry) {
 	e.mu.Lock()
-	e.end()
+	if e.used = false; e.end != nil {
+		e.end()
+		e.end = nil
+	}
 	e.mu.Unlock()
+	b.remove(e)
+	b.m.drop(e.name)
+	b.log.Info("a secondary zone is not kept any more", "zone", e.name)
+}
+
+// remove takes a zone from disk that is not used.
+func (b *Book) remove(e *Entry) {
 	if err := os.Remove(filepath.Join(b.opt.Dir, fileOf(e.name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		b.log.Warn("the copy of a zone that is no secondary any more cannot be removed", "zone", e.name, "error", err)
 	}
-	b.m.drop(e.name)
-	b.log.Info("a secondary zone is not kept any more", "zone", e.name)
 }
 
 func (e *Entry) nudge() {
@@ -263,6 +290,13 @@ func (e *Entry) nudge() {
 func (b *Book) Run(ctx context.Context) {
 	b.mu.Lock()
 	b.ctx = ctx
+	for _, e := range b.all { // documents may have come into force before
+		e.mu.Lock()
+		if e.used {
+			b.begin(e)
+		}
+		e.mu.Unlock()
+	}
 	b.mu.Unlock()
 	<-ctx.Done()
 	b.mu.Lock()   // nobody begins to work from here on
@@ -277,7 +311,7 @@ func (b *Book) work(ctx context.Context, e *Entry) {
 	for {
 		select {
 		case <-ctx.Done():
-			b.flush(e, true)
+			b.leave(e)
 			return
 		case <-e.wake:
 		case <-timer.C:
@@ -287,7 +321,9 @@ func (b *Book) work(ctx context.Context, e *Entry) {
 		due := e.state.Due(now)
 		e.mu.Unlock()
 		if due {
+			end := b.atEnd(e)
 			b.fenced(ctx, e)
+			end()
 		}
 		b.publish(e)
 		b.flush(e, false)
@@ -299,6 +335,30 @@ func (b *Book) work(ctx context.Context, e *Entry) {
 		e.mu.Unlock()
 		timer.Reset(wait)
 	}
+}
+
+// leave is the end of an entry's work: what is used stays on disk.
+func (b *Book) leave(e *Entry) {
+	e.mu.Lock()
+	used := e.used
+	e.mu.Unlock()
+	if used {
+		b.flush(e, true)
+	} else {
+		b.remove(e) // it may have been written meanwhile
+	}
+}
+
+// atEnd gives a zone up when its time comes while a look is under way: a transfer may outlast it. stop ends the waiting.
+func (b *Book) atEnd(e *Entry) (stop func()) {
+	e.mu.Lock()
+	end := e.state.Expires()
+	e.mu.Unlock()
+	if !end.After(time.Now()) { // it is over, or was never here
+		return func() {}
+	}
+	timer := time.AfterFunc(time.Until(end)+time.Millisecond, func() { b.publish(e) })
+	return func() { timer.Stop() }
 }
 
 // publish makes the answer what it has to be now.

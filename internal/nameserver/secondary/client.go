@@ -49,16 +49,17 @@ func (l *Limits) fill() {
 
 // Client speaks with primaries.
 type Client struct {
-	limits Limits
-	now    func() time.Time
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	limits   Limits
+	now      func() time.Time
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	networks []string // over which the SOA is asked for, one after the other
 }
 
 // NewClient makes one.
 func NewClient(l Limits) *Client {
 	l.fill()
 	var d net.Dialer
-	return &Client{limits: l, now: time.Now, dial: d.DialContext}
+	return &Client{limits: l, now: time.Now, dial: d.DialContext, networks: []string{"udp", "udp", "tcp"}}
 }
 
 // Job is one look at one primary.
@@ -172,7 +173,7 @@ func (c *Client) take(j Job, r *reader, out *Outcome) error {
 // serial asks for the SOA.
 func (c *Client) serial(ctx context.Context, j Job) (uint32, error) {
 	var trouble error
-	for _, network := range []string{"udp", "udp", "tcp"} {
+	for _, network := range c.networks {
 		answer, err := c.soa(ctx, j, network)
 		if err == nil {
 			return answer, nil

@@ -63,7 +63,7 @@ func save(dir string, c *Content, k kept, confirmed time.Time) (err error) {
 		return err
 	}
 	path := filepath.Join(dir, fileOf(c.Zone))
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600) //nolint:gosec // below the node's own folder
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func save(dir string, c *Content, k kept, confirmed time.Time) (err error) {
 }
 
 func syncFolder(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the node's own folder
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ var errDamaged = errors.New("it is damaged")
 
 // load reads the file of a zone. confirmed is when a primary last confirmed it.
 func load(dir, name string) (c *Content, k kept, confirmed time.Time, err error) {
-	f, err := os.Open(filepath.Join(dir, fileOf(name))) //nolint:gosec // below the node's own folder
+	f, err := os.Open(filepath.Join(dir, fileOf(name)))
 	if err != nil {
 		return nil, k, confirmed, err
 	}

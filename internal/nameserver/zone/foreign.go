@@ -62,7 +62,6 @@ type foreign struct {
 	name  wire.Name
 	owner *Owner // of node
 	node  *Node
-	kind  uint8           // of owner
 	sigs  []Record        // of owner
 	told  map[string]bool // warnings, so that each is told once
 	proof *hashed         // of owner
