@@ -150,8 +150,8 @@ func TestInteropPrimaryInterrupted(t *testing.T) {
 	cut.limit(300_000)
 	src.reload()
 	within(t, 10*time.Second, "the primary has news", func() bool {
-		r := ask(t, "udp", src.at, query("open.example.", dns.TypeSOA))
-		return r.Answer[0].(*dns.SOA).Serial == 2
+		soa, ok := ask(t, "udp", src.at, query("open.example.", dns.TypeSOA)).Answer[0].(*dns.SOA)
+		return ok && soa.Serial == 2
 	})
 	in.book.Refresh(t.Context(), "open.example", false)
 	if st := in.status("open.example"); st.Serial != 1 || st.Phase != secondary.Failing || !in.answers(t, "h7.open.example.", dns.TypeA, "10.0.0.7")() {

@@ -388,12 +388,12 @@ func (b *Book) publish(e *Entry) {
 // never.
 func (b *Book) flush(e *Entry, last bool) {
 	e.mu.Lock()
-	c, k, confirmed := e.content, kept{}, e.state.Confirmed
+	c, confirmed := e.content, e.state.Confirmed
 	if !e.info.dirty || c == nil || !last && len(c.Records) > 10_000 && time.Since(e.info.took) < time.Second {
 		e.mu.Unlock()
 		return
 	}
-	k = kept{Zone: e.name, Serial: c.Serial, Records: len(c.Records), Primary: e.info.primary.String(), At: e.info.took, Digest: c.Digest}
+	k := kept{Zone: e.name, Serial: c.Serial, Records: len(c.Records), Primary: e.info.primary.String(), At: e.info.took, Digest: c.Digest}
 	e.info.dirty = false
 	failed := e.info.diskFail
 	e.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -99,12 +100,7 @@ func (r *rig) serial(e *Entry, serial uint32) Status {
 func (r *rig) told(kind EventKind) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, k := range r.events {
-		if k == kind {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(r.events, kind)
 }
 
 func TestLife(t *testing.T) {

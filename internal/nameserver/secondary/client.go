@@ -343,7 +343,8 @@ func questionSOA(have *Content) (dns.RR, error) {
 	if !ok {
 		return nil, errFormat
 	}
-	buf := slices.Concat(rec.Owner.Name, []byte{0, byte(dns.TypeSOA), 0, dns.ClassINET, 0, 0, 0, 0, byte(len(rec.Data) >> 8), byte(len(rec.Data))}, rec.Data)
+	head := binary.BigEndian.AppendUint16([]byte{0, byte(dns.TypeSOA), 0, dns.ClassINET, 0, 0, 0, 0}, uint16(len(rec.Data))) //nolint:gosec // it came in a message
+	buf := slices.Concat(rec.Owner.Name, head, rec.Data)
 	rr, _, err := dns.UnpackRR(buf, 0)
 	return rr, err
 }

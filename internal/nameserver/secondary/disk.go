@@ -142,7 +142,7 @@ func load(dir, name string) (c *Content, k kept, confirmed time.Time, err error)
 	if err != nil {
 		return nil, k, confirmed, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, k, confirmed, err
