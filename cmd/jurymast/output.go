@@ -73,21 +73,39 @@ func encode(f format, value any, indent string) ([]byte, error) {
 	if err := enc.Encode(value); err != nil {
 		return nil, err
 	}
+	text := quoted(b.Bytes())
 	if f == formatYAML {
-		return readable(b.Bytes())
+		return readable(text)
 	}
-	return b.Bytes(), nil
+	return text, nil
+}
+
+// quoted is JSON with everything that drives a terminal as \uXXXX; the encoder leaves some as it is.
+func quoted(text []byte) []byte {
+	if bytes.IndexFunc(text, drives) < 0 {
+		return text
+	}
+	var b bytes.Buffer
+	for _, r := range string(text) {
+		if drives(r) {
+			fmt.Fprintf(&b, "\\u%04x", r) // all of them are below 0x10000
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.Bytes()
 }
 
 // readable is JSON as YAML, with text of several lines, such as the records of a zone, line by line as it was written.
-// What would not come back the same, text with a blank at the end of a line for example, stays JSON, which is YAML too.
+// What would not come back the same, text with a blank at the end of a line for example, or would drive a terminal, stays
+// JSON, which is YAML too.
 func readable(text []byte) ([]byte, error) {
 	var value any
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.UseOrderedMap()).Decode(&value); err != nil {
 		return text, nil //nolint:nilerr // JSON that this reader does not understand is still what was asked for
 	}
 	lines, err := yaml.MarshalWithOptions(value, yaml.UseLiteralStyleIfMultiline(true))
-	if err != nil || !says(lines, text) {
+	if err != nil || bytes.IndexFunc(lines, drives) >= 0 || !says(lines, text) {
 		return text, nil //nolint:nilerr // as above
 	}
 	return lines, nil
@@ -177,13 +195,19 @@ func (p *printer) table(indent string, rows [][]cell) {
 	}
 }
 
-// clean makes every control character but the newline harmless, a tab a blank.
+// drives reports a character that moves the cursor, changes colours or turns text around. Newlines and
+// tabs, which zone text is full of, do not.
+func drives(r rune) bool {
+	return r != '\n' && r != '\t' && unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+}
+
+// clean makes every character that drives a terminal harmless, a tab a blank.
 func clean(text string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t':
 			return ' '
-		case r != '\n' && unicode.IsControl(r):
+		case drives(r):
 			return '?'
 		}
 		return r

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"reflect"
 	"testing"
 
@@ -31,5 +32,26 @@ func TestYAMLReadsAsWritten(t *testing.T) {
 	text, err := encode(formatYAML, zone{"example.org", "@ 300 IN A 192.0.2.1\nwww 300 IN A 192.0.2.2\n", 7}, "")
 	if want := "name: example.org\nrecords: |\n  @ 300 IN A 192.0.2.1\n  www 300 IN A 192.0.2.2\nserial: 7\n"; err != nil || string(text) != want {
 		t.Errorf("%v\n%s", err, text)
+	}
+}
+
+// Text of strangers drives no terminal in any form, and programs still get it as it is.
+func TestTextThatDrivesTerminals(t *testing.T) {
+	for _, text := range []string{"\x1b[2J", "a\n\x1b[31mb", "x\u009by", "a\nb\u009b", "\x7f", "a\u202eb\nc", "a\tb"} {
+		want := map[string]string{"v": text}
+		for _, f := range []format{formatJSON, formatYAML} {
+			b, err := encode(f, want, "")
+			if err != nil || bytes.ContainsAny(b, "\x1b\u009b\x7f\u202e") {
+				t.Errorf("%s: %q, %v", f, b, err)
+			}
+			var got map[string]string
+			if err := yaml.Unmarshal(b, &got); err != nil || got["v"] != text {
+				t.Errorf("%s: %q became %q, %v", f, text, got["v"], err)
+			}
+		}
+		p := &printer{}
+		if p.printf("%s", text); bytes.ContainsAny(p.text.Bytes(), "\x1b\u009b\x7f\u202e") {
+			t.Errorf("table: %q", p.text.String())
+		}
 	}
 }
