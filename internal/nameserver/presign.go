@@ -15,6 +15,7 @@ import (
 const (
 	signLookEvery = 10 * time.Minute // at everything a question could get
 	signLookApart = time.Second      // at least, when documents change all the time
+	clockStep     = 60               // seconds a clock is set by that may matter; slower drifts are seen by the next look
 )
 
 // presigner signs what questions could get before they do. It follows the snapshots, a set at a time on at most half of
@@ -32,6 +33,8 @@ type presigner struct {
 	r       response // of the snapshot that is looked at
 	name    wire.Name
 	looked  time.Time // when the last look at everything began
+	started time.Time // by the clock of the machine, and
+	shown   time.Time // what the clock of signatures showed then
 	again   bool      // one is due
 	hosts   map[int][]hostNode
 	answers map[*flatten.Target]*flatten.Answer
@@ -96,8 +99,10 @@ func (s *signing) ahead(b *sign.Book, set *sign.Set) {
 func (p *presigner) loop() {
 	tick := time.NewTicker(p.s.every)
 	defer tick.Stop()
+	p.started, p.shown = time.Now(), p.s.now()
 	for {
 		p.s.tick()
+		p.watchClock()
 		if !p.follow() {
 			return
 		}
@@ -107,6 +112,16 @@ func (p *presigner) loop() {
 		case <-p.s.wake:
 		case <-tick.C:
 		}
+	}
+}
+
+// watchClock has everything looked at when the clock was set: signatures may be over, or not hold yet.
+func (p *presigner) watchClock() {
+	now := p.s.now()
+	expected := p.shown.Unix() + int64(time.Since(p.started)/time.Second)
+	if off := now.Unix() - expected; off < -clockStep || off > clockStep {
+		p.srv.log.Warn("the clock was set, signatures are looked at anew", "seconds", off)
+		p.started, p.shown, p.again = time.Now(), now, true
 	}
 }
 

@@ -353,3 +353,38 @@ func TestSignedOnDemand(t *testing.T) {
 		t.Errorf("%d sets were signed on demand, want 80: the second question finds the first one's", n)
 	}
 }
+
+// A clock that was years ahead and is set right while questions come: no answer has a signature that does not hold yet, and
+// what stands ready is made anew at once.
+func TestClockSetBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var offset atomic.Int64
+		ps := standard()
+		f := create(nameserver.Options{Clock: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})
+		f.publish(t, 7, []*profile.Zone{signedZone(records, profile.DenialCompact)}, ps, standardViews(ps))
+		f.signingNow(t)
+		k := newCSK(t, "dr.example", sign.Ed25519)
+		v := newValidator(k)
+		for _, days := range []int{700, 0, -700, 20, 19, -3} {
+			offset.Store(int64(time.Duration(days) * 24 * time.Hour))
+			if days == 700 {
+				f.srv.UseKeys(k)
+				f.wholly(t, "dr.example", "first")
+			}
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			v.now = time.Now().Add(time.Duration(offset.Load()))
+			before := f.srv.SignedOnDemand()
+			for _, q := range []string{"dr.example.", "mail.dr.example.", "svc.dr.example.", "web.dr.example.", "gone.dr.example."} {
+				m := unpacked(t, f.srv.Raw(wanting(q, dns.TypeA), false))
+				if good, err := v.check(m); err != nil || good == 0 {
+					t.Errorf("the clock %d days off: %s: %d signatures: %v\n%v", days, q, good, err, m)
+				}
+			}
+			if n := f.srv.SignedOnDemand() - before; n > 1 {
+				t.Errorf("the clock %d days off: %d sets were signed on demand, want gone.dr.example alone", days, n)
+			}
+		}
+	})
+}

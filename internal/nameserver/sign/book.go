@@ -77,10 +77,18 @@ func signersOf(keys []Private) signers {
 	return signers{keys, h.Sum64()}
 }
 
-// current reports that an entry's signatures can be checked with the keys published now.
-func (u *inUse) current(e *entry) bool {
+// holds reports that an entry's signatures may be sent: their time has come and is not over, and the keys published now check
+// them. Those of earlier keys serve until everything is signed anew. From then on they are not sent any more, wherever they
+// are left: a roll waits from that moment until caches have forgotten them.
+func (u *inUse) holds(e *entry, now int64) bool {
+	if e.expires <= now || now < e.expires-int64((Validity-Margin+Back)/time.Second) {
+		return false
+	}
 	if e.by == u.zsk.print || e.by == u.ksk.print {
 		return true
+	}
+	if u.done.Load() {
+		return false
 	}
 	for i := range u.earlier {
 		if u.earlier[i].print == e.by {
@@ -90,13 +98,14 @@ func (u *inUse) current(e *entry) bool {
 	return false
 }
 
-// fresh reports that an entry need not be made anew.
+// fresh reports that an entry need not be made anew. One that begins later than it would if it were made now was made by a
+// clock that was ahead; the clocks of those who check may be behind ours by half of what is left for them.
 func (u *inUse) fresh(e *entry, now int64) bool {
 	by := u.zsk.print
 	if ofKeys(e.typ) {
 		by = u.ksk.print
 	}
-	return e.by == by && e.renew > now
+	return e.by == by && e.renew > now && now >= e.renew-int64((Period+Back/2)/time.Second)
 }
 
 const smallest = 64 // places of a table
@@ -139,7 +148,11 @@ func (b *Book) Use(k *Keys) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if was := b.use.Load(); was != nil {
-		for _, old := range append([]signers{was.ksk, was.zsk}, was.earlier...) {
+		before := []signers{was.ksk, was.zsk}
+		if !was.done.Load() { // else nothing of those earlier ones is sent any more
+			before = append(before, was.earlier...)
+		}
+		for _, old := range before {
 			if k.publishesAll(old.keys) {
 				u.earlier = append(u.earlier, old)
 			}
@@ -179,7 +192,7 @@ func (b *Book) Find(s *Set) Signatures {
 	if u == nil {
 		return Signatures{}
 	}
-	if e := b.find(s, b.salted(s)); e != nil && e.expires > b.clock.Load() && u.current(e) {
+	if e := b.find(s, b.salted(s)); e != nil && u.holds(e, b.clock.Load()) {
 		return e.signatures()
 	}
 	return Signatures{}
@@ -347,7 +360,7 @@ func (b *Book) Status() Status {
 			continue
 		}
 		s.Sets++
-		if e.expires > now && u.current(e) {
+		if u.holds(e, now) {
 			s.Signed++
 		}
 		if !u.fresh(e, now) {

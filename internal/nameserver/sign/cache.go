@@ -39,7 +39,7 @@ func (c *Cache) Find(b *Book, s *Set) Signatures {
 	}
 	h, now := b.salted(s), b.clock.Load()
 	for i := range c.group(h) {
-		if e := c.group(h)[i].Load(); e != nil && e.hash == h && e.of == b && e.renew > now && u.current(e) && e.is(s) {
+		if e := c.group(h)[i].Load(); e != nil && e.hash == h && e.of == b && e.renew > now && u.holds(e, now) && e.is(s) {
 			return e.signatures()
 		}
 	}

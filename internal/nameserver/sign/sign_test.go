@@ -3,6 +3,7 @@ package sign
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -194,4 +195,104 @@ func BenchmarkFind(b *testing.B) {
 			b.Fatal("not found")
 		}
 	}
+}
+
+// A clock that was ahead and is set back leaves signatures that do not hold yet: none of them is sent, and all are made anew.
+func TestSignaturesOfTheFuture(t *testing.T) {
+	t.Parallel()
+	b, clock := inked(t, "dr.example")
+	set := &Set{Owner: apex, Type: dns.TypeA, TTL: 30, Data: [][]byte{{192, 0, 2, 1}}}
+	cache := NewCache(8)
+	if _, err := b.Sign(set); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cache.Sign(b, set); err != nil {
+		t.Fatal(err)
+	}
+	good := clock.Load()
+	for back := range int64(30 * 24 * 60) {
+		now := good - 60*back
+		clock.Store(now)
+		for what, made := range map[string]Signatures{"book": b.Find(set), "cache": cache.Find(b, set)} {
+			if made.None() {
+				continue
+			}
+			rdata := made.Data(nil)[0]
+			if inception := int64(binary.BigEndian.Uint32(rdata[12:])); now < inception {
+				t.Fatalf("%s, the clock %d minutes back: the signature begins in %d s", what, back, inception-now)
+			}
+		}
+		if made := b.Find(set); made.None() && b.Keep(set) {
+			t.Fatalf("the clock %d minutes back: there is no signature to send, and none is wanted", back)
+		}
+	}
+	if made := b.Find(set); !made.None() {
+		t.Error("a signature of next month is sent")
+	}
+	if st := b.Status(); st.Signed != 0 || st.Waiting == 0 {
+		t.Errorf("%+v", st)
+	}
+	if _, err := b.Sign(set); err != nil {
+		t.Fatal(err)
+	}
+	if made := b.Find(set); made.None() || !b.Keep(set) {
+		t.Error("signed anew, it is not sent")
+	}
+}
+
+// Once everything is said to be signed with new keys, nothing is sent with signatures of the old ones any more, although they
+// are still published: who rolls keys counts on caches forgetting them from then on.
+func TestOldSignaturesEndWithTheLook(t *testing.T) {
+	t.Parallel()
+	b, _ := inked(t, "dr.example")
+	old := b.use.Load().zsk.keys[0]
+	next, err := NewPrivate(FlagZone|FlagSEP, ed25519.NewKeyFromSeed(bytes.Repeat([]byte{8}, ed25519.SeedSize)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	walked := &Set{Owner: apex, Type: dns.TypeA, TTL: 30, Data: [][]byte{{192, 0, 2, 1}}}
+	forgotten := &Set{Owner: apex, Type: dns.TypeA, TTL: 30, Data: [][]byte{{192, 0, 2, 2}}}
+	cache := NewCache(8)
+	for _, s := range []*Set{walked, forgotten} {
+		if _, err := b.Sign(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := cache.Sign(b, walked); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Use(&Keys{Zone: "dr.example", Publish: []Public{old.Public, next.Public}, KSK: []Private{old, next}, ZSK: []Private{next}, Mark: "2"}); err != nil {
+		t.Fatal(err)
+	}
+	if made := cache.Find(b, walked); made.None() {
+		t.Error("before the look, what was signed on demand is not sent any more")
+	}
+	b.Begin()
+	for _, s := range append(liveSets(b), walked) {
+		if !b.Keep(s) {
+			if _, err := b.Sign(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.End()
+	if !b.Done() {
+		t.Fatal("not done")
+	}
+	for what, made := range map[string]Signatures{"cache": cache.Find(b, walked), "book": b.Find(forgotten)} {
+		if !made.None() {
+			t.Errorf("%s: a signature of the old key is sent", what)
+		}
+	}
+	if made := b.Find(walked); made.None() {
+		t.Error("nothing is sent")
+	}
+}
+
+func liveSets(b *Book) (list []*Set) {
+	live := b.Live()
+	for i := range live {
+		list = append(list, &Set{Owner: apex, Type: live[i].Type, TTL: live[i].TTL, Data: live[i].Data})
+	}
+	return list
 }
