@@ -213,3 +213,6 @@ func (s *Server) Signings() (out [3]uint64) {
 	}
 	return out
 }
+
+// SetsHeld is how many sets stand signed ahead for a zone.
+func (s *Server) SetsHeld(zone string) int { return s.signing.book(zone).Held() }

@@ -148,6 +148,7 @@ func (p *presigner) follow() bool {
 		if !p.apex(z, b) { // the serial changes without the documents
 			return false
 		}
+		p.again = p.again || b.Crowded() // by windows over endpoints that come and go
 	}
 	for i := range p.r.snap.Changed(before) {
 		for _, h := range p.hosts[i] {

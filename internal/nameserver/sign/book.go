@@ -37,6 +37,7 @@ type Book struct {
 	mu      sync.Mutex    // held to write
 	look    atomic.Uint32 // number of the last look at all sets
 	held    int           // entries in the table
+	wanted  int           // of them, shown in the last look
 	ended   uint32        // the last look that came to its end
 	failing map[uint64]bool
 	trouble string
@@ -308,11 +309,19 @@ func (b *Book) End() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	kept := 0
+	b.wanted = 0
 	keep := func(e *entry) bool { return b.look.Load()-e.seen.Load() < 2 }
 	t := b.table.Load()
 	for i := range t.slots {
-		if e := t.slots[i].Load(); e != nil && keep(e) {
+		e := t.slots[i].Load()
+		if e == nil {
+			continue
+		}
+		if keep(e) {
 			kept++
+		}
+		if e.seen.Load() == b.look.Load() {
+			b.wanted++
 		}
 	}
 	if kept < b.held {
@@ -330,6 +339,23 @@ func (b *Book) End() {
 	}
 	b.whole, b.ended = nil, b.look.Load()
 	b.missing.Store(0)
+}
+
+// crowd is how many entries may gather that the last look did not want.
+const crowd = 2048
+
+// Crowded reports that more sets are kept than a look at everything would leave, by far: it is time for one.
+func (b *Book) Crowded() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held > 2*b.wanted+crowd
+}
+
+// Held is how many sets are kept.
+func (b *Book) Held() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.held
 }
 
 // Done reports that everything is signed with the keys in use.
