@@ -388,3 +388,28 @@ func TestClockSetBack(t *testing.T) {
 		}
 	})
 }
+
+// A signed question that waits for a signature of ours is counted once, and its answer is signed.
+func TestSignedQuestionOnDemand(t *testing.T) {
+	t.Parallel()
+	ps := standard()
+	f := build(t, []*profile.Zone{signedZone(records, profile.DenialCompact)}, ps, standardViews(ps), "127.0.0.1:0")
+	f.srv.UseKeys(newCSK(t, "dr.example", sign.ECDSAP256))
+	f.srv.UseTSIG(transferRing(t))
+	at := f.serve(t)
+	const questions = 5
+	for i := range questions {
+		q := new(dns.Msg)
+		if err := q.Unpack(wanting(fmt.Sprintf("no%d.dr.example.", i), dns.TypeA)); err != nil {
+			t.Fatal(err)
+		}
+		q.SetTsig("xfr.test.", dns.HmacSHA256, 300, time.Now().Unix())
+		c := dns.Client{Timeout: 5 * time.Second, UDPSize: 4096, TsigSecret: map[string]string{"xfr.test.": transferSecret}}
+		if m, _, err := c.Exchange(q, at.String()); err != nil || m.IsTsig() == nil || len(m.Ns) != 4 {
+			t.Fatalf("%v\n%v", err, m)
+		}
+	}
+	if n := f.counter(t, "tsig_total result=valid"); n != questions {
+		t.Errorf("%v signed questions are counted, want %d", n, questions)
+	}
+}

@@ -56,13 +56,14 @@ type responder struct {
 	lower    [wire.MaxName]byte
 	data     [][]byte // of signatures
 
-	ring    *atomic.Pointer[tsig.Ring] // keys of signed questions
-	session *tsig.Session              // of the question, nil: it is not signed
-	packet  []byte                     // the question as it came
-	server  *Server
-	streams func(*sending) bool // begins a transfer; nil: this transport has none
-	sending bool                // the last question began one
-	passed  bool                // the last question has been counted, and nobody wants its facts
+	ring     *atomic.Pointer[tsig.Ring] // keys of signed questions
+	session  *tsig.Session              // of the question, nil: it is not signed
+	verified int                        // what came of its signature
+	packet   []byte                     // the question as it came
+	server   *Server
+	streams  func(*sending) bool // begins a transfer; nil: this transport has none
+	sending  bool                // the last question began one
+	passed   bool                // the last question has been counted, and nobody wants its facts
 
 	limits *rrl.Loop // nil: its answers are not limited
 }
@@ -120,8 +121,11 @@ func (a *responder) respond(pkt, out []byte, stream bool, from netip.Addr) []byt
 	return reply
 }
 
-// countEDNS counts what the question brought of it.
+// countEDNS counts what the question brought of it, and its signature.
 func (a *responder) countEDNS() {
+	if a.q.TSIG != 0 {
+		a.c.tsig[a.verified].Add(1)
+	}
 	if !a.q.EDNS {
 		return
 	}

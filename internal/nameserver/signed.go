@@ -25,11 +25,11 @@ const (
 var tsigNames = [tsigKinds]string{"valid", "badsig", "badkey", "badtime", "badtrunc", "format"}
 
 // verify judges a signed question. Whatever it is answered with then, the answer is signed too, as far as the key is
-// known.
+// known. Who answers counts the verdict: a question that waits for a signature is judged twice.
 func (a *responder) verify(pkt []byte, outcome wire.Outcome) wire.Outcome {
 	session, err := a.keys().Verify(pkt, a.q.TSIG, time.Now())
 	if err != nil {
-		a.c.tsig[tsigFormat].Add(1)
+		a.verified = tsigFormat
 		return wire.Malformed
 	}
 	a.session = session
@@ -45,7 +45,7 @@ func (a *responder) verify(pkt []byte, outcome wire.Outcome) wire.Outcome {
 	case tsig.BadTrunc:
 		kind = tsigBadTrunc
 	}
-	a.c.tsig[kind].Add(1)
+	a.verified = kind
 	if kind != tsigValid {
 		return notAuthentic
 	}
