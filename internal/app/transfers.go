@@ -53,7 +53,7 @@ func (a *App) nextSerials(stored map[string]cluster.ZoneSerial, now time.Time) (
 	for _, c := range a.dns.Contents() {
 		var was *xfr.State
 		if s, ok := stored[c.Zone]; ok {
-			was = &xfr.State{Serial: s.Serial, Digest: s.Digest, At: s.At}
+			was = &xfr.State{Serial: s.Serial, Digest: s.Digest, At: s.At, Epoch: s.Epoch}
 		}
 		own, ok := a.serials.used[c.Zone]
 		if behind := ok && (was == nil || xfr.Newer(own.Serial, was.Serial)); behind {
@@ -68,7 +68,7 @@ func (a *App) nextSerials(stored map[string]cluster.ZoneSerial, now time.Time) (
 				again = at
 			}
 		default:
-			write[c.Zone] = cluster.ZoneSerial{Serial: next.Serial, Digest: next.Digest, At: next.At}
+			write[c.Zone] = cluster.ZoneSerial{Serial: next.Serial, Digest: next.Digest, At: next.At, Epoch: next.Epoch}
 		}
 	}
 	return write, again
@@ -80,7 +80,7 @@ func (a *App) useSerials(stored map[string]cluster.ZoneSerial) {
 	next := maps.Clone(s.used)
 	for name, z := range stored {
 		if was, ok := next[name]; !ok || !xfr.Newer(was.Serial, z.Serial) {
-			next[name] = xfr.State{Serial: z.Serial, Digest: z.Digest, At: z.At}
+			next[name] = xfr.State{Serial: z.Serial, Digest: z.Digest, At: z.At, Epoch: z.Epoch}
 		}
 	}
 	if !maps.Equal(next, s.used) {

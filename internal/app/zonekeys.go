@@ -12,6 +12,7 @@ import (
 
 	"jurymast/internal/cluster"
 	"jurymast/internal/cluster/seal"
+	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/profile"
 	"jurymast/internal/signing"
@@ -229,6 +230,11 @@ func wantedOf(z *profile.Zone) signing.Wanted {
 	d := &z.DNSSEC
 	w := signing.Wanted{
 		Signed: d.Enabled, Roles: rolesOf(string(d.Keys)), Propagation: d.Propagation, ZSKLifetime: d.ZSKLifetime, KSKLifetime: d.KSKLifetime,
+	}
+	if d.Enabled && z.Transfer != nil { // the DNSKEY set has to be at secondaries, too
+		if parsed, err := nameserver.ParseZone(z, 0); err == nil {
+			w.Propagation = max(w.Propagation, nameserver.Lag(parsed))
+		}
 	}
 	w.Algorithm, _ = signing.AlgorithmOf(string(d.Algorithm)) // validated
 	return w

@@ -15,6 +15,7 @@ type ZoneSerial struct {
 	Serial uint32    `json:"serial"`
 	Digest string    `json:"digest"`
 	At     time.Time `json:"at"`
+	Epoch  int64     `json:"epoch,omitempty"` // as of which the content is signed, in seconds since 1970; 0: unsigned
 }
 
 // SerialOptions of KeepSerials.

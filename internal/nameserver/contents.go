@@ -5,6 +5,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/denial"
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/xfr"
 	"jurymast/internal/nameserver/zone"
@@ -24,8 +26,8 @@ const patience = 30 * time.Second
 
 // made is what a content was made of.
 type made struct {
-	snap   *snapshot.Snapshot
 	of     *zone.Zone
+	chain  *denial.Chain // of a signed zone
 	fixed  *xfr.List
 	moving map[*zone.Node][]xfr.Record // the last sets of each name, kept while it has no answer
 	since  time.Time                   // since when names are missing; zero: none is
@@ -86,13 +88,23 @@ func (s *Server) makeContent(r *response, z *zone.Zone, o *outgoing, snap *snaps
 	r.reset()
 	r.snap, r.slot = snap, s.slot
 	r.conf, _ = snap.Config(s.slot).(*config)
+	var signer sign.Signer
+	if z.DNSSEC.Enabled {
+		signer = r.conf.books[z].Signer()
+		if compact(z) || !signer.Ready() { // nothing is told that validators would not believe
+			return false
+		}
+	}
 	m := &o.made
-	if m.of != z {
-		kept := m.moving
-		*m = made{of: z, fixed: xfr.NewList(r.fixed(z)), moving: map[*zone.Node][]xfr.Record{}, since: m.since}
+	if chain := r.chainOf(z); m.of != z || m.chain != chain {
+		kept, fixed := m.moving, xfr.NewList(r.fixed(z))
+		if m.fixed != nil && m.fixed.Digest == fixed.Digest {
+			fixed = m.fixed
+		}
+		*m = made{of: z, chain: chain, fixed: fixed, moving: map[*zone.Node][]xfr.Record{}, since: m.since}
 		m.keep(z, kept)
 	}
-	moving, missing := r.moving(z, m)
+	moving, missing := r.moving(z, m, signer.Live())
 	switch {
 	case !missing:
 		m.since = time.Time{}
@@ -104,7 +116,7 @@ func (s *Server) makeContent(r *response, z *zone.Zone, o *outgoing, snap *snaps
 	if missing && o.body == nil && now.Sub(m.since) < patience {
 		return false
 	}
-	body := &xfr.Body{Apex: z.Apex.Name, SOA: z.SOA.Data[0], SOATTL: z.SOA.TTL, Fixed: m.fixed, Moving: xfr.NewList(moving), Text: z.Written}
+	body := &xfr.Body{Apex: z.Apex.Name, SOA: z.SOA.Data[0], SOATTL: z.SOA.TTL, Fixed: m.fixed, Moving: xfr.NewList(moving), Text: z.Written, Keys: signer.Print()}
 	digest := body.Digest()
 	if o.body != nil && digest == o.digest && o.base == z.Serial {
 		return false
@@ -112,7 +124,7 @@ func (s *Server) makeContent(r *response, z *zone.Zone, o *outgoing, snap *snaps
 	if o.body != nil && o.body.Moving.Digest == body.Moving.Digest {
 		body.Moving = o.body.Moving
 	}
-	o.body, o.digest, o.base = body, digest, z.Serial
+	o.body, o.digest, o.base, o.signer = body, digest, z.Serial, signer
 	return true
 }
 
@@ -127,16 +139,45 @@ func (m *made) keep(z *zone.Zone, was map[*zone.Node][]xfr.Record) {
 	}
 }
 
-// fixed are the records of the documents, but the SOA. What is beside a profile is added with the profile's answer.
+// fixed are the records of the documents, but the SOA, and the proofs that no more is there. What is beside a profile, and
+// at the apex of a signed zone, is added with what moves.
 func (r *response) fixed(z *zone.Zone) (list []xfr.Record) {
+	chain := r.chainOf(z)
 	for n := range z.All() {
 		if n.Profile != zone.NoProfile && z.Transfer.Dynamic == profile.DynamicCurrent {
 			continue
 		}
-		for i := range n.Sets {
-			if n.Sets[i].Type != dns.TypeSOA {
-				list = appendSet(list, n.Name, &n.Sets[i], n.Sets[i].TTL)
+		if chain != nil {
+			link := chain.At(n.Name)
+			switch {
+			case link < 0 && !below(z, n):
+				continue // another zone of ours answers for it
+			case link >= 0 && n != z.Apex:
+				list = appendProof(list, chain, link, denial.Static(nil, z, n))
 			}
+		}
+		list = appendStatic(list, n, nil)
+	}
+	return list
+}
+
+// below reports that a name lies below a delegation: what is there goes along, unsigned.
+func below(z *zone.Zone, n *zone.Node) bool {
+	var name wire.Name
+	name.Set(n.Name)
+	return z.Find(&name).Kind == zone.Cut
+}
+
+func appendProof(list []xfr.Record, chain *denial.Chain, link int, types []uint16) []xfr.Record {
+	set := chain.NSEC(link, types)
+	return appendSet(list, chain.Node(link).Name, set, set.TTL)
+}
+
+// appendStatic appends what the documents say of a name, but for the SOA and the types that something else was answered for.
+func appendStatic(list []xfr.Record, n *zone.Node, but map[uint16]bool) []xfr.Record {
+	for i := range n.Sets {
+		if set := &n.Sets[i]; set.Type != dns.TypeSOA && !but[set.Type] {
+			list = appendSet(list, n.Name, set, set.TTL)
 		}
 	}
 	return list
@@ -149,32 +190,55 @@ func appendSet(list []xfr.Record, owner []byte, set *zone.RRset, ttl uint32) []x
 	return list
 }
 
-// moving are the records of names where profiles answer, and of the zone's keys. missing says that a name has no answer
-// yet and had none before.
-func (r *response) moving(z *zone.Zone, m *made) (list []xfr.Record, missing bool) {
-	if z.DNSSEC.Enabled {
-		live := r.conf.books[z].Live()
-		for i := range live {
-			list = appendSet(list, z.Apex.Name, &live[i], live[i].TTL)
-		}
-		missing = len(live) == 0
+// moving are the records of names where profiles answer, and of the zone's keys, with the proofs of what is there. missing
+// says that a name has no answer yet and had none before.
+func (r *response) moving(z *zone.Zone, m *made, live []zone.RRset) (list []xfr.Record, missing bool) {
+	for i := range live {
+		list = appendSet(list, z.Apex.Name, &live[i], live[i].TTL)
 	}
-	if z.Transfer.Dynamic != profile.DynamicCurrent {
+	if z.Transfer.Dynamic == profile.DynamicCurrent {
+		for n := range z.All() {
+			if n.Profile == zone.NoProfile {
+				continue
+			}
+			records, known := r.answered(z, n)
+			if _, had := m.moving[n]; known {
+				m.moving[n] = records
+			} else if !had {
+				missing = true
+				records = appendStatic(nil, n, nil)
+			} else {
+				records = m.moving[n]
+			}
+			list = append(list, records...)
+			if m.chain != nil && n != z.Apex {
+				if link := m.chain.At(n.Name); link >= 0 {
+					list = appendProof(list, m.chain, link, typesOf(records))
+				}
+			}
+		}
+	}
+	if m.chain == nil {
 		return list, missing
 	}
-	for n := range z.All() {
-		if n.Profile == zone.NoProfile {
-			continue
+	types := []uint16{dns.TypeSOA}
+	for i := range list {
+		if len(list[i].Owner) == len(z.Apex.Name) { // no other name of the zone is as short
+			types = append(types, list[i].Type)
 		}
-		records, known := r.answered(z, n)
-		if known {
-			m.moving[n] = records
-		} else if _, had := m.moving[n]; !had {
-			missing = true
-		}
-		list = append(list, m.moving[n]...)
 	}
-	return list, missing
+	if z.Apex.Profile == zone.NoProfile {
+		types = denial.Static(types, z, z.Apex)
+	}
+	return appendProof(list, m.chain, m.chain.At(z.Apex.Name), types), missing
+}
+
+// typesOf are the types of records, as a proof lists them: exactly what a secondary has there.
+func typesOf(list []xfr.Record) (types []uint16) {
+	for i := range list {
+		types = append(types, list[i].Type)
+	}
+	return types
 }
 
 // answered are all records of a name where a profile answers, as a client without location gets them now. known is false
@@ -212,43 +276,9 @@ func (r *response) answered(z *zone.Zone, n *zone.Node) (list []xfr.Record, know
 	if seen[dns.TypeCNAME] {
 		return list, true
 	}
-	for i := range n.Sets {
-		if set := &n.Sets[i]; !seen[set.Type] && set.Type != dns.TypeSOA {
-			list = appendSet(list, n.Name, set, set.TTL)
-		}
-	}
-	return list, true
+	return appendStatic(list, n, seen), true
 }
 
 // cloned keeps the data of a window, which the next answer overwrites.
 func cloned(data [][]byte) [][]byte { return append([][]byte(nil), data...) }
 
-// publish makes a version of the content and the agreed serial as soon as they fit.
-func (s *Server) publish(z *zone.Zone, o *outgoing, now time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.serial == nil || o.body == nil {
-		return
-	}
-	alone := false
-	v := o.journal.Current()
-	switch {
-	case o.serial.Digest == o.digest:
-		o.apart = time.Time{}
-	case o.apart.IsZero():
-		o.apart = now
-		return
-	case now.Sub(o.apart) < apartFor || v != nil && v.Serial == o.serial.Serial:
-		return
-	default:
-		alone = true
-	}
-	if v != nil && v.Serial == o.serial.Serial {
-		return
-	}
-	next := xfr.NewVersion(o.body, o.serial.Serial)
-	o.journal.Put(next, alone)
-	o.remake(z)
-	o.tell(z.Transfer, next.Serial, now)
-	s.log.Info("zone version", "zone", o.name, "serial", next.Serial, "steps", o.journal.Steps(), "alone", alone)
-}

@@ -26,6 +26,7 @@ func (c *config) link(docs *snapshot.Documents) {
 	before := len(c.warnings)
 	for _, z := range c.zones {
 		c.secured(z)
+		c.expires(z)
 	}
 	for _, p := range docs.Profiles {
 		if p.Azure() {

@@ -302,11 +302,13 @@ func (s *Server) TransferStatus(zone string) (st TransferStatus, ok bool) {
 	st = TransferStatus{Zone: o.name, Steps: o.journal.Steps(), Fetches: slices.Clone(o.fetchd)}
 	st.Serial, _ = o.shown()
 	if v := o.journal.Current(); v != nil {
-		st.Version, st.Records = true, 1+len(v.Signed)+len(v.Body.Fixed.Records)+len(v.Body.Moving.Records)
+		st.Version, st.Records = true, v.Len()
 	}
 	switch {
 	case o.body == nil:
 		st.Waiting = "the answers of its profiles, or its keys, are not known yet"
+	case o.trouble != "":
+		st.Waiting = "it cannot be signed: " + o.trouble
 	case o.serial == nil:
 		st.Waiting = "the cluster has not given it a serial yet"
 	case !o.apart.IsZero():

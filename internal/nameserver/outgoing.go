@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/nameserver/sign"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/nameserver/xfr"
 	"jurymast/internal/nameserver/zone"
@@ -30,10 +31,13 @@ type outgoing struct {
 	digest  string      // of body
 	base    uint32      // of body
 	apart   time.Time   // since when body is not the content that has the serial; zero: it is
+	alone   bool        // what is served is this node's own, not the content that has the serial
 	journal xfr.Journal // what is served
-	from    *zone.Zone  // the current version was made of, or later the same
+	signer  sign.Signer // of body, if the zone is signed
+	trouble string      // why the signatures of the next version could not be made, "" when they could
 
-	made   made // how body came about
+	made   made           // how body came about
+	signed [2]signedLists // how the signatures of the last version came about
 	peers  map[string]*peer
 	fetchd []Fetch // who has fetched it last
 }
@@ -211,7 +215,14 @@ func (s *Server) Contents() []Content {
 	for _, o := range s.transfers.zones {
 		o.mu.Lock()
 		if o.body != nil {
-			out = append(out, Content{o.name, xfr.Content{Base: o.base, Digest: o.digest}})
+			c := xfr.Content{Base: o.base, Digest: o.digest}
+			if o.body.Keys != "" {
+				c.Now = s.signing.clock.Load()
+			}
+			if v := o.journal.Current(); v != nil && o.serial != nil && v.Serial == o.serial.Serial {
+				c.Renew = v.Signed.Renew
+			}
+			out = append(out, Content{o.name, c})
 		}
 		o.mu.Unlock()
 	}

@@ -61,8 +61,12 @@ func (r *response) transfer(q *wire.Query) {
 	default:
 		a = o.journal.All()
 	}
-	if a == nil {
+	switch {
+	case a == nil:
 		r.fail(wire.ServFail, whySerial...)
+		return
+	case a.Version.Signed.Until != 0 && r.conf.books[z].Now() >= a.Version.Signed.Until:
+		r.fail(wire.ServFail, whyUnsigned...) // a secondary has to look for another primary
 		return
 	}
 	r.zone, r.aa = z, true

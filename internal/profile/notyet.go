@@ -64,7 +64,6 @@ func notYetNode(r *report, a *at, n *Node) {
 }
 
 func notYetZone(r *report, a *at, z *Zone) {
-	r.notYet(a.child("transfer"), z.Transfer != nil && z.DNSSEC.Enabled, "transfers of signed zones with their signatures", "let all nodes that serve the zone be nodes of this cluster, which share its keys, or leave dnssec off")
 	r.notYet(a.child("dnssec").child("denial"), later[z.DNSSEC.Denial], "denying with hashed names", "use denial: compact, which no name can be read from either")
 	r.notYet(a.child("dnssec").child("presigned"), z.DNSSEC.Presigned, "serving signatures that come with a transfer", "sign here with dnssec.enabled, or leave it off")
 }

@@ -124,6 +124,9 @@ func validateTransfer(r *report, a *at, z *Zone) {
 	if z.DNSSEC.Enabled && z.DNSSEC.Denial != DenialNSEC {
 		r.errorf(a, "stands beside dnssec with compact denial, whose proofs are signed when somebody asks, so secondaries without the keys could not give them; write dnssec: {denial: nsec}")
 	}
+	if z.DNSSEC.Enabled && t.Dynamic == DynamicStatic {
+		r.errorf(a.child("dynamic"), "is static in a signed zone, so secondaries would prove that host names of profiles do not exist, and resolvers would keep that; write dynamic: current")
+	}
 	to, notify := a.child("to"), a.child("notify")
 	if len(t.To) == 0 {
 		r.errorf(to, "is empty, so nobody may fetch the zone; write to: [{key: NAME}], or leave transfer out")

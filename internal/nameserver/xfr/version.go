@@ -70,7 +70,7 @@ type Body struct {
 	Apex   []byte // owner of the SOA
 	SOA    []byte
 	SOATTL uint32
-	Signed []Record // signatures of the SOA, which differ from serial to serial: made with the version
+	Keys   string // names what signs; "": the zone is not signed
 	Fixed  *List
 	Moving *List
 	Text   bool // the serial in SOA was written by a person: a change of it alone is a change
@@ -90,6 +90,7 @@ func (b *Body) Digest() string {
 	h.Write(binary.BigEndian.AppendUint32(soa, b.SOATTL))
 	h.Write(b.Fixed.Digest[:])
 	h.Write(b.Moving.Digest[:])
+	h.Write([]byte(b.Keys))
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
@@ -104,8 +105,36 @@ func WithSerial(soa []byte, serial uint32) []byte {
 type Version struct {
 	Serial uint32
 	SOA    Record
-	Signed []Record // signatures of the SOA
 	Body   *Body
+	Signed Signatures
+}
+
+// Signatures are those of a version, all made as of one moment; the zero value: there are none.
+type Signatures struct {
+	SOA           []Record // over the SOA, which differs from serial to serial
+	Fixed, Moving *List    // over the lists of the body; nil: none
+	Renew, Until  int64    // when the first is due for renewal, and until when all may be told, in seconds since 1970; 0: unsigned
+}
+
+func (l *List) records() []Record {
+	if l == nil {
+		return nil
+	}
+	return l.Records
+}
+
+// lists are all records but the SOA.
+func (v *Version) lists() [5][]Record {
+	return [...][]Record{v.Signed.SOA, v.Body.Fixed.Records, v.Signed.Fixed.records(), v.Body.Moving.Records, v.Signed.Moving.records()}
+}
+
+// Len is the number of records.
+func (v *Version) Len() int {
+	n := 1
+	for _, list := range v.lists() {
+		n += len(list)
+	}
+	return n
 }
 
 // NewVersion gives a content its serial.
@@ -127,7 +156,7 @@ func (v *Version) Size() int {
 // records are all but the SOA, signatures of it first.
 func (v *Version) records() iter.Seq[*Record] {
 	return func(yield func(*Record) bool) {
-		for _, list := range [][]Record{v.Signed, v.Body.Fixed.Records, v.Body.Moving.Records} {
+		for _, list := range v.lists() {
 			for i := range list {
 				if !yield(&list[i]) {
 					return
@@ -154,7 +183,7 @@ func (v *Version) All() iter.Seq[*Record] {
 
 // sorted are all records but the SOA in order.
 func (v *Version) sorted() []Record {
-	out := make([]Record, 0, len(v.Signed)+len(v.Body.Fixed.Records)+len(v.Body.Moving.Records))
+	out := make([]Record, 0, v.Len())
 	for r := range v.records() {
 		out = append(out, *r)
 	}
@@ -165,8 +194,13 @@ func (v *Version) sorted() []Record {
 // diff is what leads from one version to another.
 func diff(from, to *Version) (gone, come []Record) {
 	if from.Body.Fixed == to.Body.Fixed { // usual: health alone has changed
-		gone, come = walk(from.Body.Moving.Records, to.Body.Moving.Records, nil, nil)
-		return walk(from.Signed, to.Signed, gone, come)
+		was, is := from.lists(), to.lists()
+		for i := range was {
+			if same := len(was[i]) > 0 && len(is[i]) > 0 && &was[i][0] == &is[i][0] && len(was[i]) == len(is[i]); !same {
+				gone, come = walk(was[i], is[i], gone, come)
+			}
+		}
+		return gone, come
 	}
 	return walk(from.sorted(), to.sorted(), nil, nil)
 }

@@ -65,6 +65,39 @@ func TestNext(t *testing.T) {
 	}
 }
 
+// TestNextOfSigned: signatures that are due make a serial at most once an hour, any other change takes what is due along,
+// and a moment that cannot be is not believed.
+func TestNextOfSigned(t *testing.T) {
+	t.Parallel()
+	const now, hour = int64(1_000_000_000), int64(3600)
+	for _, c := range []struct {
+		name    string
+		epoch   int64
+		c       xfr.Content
+		want    uint32
+		moment  int64
+		changed bool
+	}{
+		{"nothing due", now - 5*hour, xfr.Content{Digest: "a", Now: now, Renew: now + 1}, 9, now - 5*hour, false},
+		{"due", now - 5*hour, xfr.Content{Digest: "a", Now: now, Renew: now}, 10, now, true},
+		{"due, but signed within the hour", now - hour + 1, xfr.Content{Digest: "a", Now: now, Renew: now - 9}, 9, now - hour + 1, false},
+		{"not known yet", now - 5*hour, xfr.Content{Digest: "a", Now: now}, 9, now - 5*hour, false},
+		{"another content", now - 5*hour, xfr.Content{Digest: "b", Now: now, Renew: now + 1}, 10, now, true},
+		{"another content within the hour", now - 60, xfr.Content{Digest: "b", Now: now, Renew: now - 1}, 10, now - 60, true},
+		{"signed in the future", now + 2*hour, xfr.Content{Digest: "a", Now: now, Renew: now + 9*hour}, 10, now, true},
+		{"a clock that is a little behind", now + 60, xfr.Content{Digest: "a", Now: now, Renew: now + 9*hour}, 9, now + 60, false},
+		{"not signed before", 0, xfr.Content{Digest: "b", Now: now}, 10, now, true},
+		{"not signed any more", now - 60, xfr.Content{Digest: "b"}, 10, 0, true},
+		{"never signed", 0, xfr.Content{Digest: "a"}, 9, 0, false},
+	} {
+		was := &xfr.State{Serial: 9, Digest: "a", At: t0.Add(-time.Minute), Epoch: c.epoch}
+		next, _, changed := xfr.Next(was, c.c, t0)
+		if next.Serial != c.want || next.Epoch != c.moment || changed != c.changed {
+			t.Errorf("%s: serial %d, moment %d, changed %t", c.name, next.Serial, next.Epoch-now, changed)
+		}
+	}
+}
+
 // TestSerialsOnlyGrow: whatever contents come, from whichever leader and clock, no serial is before the last one.
 func TestSerialsOnlyGrow(t *testing.T) {
 	t.Parallel()

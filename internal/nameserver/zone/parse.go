@@ -34,6 +34,11 @@ const (
 	soaTTL, soaRefresh, soaRetry, soaExpire, soaMinimum = 3600, 3600, 600, 1209600, 60
 )
 
+// SignedExpire is EXPIRE of a generated SOA in seconds where secondaries get signatures, and the most that is safe there:
+// these have 8 days less an hour left whenever a secondary hears of the zone, so one that hears no more stops before they
+// expire.
+const SignedExpire = 7 * 24 * 3600
+
 // Parse reads and checks a zone. SOA and NS are made from Nameservers and Hostmaster when the text has none; the
 // serial is then the generation of the documents, which is the same on all nodes and only grows (modulo 2^32, as
 // serials do [RFC 1982]). The error is *Faults, every bad record at once: what the zone parser cannot read is left out
@@ -309,10 +314,13 @@ func (p *parser) generate(generation uint64) error {
 		}
 	}
 	if needSOA {
-		mbox := hostmaster(p.doc)
+		mbox, expire := hostmaster(p.doc), soaExpire
+		if p.doc.DNSSEC.Enabled && p.doc.Transfer != nil {
+			expire = SignedExpire
+		}
 		serial := strconv.FormatUint(uint64(max(1, uint32(generation))), 10) //nolint:gosec // modulo 2^32, as serials count
 		err := p.generated(fmt.Sprintf("%s %d IN SOA %s %s %s %d %d %d %d", origin, soaTTL, dns.Fqdn(p.doc.Nameservers[0]), mbox, serial,
-			soaRefresh, soaRetry, soaExpire, soaMinimum))
+			soaRefresh, soaRetry, expire, soaMinimum))
 		if err != nil {
 			return fmt.Errorf("hostmaster: %q: %w", p.doc.Hostmaster, err)
 		}
