@@ -73,9 +73,15 @@ func TestRefusedFiles(t *testing.T) {
 	}{
 		"not yet": {
 			func(s *site) string {
+				return strings.Replace(s.text(), "proxy: {mode: failover}", "proxy: {mode: balance}", 1)
+			},
+			[]string{"not yet: spreading requests", "jurymast.yaml:"},
+		},
+		"no key to seal with": {
+			func(s *site) string {
 				return strings.Replace(s.text(), "nameservers: [ns1.dr.example]", "nameservers: [ns1.dr.example]\n    dnssec: {enabled: true}", 1)
 			},
-			[]string{"not yet: signing zones", "jurymast.yaml:"},
+			[]string{"zones[0].dnssec.enabled", "node.store.seal", "jurymast.yaml:"},
 		},
 		"secret not set": {
 			func(s *site) string {

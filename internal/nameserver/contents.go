@@ -281,4 +281,3 @@ func (r *response) answered(z *zone.Zone, n *zone.Node) (list []xfr.Record, know
 
 // cloned keeps the data of a window, which the next answer overwrites.
 func cloned(data [][]byte) [][]byte { return append([][]byte(nil), data...) }
-
