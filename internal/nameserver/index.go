@@ -20,11 +20,13 @@ import (
 //
 //	name, lower case | type, records, length: 2 bytes each | data | ... | type 0
 type index struct {
-	seed  maphash.Seed
 	slots []slot
 	mask  uint64 // of a slot's number
 	slab  []byte
 }
+
+// nameSeed keys the hashes of names in this process: those of all indexes, and those of buckets, which outlive them.
+var nameSeed = maphash.MakeSeed()
 
 // slot is one name of the table.
 type slot struct {
@@ -53,7 +55,7 @@ type ready struct {
 
 // newIndex indexes every name of the zones that questions reach.
 func newIndex(c *config) *index {
-	x := &index{seed: maphash.MakeSeed()}
+	x := new(index)
 	count := 0
 	for _, z := range c.zones {
 		count += z.Size()
@@ -82,7 +84,7 @@ func (x *index) enter(key []byte, n *zone.Node, signed uint16) {
 	if len(x.slab) > math.MaxInt32 || signed == unnumbered || len(n.Sets) == 0 && n.Profile == zone.NoProfile {
 		return // an empty name has nothing ready, and a slab of that size leaves the rest to the walk
 	}
-	h, mask := maphash.Bytes(x.seed, key), x.mask
+	h, mask := maphash.Bytes(nameSeed, key), x.mask
 	i := h & mask
 	for x.slots[i].length != 0 {
 		i = (i + 1) & mask
@@ -112,8 +114,10 @@ func (x *index) add(set *zone.RRset) {
 }
 
 // find is the slot of a name in lower case, or nil.
-func (x *index) find(key []byte) *slot {
-	h := maphash.Bytes(x.seed, key)
+func (x *index) find(key []byte) *slot { return x.hashed(key, maphash.Bytes(nameSeed, key)) }
+
+// hashed is find for who has the hash.
+func (x *index) hashed(key []byte, h uint64) *slot {
 	for i := h & x.mask; ; i = (i + 1) & x.mask {
 		s := &x.slots[i]
 		if s.length == 0 {

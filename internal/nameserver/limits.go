@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 
 	"jurymast/internal/nameserver/batch"
@@ -51,6 +52,7 @@ func (s *Server) restrict() {
 		if batch.Shared && !s.opt.Batch.ByCPU && s.opt.Batch.Shape != batch.Portable {
 			l.RRL.Loops = s.opt.Loops
 		}
+		l.RRL.Seed = nameSeed
 		s.limits = rrl.NewLimiter(l.RRL)
 	}
 	s.watch = rrl.NewWatch(s.limits, s.log)
@@ -71,10 +73,18 @@ const (
 // curb asks for an answer of that kind, about to be written, what becomes of it. state is that of the question's cookie: who
 // has proved to own its address gets what it asks for. kind and name say what it shares a bucket with.
 func (a *responder) curb(from netip.Addr, state cookie.State, kind rrl.Kind, name []byte) verdict {
-	if a.limits == nil || state.Proved() {
+	if a.limits == nil {
 		return whole
 	}
-	action := a.limits.Ask(from, kind, name)
+	return a.curbHashed(from, state, kind, name, maphash.Bytes(nameSeed, name))
+}
+
+// curbHashed is curb where there are limits, for who has the hash of the name.
+func (a *responder) curbHashed(from netip.Addr, state cookie.State, kind rrl.Kind, name []byte, hash uint64) verdict {
+	if state.Proved() {
+		return whole
+	}
+	action := a.limits.AskHashed(from, kind, name, hash)
 	if action == rrl.Pass {
 		return whole
 	}

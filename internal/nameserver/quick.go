@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 
 	"github.com/miekg/dns"
@@ -28,14 +29,16 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 	if conf == nil {
 		return nil, false
 	}
-	at := conf.index.find(a.key[:end-wire.HeaderLen])
+	key := a.key[:end-wire.HeaderLen]
+	hash := maphash.Bytes(nameSeed, key)
+	at := conf.index.hashed(key, hash)
 	if at == nil {
 		return nil, false
 	}
 	typ := binary.BigEndian.Uint16(pkt[end:])
 	set, by := a.made(conf.index, at, typ)
 	if by != nil && at.alias && by.alias() != nil {
-		set = a.pointed(conf, by, a.key[:end-wire.HeaderLen], typ)
+		set = a.pointed(conf, by, key, typ)
 	}
 	if set.records == 0 {
 		return nil, false
@@ -69,7 +72,7 @@ func (a *responder) quick(pkt, out []byte, from netip.Addr) ([]byte, bool) {
 		out, state = a.quickOPT(out, opt, from)
 	}
 	if a.limits != nil {
-		if v := a.curb(from, state, rrl.Positive, a.key[:end-wire.HeaderLen]); v != whole {
+		if v := a.curbHashed(from, state, rrl.Positive, key, hash); v != whole {
 			return a.quickCurbed(out, v, end+4, len(set.data)+made.Len()), true
 		}
 	}

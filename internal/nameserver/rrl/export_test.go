@@ -1,13 +1,15 @@
 package rrl
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"time"
 )
 
 // AskAt is Ask at a time since the start, for a source that is not exempt.
 func (t *Loop) AskAt(now time.Duration, from netip.Addr, kind Kind, name []byte) Action {
-	return t.ask(from, kind, name, int64(now))
+	network, family := t.networks.number(from)
+	return t.ask(from, kind, name, t.table.hash(kind, network, family, maphash.Bytes(t.table.seed, name)), int64(now))
 }
 
 // Lost is how many buckets were forgotten.

@@ -1,6 +1,7 @@
 package rrl
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -38,7 +39,7 @@ func NewGate(o GateOptions) *Gate {
 	}
 	o.Networks = o.Networks.orDefaults()
 	cost := time.Second / time.Duration(min(o.Rate, MaxRate))
-	return &Gate{opt: o, base: time.Now(), table: newTable(newSecret(), gateBuckets, cost, gateBurst, 0)}
+	return &Gate{opt: o, base: time.Now(), table: newTable(newSecret(maphash.Seed{}), gateBuckets, cost, gateBurst, 0)}
 }
 
 // Allow reports that one more may come in from a source. Call it once for each, before anything is spent on it.
@@ -48,7 +49,7 @@ func (g *Gate) Allow(from netip.Addr) bool {
 	}
 	now := int64(time.Since(g.base))
 	network, family := g.opt.Networks.number(from)
-	h := g.table.hash(Connection, network, family, nil)
+	h := g.table.hash(Connection, network, family, 0)
 	g.mu.Lock()
 	b, _ := g.table.find(h, now)
 	debt := g.table.take(b, now)

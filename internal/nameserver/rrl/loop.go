@@ -1,6 +1,7 @@
 package rrl
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -21,7 +22,7 @@ type Limiter struct {
 
 // NewLimiter makes one.
 func NewLimiter(o Options) *Limiter {
-	return &Limiter{opt: o.orDefaults(), key: newSecret(), base: time.Now()}
+	return &Limiter{opt: o.orDefaults(), key: newSecret(o.Seed), base: time.Now()}
 }
 
 // Options are those in use, defaults filled in.
@@ -98,8 +99,23 @@ func (t *Loop) Exempt(from netip.Addr) bool { return t.networks.exempt(from) }
 
 // Ask takes a token for an answer that is about to be written and says what becomes of it. name is only read.
 func (t *Loop) Ask(from netip.Addr, kind Kind, name []byte) Action {
-	if t.networks.exempt(from) {
-		return Pass
+	return t.AskHashed(from, kind, name, maphash.Bytes(t.table.seed, name))
+}
+
+// AskHashed is Ask for who has the name's hash already: maphash.Bytes of Options.Seed.
+func (t *Loop) AskHashed(from netip.Addr, kind Kind, name []byte, hash uint64) Action {
+	var network, family uint64
+	if from.Is4() && t.networks.Exempt == nil { // as most are
+		b := from.As4()
+		if b[0] == 127 && t.networks.Loopback {
+			return Pass
+		}
+		network, family = t.networks.number4(b), family4
+	} else {
+		if t.networks.exempt(from) {
+			return Pass
+		}
+		network, family = t.networks.number(from)
 	}
 	if !t.fresh {
 		t.now, t.fresh = t.clock(), true
@@ -107,14 +123,16 @@ func (t *Loop) Ask(from netip.Addr, kind Kind, name []byte) Action {
 			t.sweep()
 		}
 	}
-	return t.ask(from, kind, name, t.now)
+	return t.ask(from, kind, name, t.table.hash(kind, network, family, hash), t.now)
 }
 
-func (t *Loop) ask(from netip.Addr, kind Kind, name []byte, now int64) Action {
-	network, family := t.networks.number(from)
-	b, lost := t.table.find(t.table.hash(kind, network, family, name), now)
-	if lost {
-		t.lost.Add(1)
+func (t *Loop) ask(from netip.Addr, kind Kind, name []byte, h uint64, now int64) Action {
+	b := t.table.known(h)
+	if b == nil {
+		var lost bool
+		if b, lost = t.table.find(h, now); lost {
+			t.lost.Add(1)
+		}
 	}
 	if !t.table.take(b, now) {
 		return Pass

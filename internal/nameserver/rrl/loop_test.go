@@ -3,6 +3,7 @@ package rrl_test
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -278,6 +279,20 @@ func BenchmarkAsk(b *testing.B) {
 			}
 		})
 	}
+	b.Run("hash at hand", func(b *testing.B) {
+		seed := maphash.MakeSeed()
+		l, hash := rrl.NewLimiter(rrl.Options{Rate: rrl.MaxRate, Seed: seed}).Loop(), maphash.Bytes(seed, name)
+		list := make([]netip.Addr, 256)
+		for i := range list {
+			list[i] = number(uint32(i) << 8)
+		}
+		for i := 0; b.Loop(); i++ {
+			if i%16 == 0 {
+				l.Tick()
+			}
+			l.AskHashed(list[i&255], rrl.Positive, name, hash)
+		}
+	})
 	b.Run("loopback", func(b *testing.B) {
 		l := rrl.NewLimiter(rrl.Options{Networks: rrl.Networks{Loopback: true}}).Loop()
 		from := netip.MustParseAddr("127.0.0.1")
@@ -285,4 +300,22 @@ func BenchmarkAsk(b *testing.B) {
 			l.Ask(from, rrl.Positive, name)
 		}
 	})
+}
+
+// Who brings the hash of a name along shares the bucket with who does not.
+func TestHashAtHand(t *testing.T) {
+	seed := maphash.MakeSeed()
+	l := rrl.NewLimiter(rrl.Options{Rate: 4, Seed: seed}).Loop()
+	for i := range 40 {
+		hashed := l.AskHashed(alice, rrl.Positive, name, maphash.Bytes(seed, name))
+		plain := l.Ask(alice, rrl.Positive, name)
+		if want := i < 2; (hashed == rrl.Pass) != want || (plain == rrl.Pass) != want {
+			t.Fatalf("question %d: %v %v", i, hashed, plain)
+		}
+	}
+	for _, from := range []string{"::ffff:192.0.2.9", "192.0.2.200"} { // the same network
+		if l.Ask(netip.MustParseAddr(from), rrl.Positive, name) == rrl.Pass {
+			t.Errorf("%s has a bucket of its own", from)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package rrl
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 	"math/rand/v2"
 	"net/netip"
@@ -70,6 +71,7 @@ type Options struct {
 	Slip     int           // one suppressed answer in so many is a Slip, 1..MaxSlip; 0: none
 	Networks Networks      // what one source is, and who is exempt
 	Buckets  int           // of each loop, rounded up to a power of two; 16384
+	Seed     maphash.Seed  // of names' hashes, for who has them at hand: see Loop.AskHashed; zero: one of its own
 
 	// Loops is how many loops one source's questions are spread over evenly; each gives a bucket its share of Rate, and a
 	// second's worth of it at once, 20 answers at least. 0 and 1: each loop gives the whole rate.
@@ -154,18 +156,18 @@ func (n *Networks) exempt(a netip.Addr) bool {
 
 // number is the network of an address: its leading bits, and its family.
 func (n *Networks) number(a netip.Addr) (bits, family uint64) {
-	if a.Is4() {
-		b := a.As4()
-		v4 := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-		return uint64(v4 >> (32 - n.IPv4)), 4
-	}
-	if a.Is4In6() {
-		return n.number(a.Unmap())
+	if a.Is4() || a.Is4In6() {
+		return n.number4(a.As4()), family4
 	}
 	b := a.As16()
-	v6 := uint64(b[0])<<56 | uint64(b[1])<<48 | uint64(b[2])<<40 | uint64(b[3])<<32 | uint64(b[4])<<24 | uint64(b[5])<<16 | uint64(b[6])<<8 | uint64(b[7])
-	return v6 >> (64 - n.IPv6), 6
+	return binary.BigEndian.Uint64(b[:]) >> (64 - n.IPv6), family6
 }
+
+func (n *Networks) number4(b [4]byte) uint64 {
+	return uint64(binary.BigEndian.Uint32(b[:]) >> (32 - n.IPv4))
+}
+
+const family4, family6 = 4, 6
 
 // Of is the network of an address as it is shown.
 func (n *Networks) Of(a netip.Addr) netip.Prefix {
@@ -184,6 +186,9 @@ type secret struct {
 	k0, k1 uint64
 }
 
-func newSecret() secret {
-	return secret{maphash.MakeSeed(), rand.Uint64(), rand.Uint64()} //nolint:gosec // seeded by the system; nothing of it is ever shown
+func newSecret(seed maphash.Seed) secret {
+	if seed == (maphash.Seed{}) {
+		seed = maphash.MakeSeed()
+	}
+	return secret{seed, rand.Uint64(), rand.Uint64()} //nolint:gosec // seeded by the system; nothing of it is ever shown
 }

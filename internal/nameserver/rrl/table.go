@@ -1,7 +1,6 @@
 package rrl
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"time"
 )
@@ -42,11 +41,21 @@ func newTable(key secret, buckets int, cost, burst, window time.Duration) table 
 	return table{key, make([][ways]bucket, n), uint64(n) - 1, int64(cost), int64(burst), int64(window)}
 }
 
-// hash of a bucket's key.
-func (t *table) hash(k Kind, network, family uint64, name []byte) uint64 {
-	h := maphash.Bytes(t.seed, name)
-	hi, lo := bits.Mul64(h^t.k0^uint64(k)<<8^family, network^t.k1)
+// hash of a bucket's key, of which name is the hash of the name.
+func (t *table) hash(k Kind, network, family, name uint64) uint64 {
+	hi, lo := bits.Mul64(name^t.k0^uint64(k)<<8^family, network^t.k1)
 	return hi ^ lo
+}
+
+// known is the bucket that a hash has in its first line, where nearly all are; nil: look with find.
+func (t *table) known(h uint64) *bucket {
+	tag, line := uint32(h>>32), &t.lines[h&t.mask]
+	for i := range line {
+		if line[i].tag == tag {
+			return &line[i]
+		}
+	}
+	return nil
 }
 
 // find is the bucket of a hash: the one it has, even if it is full by now, else the fullest of those it may have, emptied of
