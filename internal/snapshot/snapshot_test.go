@@ -191,3 +191,58 @@ func TestPublishedSeesTheNewOne(t *testing.T) {
 		}
 	}
 }
+
+// TestReconfigure: one front's configuration of the documents in force is replaced, and nothing else.
+func TestReconfigure(t *testing.T) {
+	h := snapshot.NewHub()
+	published := 0
+	slot := h.Register(snapshot.Compiler{
+		Name:      "front",
+		Config:    func(d *snapshot.Documents) (any, error) { return fmt.Sprint("first of ", d.Generation), nil },
+		Part:      func(v *health.View) any { return v.Revision },
+		Published: func() { published++ },
+	})
+	other := h.Register(snapshot.Compiler{Name: "other", Config: func(d *snapshot.Documents) (any, error) { return d.Generation, nil }})
+	if h.Reconfigure(h.Load().Documents(), slot, "too early") {
+		t.Error("there was nothing to replace")
+	}
+	d := docs(1, 40)
+	p, err := h.Prepare(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Publish(p, views(d)...)
+	before := h.Load()
+	if !h.Reconfigure(d, slot, "second") {
+		t.Fatal("refused")
+	}
+	after := h.Load()
+	select {
+	case <-before.Replaced():
+	default:
+		t.Error("who waits for a change is not told")
+	}
+	if published != 2 || before.Config(slot) != "first of 1" || after.Config(slot) != "second" || after.Config(other) != uint64(1) || after.Documents() != d {
+		t.Errorf("published %d times, %v then %v beside %v", published, before.Config(slot), after.Config(slot), after.Config(other))
+	}
+	for i := range d.Profiles {
+		if after.Part(i) != before.Part(i) || after.Index(d.Profiles[i].Name) != i {
+			t.Fatalf("part %d is another one", i)
+		}
+	}
+	h.Publish(nil, &health.View{Profile: d.Profiles[3], Revision: 9})
+	if s := h.Load(); s.Config(slot) != "second" || s.Part(3).View.Revision != 9 {
+		t.Error("health undoes it, or is not published into it")
+	}
+	next := docs(2, 40)
+	if p, err = h.Prepare(next); err != nil {
+		t.Fatal(err)
+	}
+	h.Publish(p)
+	if h.Reconfigure(d, slot, "of documents gone by") || h.Load().Config(slot) != "first of 2" {
+		t.Error("documents that are not in force any more replace those that are")
+	}
+	if h.Reconfigure(next, slot+5, "nobody's") {
+		t.Error("a front that is not there has a configuration")
+	}
+}
