@@ -11,7 +11,7 @@ import (
 
 	"jurymast/internal/health"
 	"jurymast/internal/nameserver"
-	"jurymast/internal/nameserver/secondary"
+	fetch "jurymast/internal/nameserver/secondary"
 	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/profile"
 )
@@ -19,7 +19,7 @@ import (
 // inward is a server whose zones are fetched from others.
 type inward struct {
 	*fixture
-	book *secondary.Book
+	book *fetch.Book
 	at   netip.AddrPort
 	stop func() // ends all of it, as a node ends
 }
@@ -37,7 +37,7 @@ func newInward(t testing.TB, dir, listen string, keys *tsig.Ring, zones []*profi
 	t.Helper()
 	in := &inward{}
 	var err error
-	in.book, err = secondary.New(secondary.Options{Dir: dir, Keys: func(name string) *tsig.Key {
+	in.book, err = fetch.New(fetch.Options{Dir: dir, Keys: func(name string) *tsig.Key {
 		if keys == nil {
 			return nil
 		}
@@ -75,11 +75,11 @@ func newInward(t testing.TB, dir, listen string, keys *tsig.Ring, zones []*profi
 }
 
 // status of one of its zones.
-func (in *inward) status(zone string) secondary.Status {
+func (in *inward) status(zone string) fetch.Status {
 	if e := in.srv.Secondaries()[zone]; e != nil {
 		return e.Status(time.Now())
 	}
-	return secondary.Status{}
+	return fetch.Status{}
 }
 
 // answers reports that it answers a question with this data, alone.

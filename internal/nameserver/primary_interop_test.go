@@ -13,7 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"jurymast/internal/nameserver/secondary"
+	fetch "jurymast/internal/nameserver/secondary"
 	"jurymast/internal/nameserver/tsig"
 	"jurymast/internal/profile"
 )
@@ -58,7 +58,7 @@ func TestInteropPrimaries(t *testing.T) {
 			good := []string{"open.example", "keyed.example", "big.example"}
 			for _, z := range good {
 				within(t, 20*time.Second, z+" is served", in.answers(t, "www."+z+".", dns.TypeA, "192.0.2.1"))
-				if st := in.status(z); st.How != secondary.Whole || st.Trouble != "" {
+				if st := in.status(z); st.How != fetch.Whole || st.Trouble != "" {
 					t.Errorf("%s: %+v", z, st)
 				}
 			}
@@ -68,7 +68,7 @@ func TestInteropPrimaries(t *testing.T) {
 			src.asIts(t, in, "open.example")
 			for z, why := range map[string]string{"mallory.example": "BADSIG", "nobody.example": "BADKEY", "unsigned.example": "the primary answers"} {
 				within(t, 5*time.Second, "a look for "+z, func() bool { return in.status(z).Failures > 0 })
-				if st := in.status(z); st.Phase != secondary.Missing || !strings.Contains(st.Trouble, why) || in.rcode(t, "www."+z+".") != dns.RcodeServerFailure {
+				if st := in.status(z); st.Phase != fetch.Missing || !strings.Contains(st.Trouble, why) || in.rcode(t, "www."+z+".") != dns.RcodeServerFailure {
 					t.Errorf("%s is taken, or not for the right reason: %+v", z, st)
 				}
 			}
@@ -83,7 +83,7 @@ func TestInteropPrimaries(t *testing.T) {
 			src.reload()
 			for _, z := range good {
 				within(t, 15*time.Second, z+" is new", in.answers(t, "www."+z+".", dns.TypeA, "192.0.2.2"))
-				if st := in.status(z); st.How != secondary.Differences || st.Refused != "" || st.Serial != 2 || in.rcode(t, "fresh."+z+".") != 0 {
+				if st := in.status(z); st.How != fetch.Differences || st.Refused != "" || st.Serial != 2 || in.rcode(t, "fresh."+z+".") != 0 {
 					t.Errorf("%s: %+v", z, st)
 				}
 			}
@@ -154,7 +154,7 @@ func TestInteropPrimaryInterrupted(t *testing.T) {
 		return ok && soa.Serial == 2
 	})
 	in.book.Refresh(t.Context(), "open.example", false)
-	if st := in.status("open.example"); st.Serial != 1 || st.Phase != secondary.Failing || !in.answers(t, "h7.open.example.", dns.TypeA, "10.0.0.7")() {
+	if st := in.status("open.example"); st.Serial != 1 || st.Phase != fetch.Failing || !in.answers(t, "h7.open.example.", dns.TypeA, "10.0.0.7")() {
 		t.Errorf("after a transfer that broke off: %+v", st)
 	}
 	cut.limit(1 << 40)
@@ -264,7 +264,7 @@ func TestInteropPresigned(t *testing.T) {
 	src.reload()
 	for _, z := range names {
 		within(t, 10*time.Second, z+" is new", in.answers(t, "fresh."+z+".", dns.TypeA, "192.0.2.99"))
-		if st := in.status(z); st.How != secondary.Differences || st.Refused != "" || !st.Signed {
+		if st := in.status(z); st.How != fetch.Differences || st.Refused != "" || !st.Signed {
 			t.Errorf("%+v", st)
 		}
 		judgedBy(t, in.at, anchors[z], z, "fresh", "A", "answer")
@@ -283,13 +283,13 @@ func (s *source) asSigned(t *testing.T, in *inward, zone, label string, typ uint
 	m.SetEdns0(4096, true)
 	theirs, ours := ask(t, "tcp", s.at, m), ask(t, "tcp", in.at, m)
 	for _, l := range [][2][]dns.RR{{theirs.Answer, ours.Answer}, {theirs.Ns, ours.Ns}} {
-		if a, b := sorted(l[0]), sorted(l[1]); a != b || theirs.Rcode != ours.Rcode {
+		if a, b := asLines(l[0]), asLines(l[1]); a != b || theirs.Rcode != ours.Rcode {
 			t.Errorf("%s %s: %s has\n%s\nours\n%s", m.Question[0].Name, dns.Type(typ), s.name, a, b)
 		}
 	}
 }
 
-func sorted(list []dns.RR) string {
+func asLines(list []dns.RR) string {
 	lines := make([]string, len(list))
 	for i, rr := range list {
 		lines[i] = strings.ToLower(rr.String())

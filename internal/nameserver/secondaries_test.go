@@ -284,7 +284,7 @@ func (p *proofs) proves(absent bool, name string, typ uint16) bool {
 		}
 	}
 	for _, n := range p.nsec {
-		inside := canonical(n.Hdr.Name) < canonical(name) && (canonical(name) < canonical(n.NextDomain) || canonical(n.NextDomain) <= canonical(n.Hdr.Name))
+		inside := inOrder(n.Hdr.Name) < inOrder(name) && (inOrder(name) < inOrder(n.NextDomain) || inOrder(n.NextDomain) <= inOrder(n.Hdr.Name))
 		under := strings.HasSuffix(n.NextDomain, "."+name) // an empty non-terminal lies below the gap
 		if absent && inside && !under || !absent && (inside && under || n.Hdr.Name == name && !slices.Contains(n.TypeBitMap, typ)) {
 			return true
@@ -293,8 +293,8 @@ func (p *proofs) proves(absent bool, name string, typ uint16) bool {
 	return false
 }
 
-// canonical is a name whose bytes are in the order of names [RFC 4034 6.1].
-func canonical(name string) string {
+// inOrder is a name whose bytes are in the order of names [RFC 4034 6.1].
+func inOrder(name string) string {
 	labels := dns.SplitDomainName(strings.ToLower(name))
 	slices.Reverse(labels)
 	return strings.Join(labels, "\x00")
