@@ -80,7 +80,7 @@ func (d *demander) later(b *batch.Batch, i int, a *responder) []byte {
 	m, second := &b.Messages[i], time.Now().Unix()
 	source, _ := network(m.From.Addr()).MarshalBinary() // never fails
 	place := &d.sources[maphash.Bytes(d.seed, source)%demandTable]
-	if place.take(second, demandPrefix) {
+	if len(d.queue) < cap(d.queue) && place.take(second, demandPrefix) { // a flood copies nothing that has no room
 		waiting := demanded{append([]byte(nil), m.Packet...), m.From.Addr(), b.Later(i)}
 		select {
 		case d.queue <- waiting:
