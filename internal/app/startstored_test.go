@@ -113,7 +113,7 @@ func TestStartsOnlyWithWhatIsStored(t *testing.T) {
 	for name, change := range map[string]func(string) string{
 		"node": func(text string) string { return strings.Replace(text, "location: test", "locaton: test", 1) },
 		"not yet": func(text string) string {
-			return strings.Replace(text, "nameserver: {", "nameserver: {cookies: {require: pressure}, ", 1)
+			return strings.Replace(text, "proxy: {mode: failover}", "proxy: {mode: balance}", 1)
 		},
 		"no node":      func(text string) string { return strings.Replace(text, "node:\n", "nodes:\n", 1) },
 		"no structure": func(text string) string { return text + "\n]" },

@@ -126,7 +126,7 @@ func TestInteropRollsAreSecure(t *testing.T) {
 			s := signedSite(t, p.addr, ", keys: "+row.keys)
 			at := -24 * time.Hour // so that all signatures are good for validators, which have the right time
 			s.shifted(at)
-			s.awaitKeys("everything is signed", inStage("begin"))
+			s.awaitKeys("everything is signed", waits("begin"))
 			first := s.ds().Keys[0].DS
 			s.secure("begin", first)
 			later := func(d time.Duration) {

@@ -306,44 +306,74 @@ type KeyChange struct {
 	Change         func(s signing.Set, f *signing.Facts) (signing.Set, error)
 }
 
-// ChangeZoneKeys follows an order about the keys of a zone, from any node that can open them, by compare-and-swap. ErrRefused
-// and signing.ErrRefused say why it cannot be followed.
+// keyTries is how often an order is tried again when the leader took a step at the same moment.
+const keyTries = 5
+
+// ChangeZoneKeys follows an order about the keys of a zone, from any node that can open them, by compare-and-swap: what the
+// leader changes at the same moment is looked at anew. ErrRefused and signing.ErrRefused say why it cannot be followed.
 func (c *Cluster) ChangeZoneKeys(ctx context.Context, o *KeyChange) error {
+	for try := 1; ; try++ {
+		rev, ok, err := c.changeZoneKeys(ctx, o)
+		if err != nil || ok {
+			return err
+		}
+		if try == keyTries || !c.sealedLater(ctx, SealedZoneKeys(o.Zone), rev) {
+			return fmt.Errorf("%w: the keys were changed at the same moment, nothing was done; look with jurymast zone keys %s, then try again", ErrRefused, o.Zone)
+		}
+	}
+}
+
+// sealedLater waits a moment until a record has another revision than this one.
+func (c *Cluster) sealedLater(ctx context.Context, name string, rev int64) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for range 200 {
+		if c.sealedRev(name) != rev {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+// changeZoneKeys is one try. ok is false when the record of revision rev is not the one that is stored any more.
+func (c *Cluster) changeZoneKeys(ctx context.Context, o *KeyChange) (rev int64, ok bool, err error) {
 	if !c.inSession() {
-		return fmt.Errorf("%w: %s", store.ErrUnavailable, c.Trouble())
+		return 0, false, fmt.Errorf("%w: %s", store.ErrUnavailable, c.Trouble())
 	}
 	name := SealedZoneKeys(o.Zone)
 	plain, _, rev, err := c.Sealed(name)
 	if errors.Is(err, ErrNoRecord) {
-		return fmt.Errorf("%w: zone %s has no keys yet; the leader makes them when dnssec.enabled is true and it has a seal key (node.store.seal)", ErrRefused, o.Zone)
+		return 0, false, fmt.Errorf("%w: zone %s has no keys yet; the leader makes them when dnssec.enabled is true and it has a seal key (node.store.seal)", ErrRefused, o.Zone)
 	}
 	var set signing.Set
 	if err == nil {
 		set, err = signing.Decode(o.Zone, plain)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return 0, false, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	f := signing.Facts{Wanted: o.Wanted, Live: c.zoneMarks(o.Zone), Random: randomKeys()}
 	next, err := o.Change(set, &f)
 	if err != nil {
-		return err
+		return 0, false, err
 	}
 	s, err := c.sealWith()
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
+		return 0, false, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if plain, err = next.Encode(); err != nil {
-		return err
+		return 0, false, err
 	}
 	entry := health.Entry{
 		At: time.Now().UTC(), Node: c.o.Node.Name, Kind: health.EntryAct, From: stageText(&set), To: stageText(&next), By: o.By, Note: o.Note, Reason: o.What,
 	}
-	ok, err := c.commitSealed(ctx, &s, name, rev, plain, c.entryOp(entry))
-	if err == nil && !ok {
-		return fmt.Errorf("%w: the keys were changed at the same moment, nothing was done; look with jurymast zone keys %s, then try again", ErrRefused, o.Zone)
-	}
-	return err
+	ok, err = c.commitSealed(ctx, &s, name, rev, plain, c.entryOp(entry))
+	return rev, ok, err
 }
 
 // NoteExport writes into the journal who has got the private keys of a zone, before they are given out.
