@@ -199,7 +199,9 @@ func TestDamagedCopy(t *testing.T) {
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t, 1)
+	p.mu.Lock()
 	p.expire = 1 // and at least refresh and retry: two seconds
+	p.mu.Unlock()
 	r := newRig(t, t.TempDir(), document(func(s *profile.Secondary) { s.MaxRefresh = time.Second }, p))
 	e := r.use()
 	r.serial(e, 1)
@@ -231,7 +233,9 @@ func TestExpiry(t *testing.T) {
 func TestSeveralPrimaries(t *testing.T) {
 	t.Parallel()
 	bad, good := newPrimary(t, 9), newPrimary(t, 1)
+	bad.mu.Lock()
 	bad.key = testKey(t)
+	bad.mu.Unlock()
 	r := newRig(t, t.TempDir(), document(nil, bad, good))
 	e := r.use()
 	if s := r.serial(e, 1); s.Primary != good.addr.String() || !strings.Contains(s.Trouble, bad.addr.String()) {
@@ -252,7 +256,9 @@ func TestSeveralPrimaries(t *testing.T) {
 func TestKeyOfNotify(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t, 1)
+	p.mu.Lock()
 	p.key = testKey(t)
+	p.mu.Unlock()
 	r := newRig(t, t.TempDir(), document(func(s *profile.Secondary) { s.From[0].Key = "xfr.example" }, p))
 	r.serial(r.use(), 1)
 	from := netip.MustParseAddr("127.0.0.1")

@@ -78,7 +78,9 @@ func TestTransfers(t *testing.T) {
 	if forced.How != Whole || forced.Content.Serial != 3 {
 		t.Fatalf("%+v", forced)
 	}
+	p.mu.Lock()
 	p.mute = true
+	p.mu.Unlock()
 	p.set(8)
 	if over := must(t, p, forced.Content); over.Content.Serial != 8 {
 		t.Fatalf("%+v", over)
@@ -88,8 +90,10 @@ func TestTransfers(t *testing.T) {
 func TestSigned(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t, 1)
+	p.mu.Lock()
 	p.key = testKey(t)
 	p.text = func(serial uint32) string { return "@ 60 NS ns1\n" + many(1500, serial) }
+	p.mu.Unlock()
 	with := func(j *Job) { j.Key = testKey(t) }
 	first := must(t, p, nil, with)
 	if len(first.Content.Records) != 1502 {
@@ -101,7 +105,9 @@ func TestSigned(t *testing.T) {
 	}
 	_, err := fetch(t, p, nil)
 	wants(t, "unsigned question", err, "REFUSED")
+	p.mu.Lock()
 	p.key = nil
+	p.mu.Unlock()
 	_, err = fetch(t, p, nil, with)
 	wants(t, "unsigned answer", err, "not signed")
 }
@@ -174,7 +180,7 @@ func TestBadTransfers(t *testing.T) {
 		{"another question", "another question", bent(func(pkt []byte) []byte { pkt[wire.HeaderLen+1] ^= 1; return pkt })},
 		{"nothing", "cannot be read", bent(func([]byte) []byte { return []byte{} })},
 		{"too many records", "more than 5000 records", func(p *primary, q *dns.Msg) [][]byte {
-			p.text = func(serial uint32) string { return "@ NS ns1\n" + many(5000, serial) }
+			p.text = func(serial uint32) string { return "@ NS ns1\n" + many(5000, serial) } // a script has mu
 			return p.transfer(q)
 		}},
 		{"too many bytes", "more than 1048576 bytes", func(p *primary, q *dns.Msg) [][]byte {
@@ -191,7 +197,9 @@ func TestBadTransfers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPrimary(t, 5)
+			p.mu.Lock()
 			p.script = c.script
+			p.mu.Unlock()
 			out, err := fetch(t, p, nil)
 			wants(t, c.name, err, c.want)
 			if out.Content != nil {
@@ -221,6 +229,7 @@ func TestBadDifferences(t *testing.T) {
 			p := newPrimary(t, 1)
 			have := must(t, p, nil).Content
 			p.set(7)
+			p.mu.Lock()
 			p.script = func(p *primary, q *dns.Msg) [][]byte {
 				if q.Question[0].Qtype == dns.TypeAXFR {
 					return p.transfer(q)
@@ -241,6 +250,7 @@ func TestBadDifferences(t *testing.T) {
 				}
 				return [][]byte{p.message(q, list...), nil}
 			}
+			p.mu.Unlock()
 			out := must(t, p, have)
 			if out.How != Whole || out.Content.Serial != 7 || address(out.Content) != "[[192 0 2 7]]" {
 				t.Errorf("%+v", out)
@@ -280,6 +290,7 @@ func TestSteps(t *testing.T) {
 			p := newPrimary(t, 1)
 			have := must(t, p, nil).Content
 			p.set(7)
+			p.mu.Lock()
 			p.script = func(p *primary, q *dns.Msg) [][]byte {
 				var list [][]byte
 				for _, rec := range c.make(p, q) {
@@ -287,6 +298,7 @@ func TestSteps(t *testing.T) {
 				}
 				return list
 			}
+			p.mu.Unlock()
 			out := must(t, p, have)
 			if out.How != c.how || address(out.Content) != "[[192 0 2 7]]" || len(out.Content.Records) != 4 || out.Refused != "" {
 				t.Errorf("%+v", out)
@@ -326,7 +338,9 @@ func TestBadSOA(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := newPrimary(t, 1)
+			p.mu.Lock()
 			p.soa = c.soa
+			p.mu.Unlock()
 			_, err := fetch(t, p, nil)
 			wants(t, c.name, err, c.want)
 		})
@@ -336,7 +350,9 @@ func TestBadSOA(t *testing.T) {
 func TestEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	p := newPrimary(t, 1)
+	p.mu.Lock()
 	p.script = func(p *primary, q *dns.Msg) [][]byte { return p.transfer(q)[:1] }
+	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	start := time.Now()
