@@ -42,6 +42,7 @@ func (s *Server) runTransfers(stop <-chan struct{}) {
 		snap := s.opt.Hub.Load()
 		now := time.Now()
 		s.makeContents(snap, now)
+		s.transfers.looked.Store(snap)
 		s.notifyAll(now)
 		last = now
 		var soon <-chan time.Time

@@ -167,7 +167,7 @@ func (s *Server) exchangeNotify(ctx context.Context, zone string, to profile.Not
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // nothing is buffered
+	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline) // fails on a closed socket only
 	}

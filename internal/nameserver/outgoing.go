@@ -14,6 +14,7 @@ import (
 	"jurymast/internal/nameserver/xfr"
 	"jurymast/internal/nameserver/zone"
 	"jurymast/internal/profile"
+	"jurymast/internal/snapshot"
 )
 
 // outgoing is one zone that secondaries may fetch. It outlives configurations.
@@ -56,6 +57,8 @@ type transfers struct {
 	wake  chan struct{} // the agreed serials have changed, or a message is to be sent
 	told  chan struct{} // contents have changed
 	slots chan struct{} // transfers under way
+
+	looked atomic.Pointer[snapshot.Snapshot] // the last one that contents were made of
 
 	mu    sync.Mutex
 	zones map[string]*outgoing // by name

@@ -3,6 +3,7 @@ package nameserver_test
 import (
 	"encoding/base64"
 	"fmt"
+	gomaps "maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -61,9 +62,7 @@ func (l *leader) lead(t testing.TB, s *nameserver.Server) {
 				}
 			}
 			all := map[string]xfr.State{}
-			for name, state := range l.states {
-				all[name] = state
-			}
+			gomaps.Copy(all, l.states)
 			l.mu.Unlock()
 			s.UseSerials(all)
 		}
@@ -114,6 +113,18 @@ func newOutward(t testing.TB, z *profile.Zone) *outward {
 func (o *outward) health(t testing.TB, word string) {
 	t.Helper()
 	o.publish(t, o.gen, o.zones, o.ps, []*health.View{view(o.ps[0], word, nil), view(o.ps[1], word, nil)})
+}
+
+// unmoved publishes a state that changes nothing of what is transferred.
+func (o *outward) unmoved(t testing.TB, word string) {
+	t.Helper()
+	was := o.srv.Contents()[0].Digest
+	o.health(t, word)
+	eventually(t, "it was looked at", o.srv.Looked)
+	if o.srv.Contents()[0].Digest != was {
+		t.Error("the content is another one")
+	}
+	o.await(t, 7)
 }
 
 // await waits until a serial is told, over UDP.
@@ -254,9 +265,7 @@ func TestTransferFollowsHealth(t *testing.T) {
 func TestTransferAfterDocuments(t *testing.T) {
 	o := newOutward(t, transferable(records, byKey()))
 	o.gen = 12 // another document was changed
-	o.health(t, "uu")
-	time.Sleep(600 * time.Millisecond)
-	o.await(t, 7)
+	o.unmoved(t, "uu")
 	o.zones = []*profile.Zone{transferable(records+"more IN A 192.0.2.77\n", byKey())}
 	o.gen = 13
 	o.health(t, "uu")
@@ -267,7 +276,7 @@ func TestTransferAfterDocuments(t *testing.T) {
 }
 
 func TestWhoMayTransfer(t *testing.T) {
-	const any = "127.0.0.0/8"
+	const here = "127.0.0.0/8"
 	for _, c := range []struct {
 		name string
 		to   []profile.TransferTo
@@ -277,11 +286,11 @@ func TestWhoMayTransfer(t *testing.T) {
 		{"key, signed", []profile.TransferTo{{Key: "xfr.test"}}, true, dns.RcodeSuccess},
 		{"key, not signed", []profile.TransferTo{{Key: "xfr.test"}}, false, dns.RcodeRefused},
 		{"another key", []profile.TransferTo{{Key: "other.test"}}, true, dns.RcodeRefused},
-		{"prefix", []profile.TransferTo{{Prefix: any}}, false, dns.RcodeSuccess},
-		{"prefix, signed", []profile.TransferTo{{Prefix: any}}, true, dns.RcodeSuccess},
+		{"prefix", []profile.TransferTo{{Prefix: here}}, false, dns.RcodeSuccess},
+		{"prefix, signed", []profile.TransferTo{{Prefix: here}}, true, dns.RcodeSuccess},
 		{"another prefix", []profile.TransferTo{{Prefix: "192.0.2.0/24"}}, false, dns.RcodeRefused},
-		{"both", []profile.TransferTo{{Prefix: any, Key: "xfr.test"}}, true, dns.RcodeSuccess},
-		{"both, not signed", []profile.TransferTo{{Prefix: any, Key: "xfr.test"}}, false, dns.RcodeRefused},
+		{"both", []profile.TransferTo{{Prefix: here, Key: "xfr.test"}}, true, dns.RcodeSuccess},
+		{"both, not signed", []profile.TransferTo{{Prefix: here, Key: "xfr.test"}}, false, dns.RcodeRefused},
 		{"both, from elsewhere", []profile.TransferTo{{Prefix: "192.0.2.1", Key: "xfr.test"}}, true, dns.RcodeRefused},
 		{"one of several", []profile.TransferTo{{Prefix: "192.0.2.1"}, {Key: "xfr.test"}}, true, dns.RcodeSuccess},
 	} {
@@ -345,9 +354,7 @@ func TestStaticTransfer(t *testing.T) {
 			t.Errorf("%v is transferred", rr)
 		}
 	}
-	o.health(t, "du")
-	time.Sleep(600 * time.Millisecond)
-	o.await(t, 7)
+	o.unmoved(t, "du")
 }
 
 // TestSignedQuestions: any question may be signed, over every transport, and gets a signed answer.
@@ -403,6 +410,8 @@ func TestLargeTransfer(t *testing.T) {
 	}
 	_ = raw.(*net.TCPConn).CloseWrite() // a client that has said everything still gets all of it
 	soas, count, between := 0, 0, -1
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
 	_ = raw.SetReadDeadline(time.Now().Add(20 * time.Second))
 	for messages := 0; soas < 2 || between < 0; messages++ {
 		r, err := conn.ReadMsg()
@@ -419,7 +428,7 @@ func TestLargeTransfer(t *testing.T) {
 				soas++
 			}
 		}
-		time.Sleep(time.Millisecond) // so that the transfer has to wait for us
+		<-pace.C // so that the transfer has to wait for us
 	}
 	t.Logf("%d records, the other answer came after %d messages", count, between)
 	if between > 60 {

@@ -1,5 +1,8 @@
 package nameserver
 
+// Looked reports that contents were made of what is published now.
+func (s *Server) Looked() bool { return s.transfers.looked.Load() == s.opt.Hub.Load() }
+
 // Tick takes the clock of signatures anew, and has the leader look.
 func (s *Server) Tick() {
 	s.signing.tick()

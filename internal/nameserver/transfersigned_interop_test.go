@@ -14,8 +14,8 @@ import (
 	"jurymast/internal/profile"
 )
 
-// secondary starts a program as a secondary of o.
-func secondary(t *testing.T, name string, o *outward, secret string) *peer {
+// startSecondary starts a program as a secondary of o.
+func startSecondary(t *testing.T, name string, o *outward, secret string) *peer {
 	t.Helper()
 	return startPeer(t, name, nil, func(dir string, port int) []string {
 		file := configured(t, dir, "conf", strings.ReplaceAll(secondaries[name](dir, port, int(o.at.Port())), transferSecret, secret))
@@ -54,7 +54,7 @@ func TestInteropSignedSecondaries(t *testing.T) {
 			tr := byKey()
 			o, keys := newSignedOutward(t, signedTransferable(records, tr), nil)
 			verified(t, o.fetch(t, axfr()))
-			p := secondary(t, name, o, transferSecret)
+			p := startSecondary(t, name, o, transferSecret)
 			answers := func(want string) func() bool {
 				return func() bool {
 					c := dns.Client{Timeout: 300 * time.Millisecond}
@@ -99,7 +99,7 @@ func TestInteropWrongKey(t *testing.T) {
 	for name := range secondaries {
 		t.Run(name, func(t *testing.T) {
 			o := newOutward(t, transferable(records, byKey()))
-			p := secondary(t, name, o, "d3JvbmcgYnkgYSBsb25nIHdheSwgYnV0IGxvbmcgZW5vdWdo")
+			p := startSecondary(t, name, o, "d3JvbmcgYnkgYSBsb25nIHdheSwgYnV0IGxvbmcgZW5vdWdo")
 			within(t, 20*time.Second, name+" was refused", func() bool { return o.srv.TSIGCount("badsig") > 0 })
 			c := dns.Client{Timeout: 300 * time.Millisecond}
 			within(t, 10*time.Second, name+" has nothing", func() bool {

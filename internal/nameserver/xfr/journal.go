@@ -1,6 +1,9 @@
 package xfr
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // Bounds of a Journal.
 const (
@@ -89,9 +92,9 @@ func (j *Journal) Since(serial uint32) *Answer {
 		return &Answer{v, Nothing, one(&v.SOA)}
 	}
 	size := 2 * v.SOA.size()
-	for i := len(j.steps) - 1; i >= 0; i-- {
-		size += j.steps[i].size
-		if j.steps[i].serial == serial {
+	for i, s := range slices.Backward(j.steps) {
+		size += s.size
+		if s.serial == serial {
 			if size >= v.Size() {
 				break
 			}
