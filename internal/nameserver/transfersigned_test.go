@@ -160,7 +160,7 @@ func followed(t testing.TB, have, difference []dns.RR) []dns.RR {
 	return append(out, difference[0])
 }
 
-func inOrder(list []dns.RR) string {
+func textOf(list []dns.RR) string {
 	var text []string
 	for _, rr := range list {
 		text = append(text, rr.String())
@@ -180,8 +180,8 @@ func TestSignedTransfer(t *testing.T) {
 	o.await(t, 8)
 	difference := o.fetch(t, ixfr(7))
 	have = followed(t, have, difference)
-	if whole := o.fetch(t, axfr()); inOrder(whole) != inOrder(have) {
-		t.Errorf("the difference leads to\n%s\nthe zone is\n%s", inOrder(have), inOrder(whole))
+	if whole := o.fetch(t, axfr()); textOf(whole) != textOf(have) {
+		t.Errorf("the difference leads to\n%s\nthe zone is\n%s", textOf(have), textOf(whole))
 	}
 	holds(t, have, keys, time.Now())
 	types := map[string]bool{}
@@ -291,7 +291,7 @@ func TestSameSignaturesEverywhere(t *testing.T) {
 	b.srv.UseSerials(map[string]xfr.State{"dr.example": state})
 	b.await(t, 7)
 	eventually(t, "there is something to fetch", func() bool { st, _ := b.srv.TransferStatus("dr.example"); return st.Version })
-	if one, other := inOrder(a.fetch(t, axfr())), inOrder(b.fetch(t, axfr())); one != other {
+	if one, other := textOf(a.fetch(t, axfr())), textOf(b.fetch(t, axfr())); one != other {
 		t.Errorf("one node tells\n%s\nthe other\n%s", one, other)
 	}
 }
