@@ -20,7 +20,14 @@ func zoneRoutes(n *fakeNode) {
 		}
 		answer(w, fakeZone())
 	})
-	n.HandleFunc("GET /api/v1/zones/{name}/keys", func(w http.ResponseWriter, _ *http.Request) { answer(w, fakeKeys("")) })
+	n.HandleFunc("GET /api/v1/zones/{name}/keys", func(w http.ResponseWriter, r *http.Request) {
+		k := fakeKeys("")
+		if r.PathValue("name") == "silent.example" {
+			k.Parent.Heard, k.Parent.Silent = 0, &since
+			k.Keys[0].Silent, k.Keys[1].Silent = true, true
+		}
+		answer(w, k)
+	})
 	n.HandleFunc("GET /api/v1/zones/{name}/ds", func(w http.ResponseWriter, r *http.Request) {
 		if r.PathValue("name") == "plain.example" {
 			refuse(w, http.StatusConflict, api.CodeRefused, "zone plain.example is not signed; write dnssec: {enabled: true} into the zone")
@@ -72,7 +79,7 @@ func fakeKeys(message string) api.ZoneKeys {
 			{Tag: 54321, Algorithm: "ecdsa-p256", Number: 13, Role: "csk", State: "active", Since: since, Made: since, New: true},
 		},
 		Nodes:   []api.ZoneKeysNode{{Name: "n1", Acknowledged: true}, {Name: "n2"}},
-		Parent:  api.ZoneParent{Since: &since, Servers: 2, DS: []string{"12345 13 2 ABCD"}, TTL: 3600, Trouble: "ns2.example.: it has no address"},
+		Parent:  api.ZoneParent{Since: &since, Servers: 2, Heard: 1, DS: []string{"12345 13 2 ABCD"}, TTL: 3600, Trouble: "ns2.example.: it has no address"},
 		Trouble: "key lost\x1b[2J",
 	}
 }

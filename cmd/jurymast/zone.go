@@ -165,6 +165,10 @@ func writeKeyTable(p *printer, keys []api.ZoneKey) {
 		row := plain(strconv.Itoa(int(k.Tag)), k.Role, fmt.Sprintf("%s (%d)", k.Algorithm, k.Number), k.State, p.clock(k.Since), p.clock(k.Made), "-")
 		switch {
 		case k.Role == "zsk":
+		case k.Silent && k.Parent:
+			row[6] = cell{"unknown; last seen at the parent", yellow}
+		case k.Silent:
+			row[6] = cell{"unknown", yellow}
 		case k.Parent:
 			row[6] = cell{"at the parent", green}
 		default:

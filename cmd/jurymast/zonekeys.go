@@ -38,7 +38,10 @@ whose new keys nobody relies on yet. It does not break the chain of trust: who m
 the DS removed at the parent, which leaves the zone unsigned for resolvers.`
 
 const dsSeenHelp = `Says that the parent has the DS it should have, when its servers cannot be asked: in a roll the DS of the new key and
-none of the old one, while signing is switched off none at all. If that is wrong, resolvers find the zone bogus.`
+none of the old one, while signing is switched off none at all. If that is wrong, resolvers find the zone bogus.
+
+The servers are asked once more. Any one that answers and shows something else is believed more: this is refused then, and is
+taken back when one does so later. Without a terminal it needs --yes.`
 
 const keysExportHelp = `Writes the private keys of a zone in BIND's format, a .key and a .private file for each, with mode 0600. It goes over the
 node's unix socket alone (--api unix:///path), and the journal says who did it. Whoever has the files can sign for the zone.`
@@ -119,8 +122,11 @@ func newKeysSeen(c *cli) *cobra.Command {
 	cmd := &cobra.Command{Use: "ds-seen ZONE", Short: "Say that the parent has the DS it should have", Long: dsSeenHelp, Args: arguments("ZONE"), ValidArgsFunction: c.zoneNames}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "TTL of the DS at the parent; as it was seen, or a day")
 	cmd.Flags().StringVar(&note, "note", "", "why; kept in the journal")
-	confirmFlag(cmd, &yes)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed without a terminal")
 	return c.keyAct(cmd, func(ctx context.Context, node *client.Client, args []string) (*api.ZoneKeys, error) {
+		if !yes && !isTerminal(c.in) {
+			return nil, &exitError{exitRefused, errors.New("not confirmed; nothing was changed: without a terminal this needs --yes, for if it is wrong resolvers find the zone bogus")}
+		}
 		if err := c.confirm(yes, "If the parent's servers do not have the DS that %s needs now, resolvers will find it bogus. Go on?", args[0]); err != nil {
 			return nil, err
 		}
@@ -264,24 +270,47 @@ func writeKeys(p *printer, k *api.ZoneKeys) {
 
 func writeParent(p *printer, q *api.ZoneParent) {
 	switch {
-	case q.Since == nil:
-		p.printf("parent: not asked yet\n")
-		return
-	case q.Servers == 0:
-		p.paint(yellow, "parent: "+oneLine(q.Trouble))
+	case q.Heard == 0 && q.Silent != nil:
+		p.paint(yellow, fmt.Sprintf("parent: unknown: no server answered since %s; last seen: %s", p.clock(*q.Silent), lastSeen(p, q)))
 		p.printf("\n")
-		return
-	case len(q.DS) == 0:
-		p.printf("parent: no DS")
+	case q.Heard == 0:
+		p.printf("parent: not asked yet\n")
 	default:
-		p.printf("parent: %d DS, TTL %s", len(q.DS), time.Duration(q.TTL)*time.Second)
+		p.printf("parent: %s, as %s since %s\n", dsText(q), servers(q), p.clock(*q.Since))
 	}
-	p.printf(", as %d servers say since %s\n", q.Servers, p.clock(*q.Since))
 	if q.Trouble != "" {
 		p.paint(yellow, "  "+oneLine(q.Trouble))
 		p.printf("\n")
 	}
+	if q.Word {
+		p.printf("  an operator said that the DS is as it should be\n")
+	}
 	for _, ds := range q.DS {
 		p.printf("  %s\n", oneLine(ds))
 	}
+}
+
+func dsText(q *api.ZoneParent) string {
+	if len(q.DS) == 0 {
+		return "no DS"
+	}
+	return fmt.Sprintf("%d DS, TTL %s", len(q.DS), time.Duration(q.TTL)*time.Second)
+}
+
+func lastSeen(p *printer, q *api.ZoneParent) string {
+	if q.Since == nil {
+		return "nothing"
+	}
+	return dsText(q) + ", from " + p.clock(*q.Since)
+}
+
+// servers say something: how many, and of how many.
+func servers(q *api.ZoneParent) string {
+	switch {
+	case q.Heard < q.Servers:
+		return fmt.Sprintf("%d of %d servers say", q.Heard, q.Servers)
+	case q.Servers == 1:
+		return "1 server says"
+	}
+	return fmt.Sprintf("%d servers say", q.Servers)
 }

@@ -106,7 +106,7 @@ func (s *Server) keyOrders(h huma.API) {
 	huma.Register(h, operation(http.MethodPost, "/zones/{name}/keys/ds-seen", "see-zone-ds", "zones", "Say that the parent has the DS it should have", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *seenInput) (*output[ZoneKeys], error) {
 			ttl := time.Duration(in.Body.TTL) * time.Second
-			return s.keyOrder(ctx, in.Name, KeyOrder{SeenDS: &ttl}, in.Body.Note, "noted; what the parent's servers show is not waited for any more")
+			return s.keyOrder(ctx, in.Name, KeyOrder{SeenDS: &ttl}, in.Body.Note, "noted; the change goes on without waiting for the parent's servers, unless one of them answers and shows something else")
 		})
 	huma.Register(h, operation(http.MethodPost, "/zones/{name}/cds", "use-zone-cds", "zones", "Say when the zone asks its parent for a DS", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *cdsInput) (*output[ZoneKeys], error) {

@@ -66,6 +66,7 @@ type ZoneKey struct {
 	Made      time.Time `json:"made"`
 	New       bool      `json:"new,omitempty" doc:"a roll brings it"`
 	Parent    bool      `json:"parent,omitempty" doc:"a server of the parent has a DS of it"`
+	Silent    bool      `json:"silent,omitempty" doc:"no server of the parent answers: whether it has a DS is what was seen last"`
 }
 
 // ZoneKeysNode is a live node.
@@ -76,9 +77,11 @@ type ZoneKeysNode struct {
 
 // ZoneParent is what the servers of the parent zone say.
 type ZoneParent struct {
-	Since   *time.Time `json:"since,omitempty" doc:"when they began to say so; absent: nobody has asked them yet"`
+	Since   *time.Time `json:"since,omitempty" doc:"when they began to say so; absent: none was ever heard"`
 	Agree   bool       `json:"agree" doc:"every server was asked with success, and all say the same"`
 	Servers int        `json:"servers"`
+	Heard   int        `json:"heard" doc:"of them, those that answered; 0: what is shown is what was heard before"`
+	Silent  *time.Time `json:"silent,omitempty" doc:"since when none answers"`
 	DS      []string   `json:"ds"`
 	TTL     int        `json:"ttl" doc:"of the DS set, in seconds"`
 	Trouble string     `json:"trouble,omitempty"`

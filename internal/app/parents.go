@@ -81,6 +81,15 @@ func (a *App) askParents(ctx context.Context) {
 }
 
 func (a *App) askParent(ctx context.Context, zone string) {
+	said := a.hearParent(ctx, zone)
+	a.parents.mu.Lock()
+	defer a.parents.mu.Unlock()
+	z := a.parents.zones[zone]
+	z.said, z.asked, z.busy = &said, time.Now(), false
+}
+
+// hearParent asks now.
+func (a *App) hearParent(ctx context.Context, zone string) signing.Parent {
 	var servers []netip.AddrPort
 	for _, z := range a.hub.Load().Documents().Zones {
 		if z.Name != zone {
@@ -95,8 +104,5 @@ func (a *App) askParent(ctx context.Context, zone string) {
 	asked := a.clock().UTC().Round(0) // what is heard is not older
 	said := a.parents.client.Ask(ctx, zone, servers)
 	said.At, said.Asked = asked, asked
-	a.parents.mu.Lock()
-	defer a.parents.mu.Unlock()
-	z := a.parents.zones[zone]
-	z.said, z.asked, z.busy = &said, time.Now(), false
+	return said
 }

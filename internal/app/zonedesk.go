@@ -86,7 +86,7 @@ func shownKeys(s *signing.Set) []api.ZoneKey {
 		k := &s.Keys[i]
 		out = append(out, api.ZoneKey{
 			Tag: k.Tag, Algorithm: k.Algorithm.String(), Number: uint8(k.Algorithm), Role: string(k.Role), State: string(k.State), Since: k.Since, Made: k.Born, New: k.New,
-			Parent: s.AtParent(k),
+			Parent: s.AtParent(k), Silent: s.DS.Heard == 0,
 		})
 	}
 	return out
@@ -125,7 +125,9 @@ func (d *zoneDesk) Keys(zone string) (api.ZoneKeys, error) {
 		out.Next = &api.ZoneKeysWait{For: k.Wait.For, Until: moment(k.Wait.Until)}
 	}
 	p := &s.DS
-	out.Parent = api.ZoneParent{Since: moment(p.At), Agree: p.All, Servers: p.Servers, DS: []string{}, TTL: int(p.TTL.Seconds()), Trouble: p.Trouble, Word: s.DSWord}
+	out.Parent = api.ZoneParent{
+		Since: moment(p.At), Agree: p.All, Servers: p.Servers, Heard: p.Heard, Silent: moment(p.Silent), DS: []string{}, TTL: int(p.TTL.Seconds()), Trouble: p.Trouble, Word: s.DSWord,
+	}
 	for _, ds := range p.DS {
 		out.Parent.DS = append(out.Parent.DS, ds.String())
 	}
@@ -158,6 +160,9 @@ func (d *zoneDesk) DS(zone string, digest uint8) (api.ZoneDS, error) {
 	return out, nil
 }
 
+// askForWord bounds the look at the parent's servers before an operator's word is taken.
+const askForWord = 10 * time.Second
+
 // OrderKeys follows an order about keys.
 func (d *zoneDesk) OrderKeys(ctx context.Context, zone string, o api.KeyOrder, by, note string) error {
 	_, w, err := d.known(zone)
@@ -171,7 +176,13 @@ func (d *zoneDesk) OrderKeys(ctx context.Context, zone string, o api.KeyOrder, b
 		change.What, change.Change = rollOf(o.Roll, now)
 	case o.SeenDS != nil:
 		change.What = "zone keys ds-seen"
-		change.Change = func(s signing.Set, _ *signing.Facts) (signing.Set, error) { return s.SeeDS(*o.SeenDS, now) }
+		ctx = context.WithoutCancel(ctx) // the parent's servers may take longer than a write may; both are bounded here
+		ask, cancel := context.WithTimeout(ctx, askForWord)
+		said := (*App)(d).hearParent(ask, zone) // a server that answers is believed more than a word
+		cancel()
+		now = (*App)(d).clock().UTC().Round(0)
+		change.Now = now
+		change.Change = func(s signing.Set, _ *signing.Facts) (signing.Set, error) { return s.SeeDS(&said, *o.SeenDS, now) }
 	case o.CDS != "":
 		change.What = "zone cds " + o.CDS
 		change.Change = func(s signing.Set, _ *signing.Facts) (signing.Set, error) { return s.UseCDS(signing.CDSMode(o.CDS)) }

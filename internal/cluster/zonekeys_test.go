@@ -29,7 +29,7 @@ type registry struct {
 func (r *registry) say() *signing.Parent {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return &signing.Parent{At: time.Now(), Asked: time.Now(), All: true, Servers: 1, TTL: 10 * time.Minute, DS: r.ds}
+	return &signing.Parent{At: time.Now(), Asked: time.Now(), All: true, Servers: 1, Heard: 1, TTL: 10 * time.Minute, DS: r.ds, Common: r.ds}
 }
 
 func (r *registry) has(list ...signing.DS) {

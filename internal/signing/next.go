@@ -99,7 +99,7 @@ type machine struct {
 // look takes in what was seen; no node does anything else because of it.
 func (m *machine) look() {
 	s := &m.s
-	for _, t := range []*time.Time{&s.Since, &s.Acked, &s.Signed, &s.DSSeen, &s.Leaving, &s.Gone} {
+	for _, t := range []*time.Time{&s.Since, &s.Acked, &s.Signed, &s.DSSeen, &s.Leaving, &s.Gone, &s.DS.At} {
 		if t.After(m.now) { // a clock was wrong or set back; counted from now the wait is too long, never too short
 			*t, m.changed = m.now, true
 		}
@@ -108,17 +108,7 @@ func (m *machine) look() {
 		m.changed = s.Long.see(m.f.TTL, m.now) || m.changed
 		m.changed = s.KeyTTL.see(m.f.KeyTTL, m.now) || m.changed
 	}
-	p := m.f.Parent
-	if p == nil {
-		return
-	}
-	if !s.DS.same(p) {
-		s.DS, m.changed = *p, true
-		s.DS.Asked = time.Time{}
-	}
-	if len(p.DS) > 0 {
-		m.changed = s.DSTTL.see(p.TTL, m.now) || m.changed
-	}
+	m.changed = s.hear(m.f.Parent, m.now) || m.changed
 }
 
 // dsTTL is how long caches may hold what the parent said before.
@@ -137,7 +127,7 @@ func (m *machine) advance() Step {
 		s.Leaving, s.Gone, s.DSWord = time.Time{}, time.Time{}, false
 		return Step{Why: "signing is switched on again"}
 	case !m.f.Wanted.Signed && s.Leaving.IsZero():
-		s.Leaving = m.now
+		s.Leaving, s.DSWord = m.now, false // a word about a roll says nothing about this
 		return Step{Why: "signing is switched off; the zone is signed until its DS is gone from the parent"}
 	case !s.Leaving.IsZero():
 		return m.leave()
@@ -175,27 +165,48 @@ func (s *Set) newSigns() bool {
 	})
 }
 
-// leave ends signing once no cache knows a DS of the zone.
+// leave ends signing once no cache knows a DS of the zone. An operator's word stands for servers that are silent, and
+// falls when one of them answers otherwise.
 func (m *machine) leave() Step {
 	s := &m.s
 	p := m.f.Parent
 	none := p != nil && p.All && len(p.DS) == 0 && p.Asked.After(s.Leaving) || m.f.off == offDS
+	if !s.Gone.IsZero() {
+		if why := m.contradictedSince(s.Gone); why != "" {
+			return m.backToWaiting(&s.Gone, why)
+		}
+	}
 	switch {
 	case !none && !s.DSWord:
-		if !s.Gone.IsZero() && len(s.DS.DS) > 0 { // it is back; silence says nothing
-			s.Gone, m.changed = time.Time{}, true
-		}
 		return waitFor("the parent to remove the DS"+s.DS.because(), time.Time{})
 	case s.Gone.IsZero():
 		s.Gone = m.now
-		return Step{Why: "the parent has no DS any more" + m.word()}
+		return Step{Why: "the parent has no DS any more"}
 	}
-	until := s.Gone.Add(s.DSTTL.TTL) // nobody ever saw one: there is nothing to wait for
-	if m.now.Before(until) && m.f.off != offDSTTL {
+	ttl := s.DSTTL.TTL // nobody ever saw one: there is nothing to wait for
+	if s.DSWord {
+		ttl = m.dsTTL()
+	}
+	until := s.Gone.Add(ttl)
+	switch {
+	case m.now.Before(until) && m.f.off != offDSTTL:
 		return waitFor("caches to forget the DS", until)
+	case s.DSWord && (p == nil || !p.Asked.After(s.Gone)): // the last chance of a server that answers
+		return waitFor("another look at the parent's servers", time.Time{})
 	}
+	why := "no cache has a DS any more" + m.word()
 	m.s = Set{Zone: s.Zone}
-	return Step{Why: "no cache has a DS any more: the zone is not signed, its keys are removed"}
+	return Step{Why: why + ": the zone is not signed, its keys are removed"}
+}
+
+// backToWaiting takes back that the parent has the DS it should have.
+func (m *machine) backToWaiting(seen *time.Time, why string) Step {
+	*seen = time.Time{}
+	if m.s.DSWord {
+		m.s.DSWord = false
+		why += "; an operator's word does not count any more"
+	}
+	return Step{Why: why + ": the parent is waited for again"}
 }
 
 func (m *machine) word() string {

@@ -95,19 +95,23 @@ func (s *scenario) run(words []string) {
 	case "after":
 		s.now = s.now.Add(s.duration(args[0]))
 	case "parent":
-		s.parent = &Parent{At: s.now, All: true, TTL: 2 * time.Hour, Servers: 2}
+		s.parent = &Parent{At: s.now, All: true, TTL: 2 * time.Hour, Servers: 2, Heard: 2}
 		s.hear(args)
 	case "order":
 		s.set, err = s.set.Order(s.order(args), s.look(), s.now)
 	case "ds-seen":
-		s.set, err = s.set.SeeDS(0, s.now)
+		ttl := time.Duration(0)
+		if len(args) > 0 {
+			ttl = s.duration(args[0])
+		}
+		s.set, err = s.set.SeeDS(s.look().Parent, ttl, s.now)
 	case "cds":
 		s.set, err = s.set.UseCDS(CDSMode(args[0]))
 	default:
 		s.t.Fatalf("%q is nothing that happens", words[0])
 	}
 	if err != nil {
-		s.out.WriteString("> " + err.Error() + "\n")
+		s.out.WriteString("> " + s.lettered(err.Error()) + "\n")
 		return
 	}
 	s.settle(true)
@@ -126,6 +130,10 @@ func (s *scenario) hear(letters []string) {
 		if k := &s.set.Keys[i]; slices.Contains(letters, s.letter(k)) {
 			s.parent.DS = append(s.parent.DS, k.DS("example.org", SHA256))
 		}
+	}
+	s.parent.Common = s.parent.DS
+	if slices.Contains(letters, "silent") {
+		s.parent.All, s.parent.Heard, s.parent.Trouble = false, 0, "no server answers"
 	}
 	if slices.Contains(letters, "split") {
 		s.parent.All, s.parent.Trouble = false, "ns2 has others"
@@ -165,7 +173,7 @@ func (s *scenario) settle(tell bool) {
 	for range 10 {
 		s.set, step = Next(s.set, s.look(), s.now)
 		if step.Why != "" {
-			s.out.WriteString("> " + s.at() + step.Why + "\n")
+			s.out.WriteString("> " + s.at() + s.lettered(step.Why) + "\n")
 		}
 		if !step.Changed {
 			break
@@ -199,6 +207,14 @@ func (s *scenario) letter(k *Key) string {
 	return s.names[k.Tag]
 }
 
+// lettered has letters for tags.
+func (s *scenario) lettered(text string) string {
+	for tag, letter := range s.names {
+		text = strings.ReplaceAll(text, fmt.Sprint(tag), letter)
+	}
+	return text
+}
+
 func (s *scenario) told(w Wait) string {
 	if s.set.Zero() {
 		return "no keys"
@@ -216,10 +232,7 @@ func (s *scenario) told(w Wait) string {
 		out += " CDS delete"
 	}
 	if w.For != "" {
-		for tag, letter := range s.names {
-			w.For = strings.ReplaceAll(w.For, fmt.Sprint(tag), letter)
-		}
-		out += "; waits for " + w.For
+		out += "; waits for " + s.lettered(w.For)
 		if !w.Until.IsZero() {
 			out += fmt.Sprintf(" (%v)", w.Until.Sub(t0))
 		}

@@ -133,29 +133,6 @@ func join(roles []Role) string {
 	return strings.Join(out, " and ")
 }
 
-// SeeDS takes an operator's word for what the parent's servers show: in a roll the DS of the new key alone, while the zone
-// leaves signing no DS at all. ttl is that of the DS set; 0: as it was seen, or a day.
-func (s Set) SeeDS(ttl time.Duration, now time.Time) (Set, error) {
-	next := s.Clone()
-	if ttl > 0 {
-		next.DSTTL = Longest{TTL: ttl}
-	}
-	switch {
-	case s.Zero():
-		return s, refused("zone %s has no keys", s.Zone)
-	case !s.Leaving.IsZero():
-		next.DSWord, next.Gone = true, now
-		if next.DSTTL.TTL == 0 {
-			next.DSTTL.TTL = UnknownDSTTL
-		}
-	case s.Stage == StageChange && s.changesDS():
-		next.DSWord, next.DSSeen = true, now
-	default:
-		return s, refused("no DS is waited for: zone %s is in stage %s", s.Zone, s.Stage)
-	}
-	return next, nil
-}
-
 // UseCDS changes when the zone asks its parent for a DS.
 func (s Set) UseCDS(mode CDSMode) (Set, error) {
 	next := s.Clone()

@@ -66,6 +66,11 @@ func latest(a, b time.Time) time.Time {
 // change ends when the parent has the DS of the new key alone.
 func (m *machine) change(changesDS bool) Step {
 	s := &m.s
+	if changesDS && !s.DSSeen.IsZero() { // an operator said so
+		if why := m.contradictedSince(s.DSSeen); why != "" {
+			return m.backToWaiting(&s.DSSeen, why)
+		}
+	}
 	if changesDS && s.DSSeen.IsZero() {
 		if why := m.dsMissing(); why != "" && m.f.off != offDS {
 			return waitFor(why, time.Time{})
@@ -83,7 +88,7 @@ func (m *machine) change(changesDS bool) Step {
 func (m *machine) dsMissing() string {
 	s := &m.s
 	switch {
-	case s.DS.At.IsZero():
+	case s.DS.At.IsZero() && s.DS.Silent.IsZero():
 		return "the first look at the parent's servers"
 	case !s.DS.All:
 		return "all servers of the parent to show the same DS" + s.DS.because()
@@ -106,15 +111,18 @@ func (m *machine) dsMissing() string {
 // retire ends when no cache needs the old key.
 func (m *machine) retire(changesDS bool, zone time.Time) Step {
 	s := &m.s
-	if changesDS && !s.DSWord && s.DS.All && m.dsMissing() != "" && m.f.off != offDS {
-		s.DSSeen = time.Time{}
-		m.changed = true
-		s.Stage, s.Since = StageChange, m.now
-		return Step{Why: "the parent went back to the old DS"}
+	if changesDS {
+		if why := m.contradictedSince(s.DSSeen); why != "" {
+			s.Stage, s.Since = StageChange, m.now
+			return m.backToWaiting(&s.DSSeen, why)
+		}
 	}
 	if changesDS {
 		if until := s.DSSeen.Add(m.dsTTL()); m.early(until, offDSTTL) {
 			return waitFor("caches to forget the old DS", until)
+		}
+		if p := m.f.Parent; s.DSWord && (p == nil || !p.Asked.After(s.DSSeen)) { // the last chance of a server that answers
+			return waitFor("another look at the parent's servers", time.Time{})
 		}
 	}
 	if m.signsZone() && m.early(zone, offLongest) {

@@ -91,19 +91,23 @@ func (l *Longest) see(ttl time.Duration, now time.Time) bool {
 
 // Parent is what the servers of the parent zone say.
 type Parent struct {
-	At      time.Time // of the change that was noticed last; zero: nobody has asked yet
-	DS      []DS      // of all servers together
+	At      time.Time // of the change that was noticed last; zero: none was ever heard
+	DS      []DS      // of all servers that answered together
+	Common  []DS      // what each of them has
 	All     bool      // every server was asked with success, and all have the same
 	TTL     time.Duration
 	Servers int
-	Trouble string // what keeps All from being true
+	Heard   int       // of them have answered; 0: DS, Common and TTL are what was heard before
+	Silent  time.Time // since when none answers; zero: one does, or nobody has asked yet
+	Trouble string    // what keeps All from being true
 
 	Asked time.Time // when; not kept
 }
 
 // same compares what matters; when it was asked does not.
 func (p *Parent) same(q *Parent) bool {
-	return slices.Equal(p.DS, q.DS) && p.All == q.All && p.TTL == q.TTL && p.Servers == q.Servers && p.Trouble == q.Trouble && p.At.IsZero() == q.At.IsZero()
+	return slices.Equal(p.DS, q.DS) && p.All == q.All && p.TTL == q.TTL && p.Servers == q.Servers && p.Trouble == q.Trouble &&
+		p.Heard == q.Heard && slices.Equal(p.Common, q.Common) && p.Silent.IsZero() == q.Silent.IsZero() && p.At.IsZero() == q.At.IsZero()
 }
 
 // Zero: there are no keys.
@@ -113,7 +117,7 @@ func (s *Set) Zero() bool { return len(s.Keys) == 0 }
 func (s *Set) Clone() Set {
 	out := *s
 	out.Keys = slices.Clone(s.Keys)
-	out.DS.DS = slices.Clone(s.DS.DS)
+	out.DS.DS, out.DS.Common = slices.Clone(s.DS.DS), slices.Clone(s.DS.Common)
 	return out
 }
 
@@ -259,7 +263,7 @@ func (s *Set) tags() []uint16 {
 	return out
 }
 
-// AtParent: a server of the parent has a DS of the key.
+// AtParent: a server of the parent has a DS of the key, or had it when one answered last.
 func (s *Set) AtParent(k *Key) bool {
 	return slices.ContainsFunc(s.DS.DS, func(d DS) bool { return k.named(s.Zone, d) })
 }

@@ -85,7 +85,7 @@ func (w *world) facts() *Facts {
 }
 
 func (w *world) poll() *Parent {
-	p := &Parent{At: w.now, Asked: w.now, All: w.dice.IntN(10) > 0, TTL: w.dsTTL, Servers: len(w.parent)}
+	p := &Parent{At: w.now, Asked: w.now, All: w.dice.IntN(10) > 0, TTL: w.dsTTL, Servers: len(w.parent), Heard: len(w.parent)}
 	for _, s := range w.parent {
 		if !slices.Equal(s.ds, w.parent[0].ds) {
 			p.All = false
@@ -93,6 +93,9 @@ func (w *world) poll() *Parent {
 		for _, d := range s.ds {
 			if !slices.Contains(p.DS, d) {
 				p.DS = append(p.DS, d)
+			}
+			if !slices.ContainsFunc(w.parent, func(o parentServer) bool { return !slices.Contains(o.ds, d) }) && !slices.Contains(p.Common, d) {
+				p.Common = append(p.Common, d)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -160,6 +161,9 @@ func exchange(ctx context.Context, at netip.AddrPort, name string, typ uint16, r
 		client.Net, q.Id = "tcp", dns.Id()
 		m, _, err = client.ExchangeContext(ctx, q, at.String())
 	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // it repeats the address
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
@@ -235,14 +239,18 @@ func merge(list []server, answers [][]said) signing.Parent {
 			heard = true
 			if first == nil {
 				first = a
+				out.Common = slices.Clone(a.ds)
 			} else if !slices.Equal(first.ds, a.ds) {
 				out.All, out.Trouble = false, fmt.Sprintf("%s has other DS than %s", list[i].name, list[0].name)
 			}
+			out.Common = slices.DeleteFunc(out.Common, func(d signing.DS) bool { return !slices.Contains(a.ds, d) })
 			out.TTL = max(out.TTL, a.ttl)
 			out.DS = append(out.DS, a.ds...)
 		}
-		if !heard {
-			out.All, out.Trouble = false, fmt.Sprintf("%s: %s", list[i].name, trouble)
+		if heard {
+			out.Heard++
+		} else {
+			out.All, out.Trouble = false, list[i].name+": "+strings.TrimPrefix(trouble, list[i].name+": ")
 		}
 	}
 	slices.SortFunc(out.DS, compare)

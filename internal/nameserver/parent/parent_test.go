@@ -108,3 +108,22 @@ func TestFindTheParent(t *testing.T) {
 		t.Errorf("without resolvers: %+v", got)
 	}
 }
+
+// What no server says is unknown, and the text names an address once.
+func TestAskTellsWhoAnswers(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := netip.MustParseAddrPort(conn.LocalAddr().String())
+	_ = conn.Close()
+	got := (&Client{}).Ask(t.Context(), "dr.example", []netip.AddrPort{closed})
+	if got.Heard != 0 || got.Servers != 1 || strings.Count(got.Trouble, closed.String()) != 1 || !strings.Contains(got.Trouble, "refused") {
+		t.Errorf("%+v", got)
+	}
+	ds, other := "dr.example. 7200 IN DS "+ours, "dr.example. 3600 IN DS 1 13 2 "+strings.Repeat("AB", 32)
+	got = (&Client{}).Ask(t.Context(), "dr.example", []netip.AddrPort{pretended(t, with(ds, other)), closed, pretended(t, with(ds))})
+	if got.Heard != 2 || got.All || len(got.DS) != 2 || len(got.Common) != 1 || got.Common[0].String() != ours {
+		t.Errorf("%+v", got)
+	}
+}

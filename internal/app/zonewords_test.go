@@ -1,0 +1,77 @@
+//go:build linux
+
+package app_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"jurymast/internal/api"
+)
+
+// parentServer is the one server of the parent; it answers with the DS it has.
+type parentServer struct {
+	at string
+	ds atomic.Pointer[string]
+}
+
+func startParent(t *testing.T) *parentServer {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	p := &parentServer{at: conn.LocalAddr().String()}
+	ready := make(chan struct{})
+	s := &dns.Server{PacketConn: conn, NotifyStartedFunc: func() { close(ready) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative = true
+		if ds := p.ds.Load(); ds != nil {
+			rr, err := dns.NewRR("dr.example. 60 IN DS " + *ds)
+			if err == nil {
+				m.Answer = append(m.Answer, rr)
+			}
+		}
+		_ = w.WriteMsg(m)
+	})}
+	go func() { _ = s.ActivateAndServe() }()
+	<-ready
+	t.Cleanup(func() { _ = s.Shutdown() })
+	return p
+}
+
+// TestWordAgainstParent: nobody's word takes the keys away while a server of the parent shows a DS.
+func TestWordAgainstParent(t *testing.T) {
+	t.Parallel()
+	p := startParent(t)
+	s := signedSite(t, p.at, "")
+	s.shifted(0)
+	s.awaitKeys("keys are made", inStage("begin"))
+	s.shifted(2 * time.Hour)
+	s.awaitKeys("it is steady", inStage("steady"))
+	var ds api.ZoneDS
+	if !s.get("/api/v1/zones/dr.example/ds", &ds) || !ds.Ready || len(ds.Keys) != 1 {
+		t.Fatalf("%+v", ds)
+	}
+	p.ds.Store(&ds.Keys[0].DS)
+	text, err := os.ReadFile(s.file)
+	must(t, err)
+	s.write(strings.Replace(string(text), "dnssec: {enabled: true", "dnssec: {enabled: false", 1))
+	s.hangup()
+	s.awaitKeys("it leaves signing", func(k api.ZoneKeys) bool { return k.Leaving != nil && len(k.Parent.DS) == 1 })
+	code, body := s.call(http.MethodPost, "/api/v1/zones/dr.example/keys/ds-seen", `{"ttl":1}`)
+	if want := fmt.Sprintf("has a DS (of key %d)", ds.Keys[0].Tag); code != http.StatusConflict || !strings.Contains(body, want) {
+		t.Errorf("the word of an operator while the parent has the DS: %d %s", code, body)
+	}
+	if k := s.keys(); k.Parent.Word || len(k.Keys) != 1 {
+		t.Errorf("%+v", k)
+	}
+	p.ds.Store(nil)
+	s.awaitKeys("the parent is believed", func(k api.ZoneKeys) bool { return k.Next != nil && k.Next.Until != nil })
+}
