@@ -92,6 +92,12 @@ func writeZones(p *printer, zones []api.ZoneStatus) {
 	for i := range zones {
 		z := &zones[i]
 		row := plain(z.Name, z.Kind, strconv.FormatUint(uint64(z.Serial), 10), "no", "-", "-")
+		switch {
+		case absent(z):
+			row[2], row[3] = cell{z.State, red}, cell{text: "-"}
+		case z.Foreign:
+			row[3] = cell{byPrimary, green}
+		}
 		if s := z.Signing; s != nil {
 			row[3] = cell{signedText(s), signedColour(s)}
 			row[4] = cell{text: firstOf(s.Stage, "none yet")}
@@ -103,6 +109,11 @@ func writeZones(p *printer, zones []api.ZoneStatus) {
 	}
 	p.table("", rows)
 }
+
+const byPrimary = "by its primary"
+
+// absent: questions for the zone get SERVFAIL.
+func absent(z *api.ZoneStatus) bool { return z.State == "missing" || z.State == "expired" }
 
 func signedText(s *api.ZoneSigning) string {
 	switch {
@@ -127,7 +138,13 @@ func signedColour(s *api.ZoneSigning) colour {
 }
 
 func writeZone(p *printer, z *api.ZoneStatus) {
-	p.printf("zone %s: %s, serial %d, %d names\n", z.Name, z.Kind, z.Serial, z.Names)
+	if absent(z) {
+		p.printf("zone %s: %s, ", z.Name, z.Kind)
+		p.paint(red, z.State)
+		p.printf(": questions get SERVFAIL; look with: jurymast zone secondary %s\n", z.Name)
+	} else {
+		p.printf("zone %s: %s, serial %d, %d names\n", z.Name, z.Kind, z.Serial, z.Names)
+	}
 	p.printf("served by: %s\n", listed(z.Nodes))
 	p.printf("profiles: %s\n", listed(z.Profiles))
 	writeSigned(p, z)
@@ -139,7 +156,13 @@ func writeZone(p *printer, z *api.ZoneStatus) {
 
 func writeSigned(p *printer, z *api.ZoneStatus) {
 	s := z.Signing
-	if s == nil {
+	switch {
+	case s == nil && z.Foreign:
+		p.printf("signed: %s\n", byPrimary)
+		return
+	case s == nil && absent(z):
+		return
+	case s == nil:
 		p.printf("not signed\n")
 		return
 	}

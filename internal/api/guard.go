@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -28,7 +29,8 @@ func changes(ctx context.Context) bool { return ctx.Value(actorKey{}) != nil }
 // be ours, and everything that changes something must be JSON, which such a page cannot send without asking first.
 func (s *Server) guarded(mux *http.ServeMux) http.Handler {
 	next := misses(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		w := &begun{ResponseWriter: to}
 		defer s.fence(w, r)
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
@@ -51,17 +53,42 @@ func (s *Server) guarded(mux *http.ServeMux) http.Handler {
 	})
 }
 
-// fence keeps a panic inside its request. The connection is cut: what was sent already cannot be trusted.
-func (s *Server) fence(_ http.ResponseWriter, r *http.Request) {
+// fence keeps a panic inside its request. While nothing was sent the answer is 500; later the connection is cut: what was
+// sent already cannot be trusted.
+func (s *Server) fence(w *begun, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
 	}
-	if p != http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
-		s.log.ErrorContext(r.Context(), "panic in a request; this is a bug", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p))
+	if p == http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
+		panic(p)
 	}
-	panic(http.ErrAbortHandler)
+	s.log.ErrorContext(r.Context(), "panic in a request; this is a bug", "method", r.Method, "path", r.URL.Path, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if w.yes {
+		panic(http.ErrAbortHandler)
+	}
+	newProblem(http.StatusInternalServerError, CodeInternal, "an internal error; the node's log says what happened").write(w)
 }
+
+// begun notes that an answer has begun.
+type begun struct {
+	http.ResponseWriter
+	yes bool
+}
+
+// WriteHeader implements http.ResponseWriter, as does Write.
+func (b *begun) WriteHeader(status int) {
+	b.yes = true
+	b.ResponseWriter.WriteHeader(status)
+}
+
+func (b *begun) Write(text []byte) (int, error) {
+	b.yes = true
+	return b.ResponseWriter.Write(text)
+}
+
+// Unwrap is for http.ResponseController: events are flushed.
+func (b *begun) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 
 func writes(r *http.Request) bool {
 	return !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, r.Method)

@@ -7,11 +7,13 @@ import "time"
 type ZoneStatus struct {
 	Name     string       `json:"name"`
 	Kind     string       `json:"kind" doc:"primary: from a document; secondary: by transfer"`
-	Serial   uint32       `json:"serial"`
+	State    string       `json:"state,omitempty" doc:"of a secondary zone: current, failing, expired or missing (questions get SERVFAIL)"`
+	Serial   uint32       `json:"serial" doc:"0 while there are no records"`
 	Names    int          `json:"names" doc:"of ordinary records, empty ones between them too"`
 	Profiles []string     `json:"profiles" doc:"whose host names lie in the zone"`
 	Nodes    []string     `json:"nodes" doc:"live nodes, which all serve it"`
-	Signing  *ZoneSigning `json:"signing,omitempty" doc:"absent: the zone is not signed"`
+	Signing  *ZoneSigning `json:"signing,omitempty" doc:"absent: this node does not sign the zone"`
+	Foreign  bool         `json:"signedByPrimary,omitempty" doc:"signatures come by transfer"`
 
 	Transfers *ZoneTransfers `json:"transfers,omitempty" doc:"absent: nobody may fetch the zone"`
 }

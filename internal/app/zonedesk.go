@@ -26,12 +26,15 @@ func (d *zoneDesk) Zones() []api.ZoneStatus {
 		nodes = append(nodes, n.Name)
 	}
 	docs := d.hub.Load().Documents()
-	served := d.dns.Zones()
+	served, fetched, now := d.dns.Zones(), d.dns.Secondaries(), time.Now()
 	out := make([]api.ZoneStatus, 0, len(docs.Zones))
 	for _, z := range docs.Zones {
 		one := api.ZoneStatus{Name: z.Name, Kind: kindOf(z), Nodes: nodes, Profiles: []string{}, Signing: d.signing(z)}
 		if s, ok := served[z.Name]; ok {
-			one.Serial, one.Names = s.Serial, s.Names
+			one.Serial, one.Names, one.Foreign = s.Serial, s.Names, s.Presigned
+		}
+		if e := fetched[z.Name]; e != nil {
+			one.State = string(e.Status(now).Phase)
 		}
 		if t, err := (*transferDesk)(d).Transfers(z.Name); err == nil {
 			one.Transfers, one.Serial = &t, t.Serial

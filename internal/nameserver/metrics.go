@@ -1,7 +1,6 @@
 package nameserver
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -173,14 +172,11 @@ func (m *metrics) zones(s *sums) {
 		if o := conf.outgoing[z]; o != nil {
 			set = o.soaOf(z)
 		}
-		if soa := set.Data[0]; len(soa) >= soaNumbers {
-			s.gauge(serialDesc, float64(binary.BigEndian.Uint32(soa[len(soa)-soaNumbers:])), z.Name)
+		if serial, ok := serialOf(set); ok {
+			s.gauge(serialDesc, float64(serial), z.Name)
 		}
 	}
 }
-
-// soaNumbers are the five at the end of an SOA, in bytes; the serial is the first of them.
-const soaNumbers = 20
 
 // sums adds up the counts of everybody, one metric after the other.
 type sums struct {

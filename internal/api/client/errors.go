@@ -34,6 +34,13 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// CutError: a node took the request and closed the connection before its answer was whole.
+type CutError struct{ Base string }
+
+func (e *CutError) Error() string {
+	return fmt.Sprintf("the node at %s was reached, and ended the connection before its answer was whole: it stops, or failed inside; its log says which", e.Base)
+}
+
 // foreignError: what answers is something else than the API of a node.
 type foreignError struct{ status, kind string }
 
