@@ -11,7 +11,8 @@ import (
 // zoneRoutes answer for zones: one that is not signed, and one in the middle of a roll, so that every column has something.
 func zoneRoutes(n *fakeNode) {
 	n.HandleFunc("GET /api/v1/dns/zones", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, []api.ZoneStatus{fakeZone(), 
+		answer(w, []api.ZoneStatus{
+			fakeZone(),
 			{Name: "plain.example", Kind: "secondary", Serial: 7, Nodes: []string{"n1"}, Profiles: []string{}, State: "current"},
 			{Name: "signed.example", Kind: "secondary", Serial: 8, Nodes: []string{"n1"}, Profiles: []string{}, State: "failing", Foreign: true},
 			{Name: "gone.example", Kind: "secondary", Nodes: []string{"n1"}, Profiles: []string{}, State: "missing"},
