@@ -46,7 +46,9 @@ func (a *App) nodeStatus() api.NodeStatus {
 	}
 	out.Alarms = append(out.Alarms, a.odd.raised()...)
 	out.Alarms = append(out.Alarms, a.storeAlarms(st.Reachable)...)
-	if why := a.cluster.SecretTrouble(); why != "" {
+	if why := a.seal.missed(); why != "" {
+		out.Alarms = append(out.Alarms, why)
+	} else if why := a.cluster.SecretTrouble(); why != "" {
 		out.Alarms = append(out.Alarms, why)
 	}
 	files, faults := a.locationFiles()

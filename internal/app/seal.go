@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -20,6 +22,7 @@ import (
 type sealer struct {
 	path string // "": no file, nothing is sealed
 	solo bool
+	lost string // why no key was made; "": nothing was missed
 
 	mu   sync.Mutex // held while the file is read or written
 	ring seal.Ring
@@ -39,12 +42,40 @@ func (a *App) openSeal(n *profile.Node) error {
 		a.seal.ring = ring
 		return err
 	}
+	if _, err := os.Lstat(a.seal.path); errors.Is(err, fs.ErrNotExist) {
+		if copies := a.sealedCopies(); len(copies) > 0 {
+			a.seal.lost = fmt.Sprintf("the seal key is lost: %s is not there, and what it has sealed is (%s); no other key is made: bring the file back and send SIGHUP; if there is no copy of it, make one with %s, restart, and give up what jurymast seal shows with: jurymast seal forget RECORD",
+				a.seal.path, strings.Join(copies, ", "), fmt.Sprintf(seal.Make, a.seal.path))
+			a.log.Error("THE SEAL KEY IS LOST; signed zones are not answered", "error", a.seal.lost)
+			return nil
+		}
+	}
 	ring, made, err := seal.ReadOrCreate(a.seal.path)
 	if made {
 		a.log.Info("made a seal key; keep a copy in a safe place, apart from copies of the data", "file", a.seal.path, "key", ring.IDs()[0])
 	}
 	a.seal.ring = ring
 	return err
+}
+
+// sealedCopies are the files in the data that only a key of before can open.
+func (a *App) sealedCopies() []string {
+	var out []string
+	for _, pattern := range []string{"cookies.sealed", filepath.Join("zone-keys", "*"+copySuffix)} {
+		found, _ := filepath.Glob(a.data.path(pattern)) // the pattern is a good one
+		out = append(out, found...)
+	}
+	return out
+}
+
+// missed says that the seal key is lost, "" once there is one again.
+func (s *sealer) missed() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost == "" || !s.ring.Empty() {
+		return ""
+	}
+	return s.lost
 }
 
 // inside reports that file is below dir, links aside.

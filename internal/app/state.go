@@ -124,6 +124,9 @@ func (a *App) ready() (bool, []string) {
 	}
 	why = append(why, a.untriedTargets()...)
 	why = append(why, a.untriedZones()...)
+	if lost := a.seal.missed(); lost != "" {
+		why = append(why, lost)
+	}
 	why = append(why, a.unsignedZones()...)
 	return len(why) == 0, why
 }
