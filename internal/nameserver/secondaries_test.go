@@ -207,7 +207,7 @@ func TestPresigned(t *testing.T) {
 				if c.name == "x.sub" {
 					asked = dns.TypeDS
 				}
-				for _, want := range strings.Fields(rest) {
+				for want := range strings.FieldsSeq(rest) {
 					if !p.proves(want[0] == '!', want[1:]+".signed.example.", asked) {
 						t.Errorf("%s %s: %s is not proved by\n%v", c.name, dns.Type(c.typ), want, r.Ns)
 					}
