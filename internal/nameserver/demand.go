@@ -114,6 +114,7 @@ func (a *responder) truncated(out []byte) []byte {
 // work answers questions until there will be no more.
 func (d *demander) work() {
 	a, out := d.s.responder(d.s.m.take()), make([]byte, 0, udpSize+wireSlack)
+	a.worker = true
 	defer func() { d.s.m.give(a.c) }()
 	for q := range d.queue {
 		d.one(a, q, out)

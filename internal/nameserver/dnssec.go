@@ -58,7 +58,7 @@ func (a *responder) signatures(b *sign.Book, rec *record) (why []wire.EDE, missi
 		return nil, true
 	}
 	var err error
-	if rec.made, err = a.signing.onDemand(b, &a.content); err != nil {
+	if rec.made, err = a.signing.onDemand(b, &a.content, a.worker); err != nil {
 		return whyUnsigned, false
 	}
 	return nil, false
@@ -86,10 +86,15 @@ func (r *response) signaturesOnly(q *wire.Query) {
 	r.answer = kept
 }
 
-// onDemand signs a set now. At most half of the processors do that at a time; who asks waits for its turn.
-func (s *signing) onDemand(b *sign.Book, set *sign.Set) (sign.Signatures, error) {
-	s.turn <- struct{}{}
-	defer func() { <-s.turn }()
+// onDemand signs a set now. At most half of the processors do that at a time, and one for streams; who asks waits for its
+// turn.
+func (s *signing) onDemand(b *sign.Book, set *sign.Set, datagram bool) (sign.Signatures, error) {
+	turn := s.turnOnStream
+	if datagram {
+		turn = s.turn
+	}
+	turn <- struct{}{}
+	defer func() { <-turn }()
 	if made := s.cache.Find(b, set); !made.None() {
 		return made, nil // somebody was faster
 	}

@@ -216,3 +216,9 @@ func (s *Server) Signings() (out [3]uint64) {
 
 // SetsHeld is how many sets stand signed ahead for a zone.
 func (s *Server) SetsHeld(zone string) int { return s.signing.book(zone).Held() }
+
+// BusyStreams is as if somebody had things signed over TCP without end, until the function it returns is called.
+func (s *Server) BusyStreams() (end func()) {
+	s.signing.turnOnStream <- struct{}{}
+	return func() { <-s.signing.turnOnStream }
+}

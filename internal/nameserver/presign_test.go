@@ -354,6 +354,25 @@ func TestSignedOnDemand(t *testing.T) {
 	}
 }
 
+// Whoever keeps the signers busy over TCP delays nobody who asks over UDP.
+func TestStreamsDelayNoDatagram(t *testing.T) {
+	t.Parallel()
+	ps := standard()
+	f := build(t, []*profile.Zone{signedZone(records, profile.DenialCompact)}, ps, standardViews(ps), "127.0.0.1:0")
+	k := newCSK(t, "dr.example", sign.ECDSAP256)
+	f.srv.UseKeys(k)
+	at := f.serve(t)
+	end := f.srv.BusyStreams()
+	defer end()
+	q := new(dns.Msg)
+	if err := q.Unpack(wanting("nobody.dr.example.", dns.TypeA)); err != nil {
+		t.Fatal(err)
+	}
+	if good, err := newValidator(k).check(ask(t, "udp", at, q)); err != nil || good != 2 {
+		t.Errorf("%d signatures: %v", good, err)
+	}
+}
+
 // A clock that was years ahead and is set right while questions come: no answer has a signature that does not hold yet, and
 // what stands ready is made anew at once.
 func TestClockSetBack(t *testing.T) {

@@ -51,6 +51,7 @@ type responder struct {
 
 	signing  *signing
 	demand   *demander // signs later what is missing; nil: this responder signs itself
+	worker   bool      // it answers what others put off
 	unsigned bool      // the last question has to be answered by somebody who signs
 	content  sign.Set
 	lower    [wire.MaxName]byte

@@ -17,8 +17,11 @@ type signing struct {
 	now   func() time.Time
 	every time.Duration // between two looks at what has changed in silence
 	clock sign.Clock
-	cache *sign.Cache   // of what is signed on demand
-	turn  chan struct{} // held while a set is signed on demand
+	cache *sign.Cache // of what is signed on demand
+
+	// turn is held while a set is signed for a question over UDP, turnOnStream for any other: who asks much over TCP waits for
+	// others like him, and nobody over UDP for him.
+	turn, turnOnStream chan struct{}
 
 	signed [signedKinds]atomic.Uint64 // sets
 	failed atomic.Uint64              // sets that could not be
@@ -43,7 +46,7 @@ func newSigning(now func() time.Time) *signing {
 	if now == nil {
 		now = time.Now
 	}
-	s := &signing{now: now, every: time.Second, turn: make(chan struct{}, half()), wake: make(chan struct{}, 1), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
+	s := &signing{now: now, every: time.Second, turn: make(chan struct{}, half()), turnOnStream: make(chan struct{}, 1), wake: make(chan struct{}, 1), cache: sign.NewCache(sign.DefaultCache), books: map[string]*sign.Book{}}
 	s.tick()
 	return s
 }
