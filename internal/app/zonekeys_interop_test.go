@@ -27,7 +27,7 @@ type nsdParent struct {
 	cmd  *exec.Cmd
 }
 
-func startParent(t *testing.T) *nsdParent {
+func startNSDParent(t *testing.T) *nsdParent {
 	t.Helper()
 	p := &nsdParent{t: t, dir: t.TempDir(), addr: loopback() + ":5353"}
 	host, port, _ := strings.Cut(p.addr, ":")
@@ -122,7 +122,7 @@ func (s *site) secure(what, ds string) {
 func TestInteropRollsAreSecure(t *testing.T) {
 	for _, row := range []struct{ keys, roll string }{{"csk", `{}`}, {"ksk-zsk", `{"role":"ksk"}`}, {"ksk-zsk", `{"role":"zsk"}`}, {"csk", `{"algorithm":"ed25519"}`}} {
 		t.Run(row.keys+" "+row.roll, func(t *testing.T) {
-			p := startParent(t)
+			p := startNSDParent(t)
 			s := signedSite(t, p.addr, ", keys: "+row.keys)
 			at := -24 * time.Hour // so that all signatures are good for validators, which have the right time
 			s.shifted(at)
