@@ -52,7 +52,7 @@ func TestWordAgainstParent(t *testing.T) {
 	p := startParent(t)
 	s := signedSite(t, p.at, "")
 	s.shifted(0)
-	s.awaitKeys("keys are made", inStage("begin"))
+	s.awaitKeys("keys are made", counted)
 	s.shifted(2 * time.Hour)
 	s.awaitKeys("it is steady", inStage("steady"))
 	var ds api.ZoneDS
