@@ -115,7 +115,7 @@ func (s *Server) keyOrders(h huma.API) {
 	huma.Register(h, operation(http.MethodPost, "/zones/{name}/keys/import", "import-zone-keys", "zones", "Bring keys made elsewhere into use; over the unix socket alone", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *importInput) (*output[ZoneKeys], error) {
 			if !peerOf(ctx).socket {
-				return nil, onlySocket
+				return nil, errOnlySocket
 			}
 			return s.keyOrder(ctx, in.Name, KeyOrder{Import: in.Body.Files}, in.Body.Note, "the keys are imported")
 		})
@@ -131,15 +131,15 @@ func (s *Server) keyOrder(ctx context.Context, zone string, o KeyOrder, note, do
 	return answer(ctx, s, keys, err)
 }
 
-// onlySocket refuses what must not travel where every user of the machine may listen and ask.
-var onlySocket = newProblem(http.StatusForbidden, CodeForbidden, "private keys are given and taken over the unix socket of node.api.socket alone; use --api unix:///path")
+// errOnlySocket refuses what must not travel where every user of the machine may listen and ask.
+var errOnlySocket = newProblem(http.StatusForbidden, CodeForbidden, "private keys are given and taken over the unix socket of node.api.socket alone; use --api unix:///path")
 
 // keyFiles gives out private keys: audited, and to whom the socket's mode lets in.
 func (s *Server) keyFiles(h huma.API) {
 	huma.Register(h, operation(http.MethodPost, "/zones/{name}/keys/export", "export-zone-keys", "zones", "The private keys of a zone, in BIND's format; over the unix socket alone, and noted in the journal", http.StatusNotFound, http.StatusConflict),
 		func(ctx context.Context, in *zoneNoteInput) (*output[KeyExport], error) {
 			if !peerOf(ctx).socket {
-				return nil, onlySocket
+				return nil, errOnlySocket
 			}
 			var out KeyExport
 			err := s.secretAct(ctx, in.Body.Note, func(ctx context.Context, by, note string) (err error) {

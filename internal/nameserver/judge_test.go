@@ -188,7 +188,7 @@ func (t *trial) check(sets []*rrset, sigs []*dns.RRSIG, authority bool) error {
 		}
 		if authority && set.typ == dns.TypeNSEC {
 			for _, rr := range set.list {
-				t.nsec = append(t.nsec, rr.(*dns.NSEC))
+				t.nsec = append(t.nsec, rr.(*dns.NSEC)) //nolint:errcheck // the type says so
 			}
 		}
 	}

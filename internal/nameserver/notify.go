@@ -2,6 +2,7 @@ package nameserver
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -216,8 +217,9 @@ func (s *Server) notifyMessage(zone, key string, v *xfr.Version) ([]byte, *tsig.
 	}
 	msg[7] = 1 // ANCOUNT
 	soa := &v.SOA
-	msg = append(msg, 0xC0, 12, 0, byte(dns.TypeSOA), 0, dns.ClassINET, byte(soa.TTL>>24), byte(soa.TTL>>16), byte(soa.TTL>>8), byte(soa.TTL),
-		byte(len(soa.Data)>>8), byte(len(soa.Data))) //nolint:gosec // an SOA has at most 530 bytes
+	msg = append(msg, 0xC0, 12, 0, byte(dns.TypeSOA), 0, dns.ClassINET)
+	msg = binary.BigEndian.AppendUint32(msg, soa.TTL)
+	msg = binary.BigEndian.AppendUint16(msg, uint16(len(soa.Data))) //nolint:gosec // an SOA has at most 530 bytes
 	msg = append(msg, soa.Data...)
 	if key == "" {
 		return msg, nil, nil
