@@ -290,6 +290,11 @@ func writeOutlook(p *printer, r *trace.Report) {
 	}
 	tell := strings.Join(who, ", ")
 	switch {
+	case !o.Answered:
+		p.paint(red, "no name server tells the present answer")
+		if tell != "" {
+			p.printf("; %s", tell)
+		}
 	case o.Agree && tell == "":
 		p.paint(green, "everybody who was asked holds the present answer")
 	case o.Agree:

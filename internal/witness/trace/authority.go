@@ -50,7 +50,7 @@ func (t *tracer) link(ctx context.Context, name string) (Link, []step) {
 	}
 	l.Zone = c.zone
 	l.Servers = t.servers(ctx, c, name)
-	path := t.agree(&l)
+	path := t.agree(ctx, &l)
 	if path == nil {
 		l.Trouble = "no name server of " + c.zone + " answers with authority"
 	}
@@ -155,7 +155,7 @@ func (t *tracer) serial(ctx context.Context, to netip.AddrPort, tcp bool, zone s
 }
 
 // agree finds what most servers answer, marks the others, and keeps what is true for comparing caches with it.
-func (t *tracer) agree(l *Link) []step {
+func (t *tracer) agree(ctx context.Context, l *Link) []step {
 	votes := map[string]int{}
 	var best []step
 	most := 0
@@ -170,6 +170,9 @@ func (t *tracer) agree(l *Link) []step {
 	if best == nil {
 		return nil
 	}
+	if len(votes) > 1 {
+		t.drawn(ctx, l)
+	}
 	l.Agree, l.Rcode = true, "NOERROR"
 	serials := map[uint32]bool{}
 	for i := range l.Servers {
@@ -179,7 +182,7 @@ func (t *tracer) agree(l *Link) []step {
 		}
 		if signature(s.path) == signature(best) {
 			l.Rcode = s.Rcode
-		} else if !t.o.Varies {
+		} else if !t.o.Varies && !l.Varies {
 			s.Differs, l.Agree = true, false
 		}
 		if s.Serial != 0 {

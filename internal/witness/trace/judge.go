@@ -54,6 +54,7 @@ func (t *tracer) ttl() (ttl uint32) {
 // judge compares the path a cache holds with the truth.
 func (t *tracer) judge(h *Holder, path []step, open bool, at time.Time) {
 	h.Records = recordsOf(path)
+	h.path, h.open, h.at = path, open, at
 	if len(path) == 0 {
 		h.State, h.Cached = Empty, "no"
 		return

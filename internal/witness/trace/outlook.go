@@ -7,15 +7,18 @@ import (
 
 // outlook says when the last cache has switched, from all that was seen.
 func (t *tracer) outlook(r *Report) Outlook {
-	o := Outlook{}
+	o := Outlook{Answered: len(r.Chain) > 0}
+	silent := ""
 	for i := range r.Chain {
+		if r.Chain[i].Rcode == "" {
+			o.Answered, silent = false, " for "+r.Chain[i].Name
+		}
 		for j := range r.Chain[i].Servers {
 			if r.Chain[i].Servers[j].Differs {
 				o.Differ++
 			}
 		}
 	}
-	answered := len(t.truth) > 0
 	t.unknown(r)
 	for _, list := range [][]Holder{r.Caches, r.Local} {
 		for i := range list {
@@ -25,11 +28,11 @@ func (t *tracer) outlook(r *Report) Outlook {
 	if o.Differ > 0 {
 		t.later(&o.By, r.At.Add(t.longest()), fmt.Sprintf("%d answers of name servers differ: until they agree a cache can fetch either, and keep it for %s", o.Differ, t.longest()))
 	}
-	o.Agree = answered && o.Old == 0 && o.Differ == 0 && len(o.Never) == 0
+	o.Agree = o.Answered && o.Old == 0 && o.Differ == 0 && len(o.Never) == 0
 	switch {
 	case !o.By.At.IsZero():
-	case !answered:
-		o.By.Reason = "no name server answered, so there is nothing to wait for"
+	case !o.Answered:
+		o.By.Reason = "no name server answered" + silent + ", so there is nothing to wait for"
 	case len(o.Never) > 0:
 		o.By.Reason = "no time helps"
 	default:

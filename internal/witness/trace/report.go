@@ -54,8 +54,11 @@ type Link struct {
 	Servers []Server `json:"servers"`
 	Records []Record `json:"records,omitempty"` // what most of the servers answer
 	Rcode   string   `json:"rcode,omitempty"`
-	Agree   bool     `json:"agree"` // no server answers something else
+	Agree   bool     `json:"agree"`            // no server answers something else
+	Varies  bool     `json:"varies,omitempty"` // asked again, one server gave other answers: they are drawn
 	Trouble string   `json:"trouble,omitempty"`
+
+	looked bool // it is known whether the answers vary
 }
 
 // Hop is one step of the delegation.
@@ -119,6 +122,10 @@ type Holder struct {
 	TookMS  float64   `json:"tookMs,omitempty"`
 	Note    string    `json:"note,omitempty"`
 	Trouble string    `json:"trouble,omitempty"`
+
+	path []step // what was judged, and when
+	open bool
+	at   time.Time
 }
 
 // JVM is one Java process and how long it keeps addresses.
@@ -132,13 +139,14 @@ type JVM struct {
 
 // Outlook says when the last cache has switched.
 type Outlook struct {
-	Agree   bool   `json:"agree"` // everybody who told holds the present answer
-	Old     int    `json:"old"`   // caches with an older one
-	Unknown int    `json:"unknown"`
-	Differ  int    `json:"differ"`           // name servers that answer something else than most
-	By      Bound  `json:"by"`               // everybody who was asked
-	Others  *Bound `json:"others,omitempty"` // caches nobody knows of here
-	Java    *Bound `json:"java,omitempty"`   // Java processes that ask through them
+	Answered bool   `json:"answered"` // name servers did, in every zone the name leads through; else nobody knows the present answer
+	Agree    bool   `json:"agree"`    // everybody who told holds the present answer
+	Old      int    `json:"old"`      // caches with an older one
+	Unknown  int    `json:"unknown"`
+	Differ   int    `json:"differ"`           // name servers that answer something else than most
+	By       Bound  `json:"by"`               // everybody who was asked
+	Others   *Bound `json:"others,omitempty"` // caches nobody knows of here
+	Java     *Bound `json:"java,omitempty"`   // Java processes that ask through them
 
 	Never []string `json:"never,omitempty"` // holders no time helps against
 }

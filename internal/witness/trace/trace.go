@@ -87,6 +87,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		t.believeNode()
 	}
 	r.Caches = t.caches(ctx)
+	t.reconsider(ctx, r)
 	if !o.NoLocal {
 		r.Local = append(append(append(r.Local, t.hostsEntry()...), t.resolved(ctx)...), t.nscd()...)
 		r.Java = t.java()
