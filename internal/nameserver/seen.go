@@ -10,6 +10,7 @@ import (
 	"jurymast/internal/nameserver/querylog"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/nameserver/traffic"
+	"jurymast/internal/nameserver/wire"
 )
 
 // eyes see every answered question of one loop, or, with a lock, of many connections. They copy what they want to keep and
@@ -48,7 +49,13 @@ func (e *eyes) Seen(f *tap.Facts) {
 // timed reports that somebody wants to know when questions came.
 func (e *eyes) timed() bool { return e.log != nil || e.wire != nil }
 
-// copied shows a question and its answer as they are on the wire.
+// unanswered reports that what got no answer was a question, whatever the reason: rate limits, or a transfer that goes its
+// own way. One that waits for signatures is answered later.
+func (a *responder) unanswered(pkt []byte) bool {
+	return !a.unsigned && len(pkt) >= wire.HeaderLen && pkt[2]&0x80 == 0
+}
+
+// copied shows a question and its answer, nil for none, as they are on the wire.
 func (a *responder) copied(pkt, reply []byte, from netip.Addr) {
 	e := a.eyes
 	if e.mu != nil {

@@ -354,7 +354,7 @@ func (s *Server) answer(a *responder, pkt, out []byte, stream bool, from netip.A
 	if (reply != nil || a.facts.Limited != tap.Whole) && a.eyes != nil && !a.passed {
 		a.seen(reply, from)
 	}
-	if reply != nil && a.eyes != nil && a.eyes.wire != nil {
+	if a.eyes != nil && a.eyes.wire != nil && (reply != nil || a.unanswered(pkt)) {
 		a.copied(pkt, reply, from)
 	}
 	return reply

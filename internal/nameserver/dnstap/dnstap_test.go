@@ -79,9 +79,12 @@ func counts(t *testing.T, d *Tap) map[string]float64 {
 	out := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			if f.GetName() == "jurymast_dns_dnstap_messages_total" {
+			switch f.GetName() {
+			case "jurymast_dns_dnstap_messages_total":
 				out[m.GetLabel()[0].GetValue()] = m.GetCounter().GetValue()
-			} else {
+			case "jurymast_dns_dnstap_unanswered_total":
+				out["unanswered"] = m.GetCounter().GetValue()
+			default:
 				out["connected"] = m.GetGauge().GetValue()
 			}
 		}

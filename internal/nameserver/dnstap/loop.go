@@ -25,14 +25,37 @@ type entry struct {
 // Loop is the side of one loop that answers questions; only that loop uses it.
 type Loop struct {
 	ring *tap.Ring[entry]
-	lost atomic.Uint64 // questions that did not fit
+
+	queries, responses bool // that are wanted
+
+	lost   atomic.Uint64 // messages that did not fit
+	silent atomic.Uint64 // questions without an answer
 }
 
-// Seen copies a question and its answer, or counts that there is no room. asked may be zero: not measured.
+// wanted is how many messages one question becomes, with an answer or without.
+func (l *Loop) wanted(answered bool) (n uint64) {
+	if l.queries {
+		n++
+	}
+	if l.responses && answered {
+		n++
+	}
+	return n
+}
+
+// Seen copies a question and its answer, or counts that there is no room. An empty answer is none: it was dropped. asked
+// may be zero: not measured.
 func (l *Loop) Seen(question, answer []byte, client netip.AddrPort, via tap.Transport, asked time.Time) {
+	if len(answer) == 0 {
+		l.silent.Add(1)
+	}
+	n := l.wanted(len(answer) > 0)
+	if n == 0 {
+		return
+	}
 	e := l.ring.Next()
 	if e == nil {
-		l.lost.Add(1)
+		l.lost.Add(n)
 		return
 	}
 	e.said = time.Now()

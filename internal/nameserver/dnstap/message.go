@@ -37,7 +37,7 @@ func (t *Tap) frames(out [][]byte, e *entry) [][]byte {
 		out = t.frame(out, m)
 		m.QueryMessage = nil
 	}
-	if t.o.Responses {
+	if t.o.Responses && len(answer) > 0 {
 		kind := pb.Message_AUTH_RESPONSE
 		m.Type, m.ResponseMessage = &kind, answer
 		m.ResponseTimeSec, m.ResponseTimeNsec = seconds(e.said), nanoseconds(e.said)

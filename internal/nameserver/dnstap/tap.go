@@ -79,7 +79,7 @@ func Open(o Options) (*Tap, error) {
 
 // Loop is for one more loop.
 func (t *Tap) Loop() *Loop {
-	l := &Loop{ring: tap.NewRing[entry](ringSize)}
+	l := &Loop{ring: tap.NewRing[entry](ringSize), queries: t.o.Queries, responses: t.o.Responses}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.loops = append(t.loops, l)
@@ -267,28 +267,31 @@ func (t *Tap) finish() {
 var messagesDesc = prometheus.NewDesc("jurymast_dns_dnstap_messages_total",
 	"Messages for dnstap: written, dropped (the writer was slower than the questions), away (there was no collector), failed (it took no more).", []string{"what"}, nil)
 
+var unansweredDesc = prometheus.NewDesc("jurymast_dns_dnstap_unanswered_total",
+	"Questions dnstap has seen that got no answer, because of rate limits or because a transfer began.", nil, nil)
+
 var connectedDesc = prometheus.NewDesc("jurymast_dns_dnstap_connected", "1 while the dnstap collector or file takes messages.", nil, nil)
 
 // Describe is prometheus.Collector's.
-func (t *Tap) Describe(to chan<- *prometheus.Desc) { to <- messagesDesc; to <- connectedDesc }
+func (t *Tap) Describe(to chan<- *prometheus.Desc) {
+	to <- messagesDesc
+	to <- unansweredDesc
+	to <- connectedDesc
+}
 
 // Collect is prometheus.Collector's.
 func (t *Tap) Collect(to chan<- prometheus.Metric) {
-	each := uint64(0) // messages for one question
-	for _, on := range []bool{t.o.Queries, t.o.Responses} {
-		if on {
-			each++
-		}
-	}
-	dropped := uint64(0)
+	dropped, silent := uint64(0), uint64(0)
 	t.mu.Lock()
 	for _, l := range t.loops {
-		dropped += each * l.lost.Load()
+		dropped += l.lost.Load()
+		silent += l.silent.Load()
 	}
 	t.mu.Unlock()
 	for what, n := range map[string]uint64{"written": t.written.Load(), "dropped": dropped, "away": t.away.Load(), "failed": t.failed.Load()} {
 		to <- prometheus.MustNewConstMetric(messagesDesc, prometheus.CounterValue, float64(n), what)
 	}
+	to <- prometheus.MustNewConstMetric(unansweredDesc, prometheus.CounterValue, float64(silent))
 	on := 0.0
 	if t.connected.Load() {
 		on = 1

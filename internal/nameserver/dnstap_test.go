@@ -1,0 +1,79 @@
+package nameserver_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	pb "github.com/dnstap/golang-dnstap"
+	framestream "github.com/farsightsec/golang-framestream"
+	"github.com/miekg/dns"
+	"google.golang.org/protobuf/proto"
+
+	"jurymast/internal/nameserver"
+	"jurymast/internal/nameserver/dnstap"
+	"jurymast/internal/nameserver/rrl"
+)
+
+// What rate limits drop is an attack, which is when somebody looks: its questions are copied, too.
+func TestDnstapTellsOfDroppedQuestions(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "out.tap")
+	tap, err := dnstap.Open(dnstap.Options{File: file, Queries: true, Responses: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := curbed(t, func(o *nameserver.Options) {
+		o.Limits.RRL.Networks, o.Limits.RRL.Slip, o.Dnstap = rrl.Networks{}, 0, tap
+	})
+	at := f.serve(t)
+	c := dns.Client{Net: "udp", Timeout: 200 * time.Millisecond}
+	asked, answered := 0, 0
+	for asked-answered < 3 && asked < 60 { // the first few are answered
+		asked++
+		if _, _, err := c.Exchange(query("x.dr.example.", dns.TypeA), at.String()); err == nil {
+			answered++
+		}
+	}
+	if asked == answered {
+		t.Fatal("nothing was dropped")
+	}
+	if err := f.srv.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := tapped(t, file)
+	if got[pb.Message_AUTH_QUERY] != asked || got[pb.Message_AUTH_RESPONSE] != answered {
+		t.Errorf("%v, want %d questions and %d answers", got, asked, answered)
+	}
+}
+
+// tapped counts the messages of a file.
+func tapped(t *testing.T, file string) map[pb.Message_Type]int {
+	t.Helper()
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, err := framestream.NewReader(in, &framestream.ReaderOptions{ContentTypes: [][]byte{pb.FSContentType}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts, buf := map[pb.Message_Type]int{}, make([]byte, 1<<17)
+	for {
+		n, err := r.ReadFrame(buf)
+		if errors.Is(err, io.EOF) {
+			return counts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(pb.Dnstap)
+		if err := proto.Unmarshal(buf[:n], m); err != nil {
+			t.Fatal(err)
+		}
+		counts[m.GetMessage().GetType()]++
+	}
+}
