@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
 	"time"
 
 	"jurymast/internal/api"
@@ -46,6 +47,20 @@ func zoneRoutes(n *fakeNode) {
 			return
 		}
 		acted(w, r, r.PathValue("verb"))
+	})
+	n.HandleFunc("POST /api/v1/dns/secondary/{zone}/refresh", func(w http.ResponseWriter, r *http.Request) {
+		t := api.SecondaryZone{Zone: r.PathValue("zone"), State: "current", Serial: 7, Confirmed: &since, Next: &since, Primaries: []string{"192.0.2.1:53"}}
+		switch t.Zone {
+		case "failing.example", "missing.example":
+			t.State, t.Trouble = strings.TrimSuffix(t.Zone, ".example"), "192.0.2.1:53: SOA: connection refused"
+		case "older.example":
+			t.Older, t.Trouble = true, "192.0.2.1:53: it has serial 6, which is older than 7 here"
+		case "half.example": // one primary of two
+			t.Trouble = "192.0.2.1:53: SOA: connection refused"
+		case "slow.example":
+			t.Next = nil
+		}
+		answer(w, t)
 	})
 	n.HandleFunc("POST /api/v1/zones/{name}/cds", func(w http.ResponseWriter, r *http.Request) { acted(w, r, "cds") })
 }

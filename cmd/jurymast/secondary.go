@@ -19,7 +19,9 @@ look, and when the zone is given up unless a primary confirms it. With a ZONE, e
   expired   no primary has confirmed it for too long: questions get SERVFAIL
   missing   it was never here: questions get SERVFAIL`
 
-const refreshHelp = `Asks the primaries of a secondary zone now, as a NOTIFY does, and waits for what comes of it. This node alone does so.`
+const refreshHelp = `Asks the primaries of a secondary zone now, as a NOTIFY does, and waits for what comes of it. This node alone does so.
+
+Exit codes: 0 a primary has confirmed what is here, or handed something newer over; 1 none did, or the transfer still runs.`
 
 func newSecondary(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
@@ -66,9 +68,23 @@ func newZoneRefresh(c *cli) *cobra.Command {
 		if err != nil {
 			return c.failure(err)
 		}
-		return c.print(*output, t, func(p *printer) { writeSecondary(p, t) })
+		if err := c.print(*output, t, func(p *printer) { writeSecondary(p, t) }); err != nil {
+			return err
+		}
+		return refreshExit(t)
 	}
 	return cmd
+}
+
+// refreshExit turns what came of a look into the exit code.
+func refreshExit(t *api.SecondaryZone) error {
+	switch {
+	case t.Next == nil:
+		return &exitError{exitFinding, fmt.Errorf("the look at zone %s still runs; jurymast zone secondary %[1]s shows what comes of it", t.Zone)}
+	case t.State != "current" || t.Older:
+		return silently(exitFinding)
+	}
+	return nil
 }
 
 var phaseColours = map[string]colour{"current": green, "failing": yellow, "expired": red, "missing": red}

@@ -35,6 +35,7 @@ type SecondaryZone struct {
 	Expires   *time.Time `json:"expires,omitempty" doc:"when the zone is given up unless a primary confirms it"`
 	Failures  int        `json:"failures,omitempty" doc:"looks in a row that brought nothing"`
 	Trouble   string     `json:"trouble,omitempty" doc:"of the last look, each primary's"`
+	Older     bool       `json:"older,omitempty" doc:"the last look found nothing but an older serial, which is not taken"`
 	Refused   string     `json:"refused,omitempty" doc:"why the last transfer was not of differences, where those were tried"`
 	Signed    bool       `json:"signed" doc:"by its primary; no profile answers in it then"`
 	ZONEMD    string     `json:"zonemd,omitempty" doc:"its digest: verified, none, unknown (of another kind) or ignored"`

@@ -102,7 +102,7 @@ func (d *secondaryDesk) List() []api.SecondaryZone {
 	for _, s := range d.dns.Secondaries().Status(now) {
 		one := api.SecondaryZone{
 			Zone: s.Zone, State: string(s.Phase), Serial: s.Serial, Records: s.Records, Primary: s.Primary, Primaries: s.Primaries, How: string(s.How), Bytes: s.Bytes,
-			Fetched: moment(s.Fetched), Confirmed: moment(s.Confirmed), Next: moment(s.Next), Expires: moment(s.Expires), Failures: s.Failures, Trouble: s.Trouble,
+			Fetched: moment(s.Fetched), Confirmed: moment(s.Confirmed), Next: moment(s.Next), Expires: moment(s.Expires), Failures: s.Failures, Trouble: s.Trouble, Older: s.Older,
 			Refused: s.Refused, Signed: s.Signed, ZONEMD: string(s.Digest), Warnings: s.Warnings,
 		}
 		list = append(list, one)

@@ -119,6 +119,7 @@ type info struct {
 	bytes    int64
 	refused  string // why the last transfer was not of differences
 	trouble  string // of the last look
+	older    bool   // it found nothing but an older serial
 	first    netip.AddrPort
 	force    bool
 	avoid    map[netip.AddrPort]time.Time

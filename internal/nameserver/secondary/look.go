@@ -113,7 +113,7 @@ func (b *Book) succeeded(e *Entry, s server, out *Outcome, trouble []string) {
 		e.info.took, e.info.how, e.info.bytes, e.info.refused, e.info.dirty = now, out.How, out.Bytes, out.Refused, true
 	}
 	c := e.content
-	e.info.primary, e.info.trouble = s.addr, strings.Join(trouble, "; ")
+	e.info.primary, e.info.trouble, e.info.older = s.addr, strings.Join(trouble, "; "), out.How == Older
 	delete(e.info.avoid, s.addr)
 	e.state.Succeeded(c.Timers(bounds(e.doc)), now, rand.Uint64()) //nolint:gosec // spreading looks is no secret
 	e.ended()
@@ -142,7 +142,7 @@ func (b *Book) transferred(name string, s server, out *Outcome, before uint32) {
 func (b *Book) failed(e *Entry, trouble string) {
 	now := time.Now()
 	e.mu.Lock()
-	e.info.trouble = trouble
+	e.info.trouble, e.info.older = trouble, false
 	e.state.Failed(now, rand.Uint64()) //nolint:gosec // spreading looks is no secret
 	failures, next, end := e.state.Failures, e.state.Next, e.state.Expires()
 	e.ended()

@@ -21,6 +21,7 @@ type Status struct {
 	Expires   time.Time
 	Failures  int    // looks in a row
 	Trouble   string // of the last look
+	Older     bool   // the last look found nothing but an older serial
 	Refused   string // why the last transfer was not of differences
 	Signed    bool   // by its primary
 	Digest    Digest
@@ -34,7 +35,7 @@ func (e *Entry) Status(now time.Time) Status {
 	defer e.mu.Unlock()
 	s := Status{
 		Zone: e.name, Phase: e.state.Phase(now), Fetched: e.info.took, How: e.info.how, Bytes: e.info.bytes, Confirmed: e.state.Confirmed,
-		Next: e.state.Next, Expires: e.state.Expires(), Failures: e.state.Failures, Trouble: e.info.trouble, Refused: e.info.refused,
+		Next: e.state.Next, Expires: e.state.Expires(), Failures: e.state.Failures, Trouble: e.info.trouble, Older: e.info.older, Refused: e.info.refused,
 	}
 	if e.info.primary.IsValid() {
 		s.Primary = e.info.primary.String()
