@@ -39,8 +39,11 @@ func (n *Notifier) Due() (at time.Time, ok bool) { return n.next, !n.next.IsZero
 
 // Sent: one message has gone out. After the last try there is one more look, for what came of it.
 func (n *Notifier) Sent(now time.Time) {
-	n.next = now.Add(notifyAgain << n.tries)
-	n.tries++
+	if n.tries++; n.Last() {
+		n.next = now.Add(notifyAgain) // longer than an answer is waited for
+		return
+	}
+	n.next = now.Add(notifyAgain << (n.tries - 1))
 }
 
 // Last reports that all tries are made: when Due comes, GiveUp.

@@ -287,7 +287,7 @@ func TestNotifier(t *testing.T) {
 		tries = append(tries, now.Sub(t0))
 	}
 	want := []time.Duration{150 * time.Millisecond, 2150 * time.Millisecond, 6150 * time.Millisecond, 14150 * time.Millisecond, 30150 * time.Millisecond}
-	if !slices.Equal(tries, want) || !n.Given || n.Knows || now.Sub(t0) != 62150*time.Millisecond {
+	if !slices.Equal(tries, want) || !n.Given || n.Knows || now.Sub(t0) != 32150*time.Millisecond {
 		t.Errorf("tries at %v, given up %t after %v", tries, n.Given, now.Sub(t0))
 	}
 	n.Changed(7, now)
