@@ -48,6 +48,11 @@ func onThisMachine(name string, f *profile.File) (list profile.Problems) {
 	certificateFiles(n.Nameserver.Certificates, warn, "node", "nameserver", "certificates")
 	logFolders(n, warn)
 	secretFiles(n, warn)
+	for i := range f.TSIG {
+		if key, err := app.CheckTSIGKey(&f.TSIG[i]); err != nil {
+			warn(firstLine(err)+": this machine does not have the key; whatever is signed with it fails here", "tsig", i, "secret", key)
+		}
+	}
 	used := usedSecrets(f)
 	for _, secret := range slices.Sorted(maps.Keys(n.Secrets)) {
 		source := n.Secrets[secret]

@@ -173,14 +173,20 @@ func start(ctx context.Context, o Options) (a *App, err error) {
 	}
 	if wrong == nil {
 		a.library.know(file, checks)
-		if _, err := a.library.prepare(cluster.DocumentSet{Records: a.recordsOf(file)}); err != nil {
+		if err := a.prepareFile(stored); err != nil {
 			wrong = fmt.Errorf("%s: %w", o.File, err)
 		}
 	}
-	if wrong != nil {
+	switch {
+	case wrong == nil:
+	case len(stored.Records) > 0:
 		if err = a.useStored(stored, wrong); err != nil {
 			return nil, err
 		}
+	case a.solo:
+		return nil, wrong // there is nothing to serve in its place
+	default:
+		a.log.Warn("the file needs documents of the store, or is wrong; the store will tell", "error", wrong)
 	}
 	if err = a.listen(ctx); err != nil {
 		return nil, err

@@ -69,6 +69,17 @@ func documentsIn(last map[string]json.RawMessage) (set cluster.DocumentSet) {
 	return set
 }
 
+// prepareFile prepares the file's documents, by themselves or with the stored ones, some of which they may need.
+func (a *App) prepareFile(stored cluster.DocumentSet) error {
+	mine := a.recordsOf(a.file)
+	_, err := a.library.prepare(cluster.DocumentSet{Records: mine})
+	if err == nil || len(stored.Records) == 0 {
+		return err
+	}
+	_, err = a.library.prepare(cluster.DocumentSet{Records: withFile(stored, mine, a.owner())})
+	return err
+}
+
 // useStored makes the node start with the stored documents although the file is refused, unless they are of no use.
 func (a *App) useStored(stored cluster.DocumentSet, wrong error) error {
 	if _, err := a.library.prepare(stored); err != nil {

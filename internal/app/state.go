@@ -99,6 +99,9 @@ func (a *App) ready() (bool, []string) {
 		why = append(why, "the configuration file is not applied yet")
 	}
 	snap := a.hub.Load()
+	if docs := snap.Documents(); a.config.Load().Error != "" && len(docs.Profiles)+len(docs.Zones) == 0 {
+		why = append(why, "the configuration file is refused, and nothing else is stored that could be served")
+	}
 	if gen := a.applied.Load(); snap.Documents().Generation < gen {
 		why = append(why, fmt.Sprintf("generation %d of the documents is not in use yet", gen))
 	}

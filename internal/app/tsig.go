@@ -61,6 +61,15 @@ func (a *App) readTSIG() {
 	a.alarms.set("tsig", text)
 }
 
+// CheckTSIGKey says why this machine cannot use a key, and whether its file or its env is at fault.
+func CheckTSIGKey(doc *profile.TSIG) (at string, err error) {
+	if at = "file"; doc.Secret.Env != "" {
+		at = "env"
+	}
+	_, err = readKey(doc)
+	return at, err
+}
+
 // readKey makes a key with the secret this node finds. Errors never repeat what was read.
 func readKey(doc *profile.TSIG) (*tsig.Key, error) {
 	text, err := readSecret(doc.Secret)

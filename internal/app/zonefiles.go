@@ -29,15 +29,24 @@ func inlineZoneFiles(f *profile.File, config string, read sources) error {
 		func(name string) ([]byte, error) {
 			text, err := os.ReadFile(beside(name))
 			read[beside(name)] = digest(text, err)
-			return text, err
+			return text, whereLooked(err, filepath.Dir(beside(name)))
 		},
 		func(zone, name string) ([]byte, error) {
 			folder := filepath.Dir(beside(zone))
 			text, err := readBelow(folder, name)
 			read[filepath.Join(folder, filepath.FromSlash(name))] = digest(text, err)
-			return text, err
+			return text, whereLooked(err, folder)
 		},
 	)
+}
+
+// whereLooked adds to the error of a file that could not be read the folder that it was looked for in.
+func whereLooked(err error, folder string) error {
+	full, unknown := filepath.Abs(folder)
+	if err == nil || unknown != nil {
+		return err
+	}
+	return fmt.Errorf("%w (looked for in %s)", err, full)
 }
 
 // readBelow reads a file of a folder. A name or link that leads out of the folder is refused by the operating system's

@@ -260,10 +260,26 @@ func (w *advisor) transfer(a *at, f *File, z *Zone) {
 			w.warn(place.child("to"), "gives the zone to everybody who asks; name the secondaries' addresses, or a key")
 		}
 	}
-	names := z.TSIGNames()
-	for _, path := range slices.Sorted(maps.Keys(names)) {
-		if !slices.ContainsFunc(f.TSIG, func(k TSIG) bool { return k.Name == names[path] }) {
-			w.info(place, "%s names the key %q, which is not in this file; it must be in the store", path, names[path])
+}
+
+// tsigNames warns of keys that a zone names and that are not in the file.
+func (w *advisor) tsigNames(a *at, f *File, z *Zone) {
+	look := func(entry *at, key string) {
+		if key != "" && !slices.ContainsFunc(f.TSIG, func(k TSIG) bool { return k.Name == key }) {
+			w.warn(entry.child("key"), "no TSIG key of this file is called %q; it must be in the store when this zone gets there: serve with an empty store refuses the file", key)
+		}
+	}
+	if s := z.Secondary; s != nil {
+		for i := range s.From {
+			look(a.child("secondary").child("from").element(i), s.From[i].Key)
+		}
+	}
+	if t := z.Transfer; t != nil {
+		for i := range t.To {
+			look(a.child("transfer").child("to").element(i), t.To[i].Key)
+		}
+		for i := range t.Notify {
+			look(a.child("transfer").child("notify").element(i), t.Notify[i].Key)
 		}
 	}
 }

@@ -24,6 +24,7 @@ func Warnings(f *File) Problems {
 	}
 	for i := range f.Zones {
 		w.transfer(f.place("zones", i), f, &f.Zones[i])
+		w.tsigNames(f.place("zones", i), f, &f.Zones[i])
 	}
 	for i := range f.Profiles {
 		w.profile(f.place("profiles", i), f, &f.Profiles[i], zones)
