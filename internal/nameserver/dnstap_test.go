@@ -43,14 +43,14 @@ func TestDnstapTellsOfDroppedQuestions(t *testing.T) {
 	if err := f.srv.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	got := tapped(t, file)
+	got := tapMessages(t, file)
 	if got[pb.Message_AUTH_QUERY] != asked || got[pb.Message_AUTH_RESPONSE] != answered {
 		t.Errorf("%v, want %d questions and %d answers", got, asked, answered)
 	}
 }
 
-// tapped counts the messages of a file.
-func tapped(t *testing.T, file string) map[pb.Message_Type]int {
+// tapMessages counts the messages of a file.
+func tapMessages(t *testing.T, file string) map[pb.Message_Type]int {
 	t.Helper()
 	in, err := os.Open(file)
 	if err != nil {
