@@ -56,7 +56,7 @@ func tapMessages(t *testing.T, file string) map[pb.Message_Type]int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
+	defer in.Close() //nolint:errcheck // only read
 	r, err := framestream.NewReader(in, &framestream.ReaderOptions{ContentTypes: [][]byte{pb.FSContentType}})
 	if err != nil {
 		t.Fatal(err)
