@@ -104,11 +104,39 @@ func readable(text []byte) ([]byte, error) {
 	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.UseOrderedMap()).Decode(&value); err != nil {
 		return text, nil //nolint:nilerr // JSON that this reader does not understand is still what was asked for
 	}
-	lines, err := yaml.MarshalWithOptions(value, yaml.UseLiteralStyleIfMultiline(true))
+	lines, err := yaml.MarshalWithOptions(guarded(value), yaml.UseLiteralStyleIfMultiline(true))
 	if err != nil || bytes.IndexFunc(lines, drives) >= 0 || !says(lines, text) {
 		return text, nil //nolint:nilerr // as above
 	}
 	return lines, nil
+}
+
+// guarded is a value whose texts that would drive a terminal are written in quotes, with escapes.
+func guarded(value any) any {
+	switch v := value.(type) {
+	case string:
+		if strings.IndexFunc(v, drives) >= 0 {
+			return inQuotes(v)
+		}
+	case yaml.MapSlice:
+		for i := range v {
+			v[i].Value = guarded(v[i].Value)
+		}
+	case []any:
+		for i := range v {
+			v[i] = guarded(v[i])
+		}
+	}
+	return value
+}
+
+// inQuotes is text that YAML gets as JSON would have it.
+type inQuotes string
+
+// MarshalYAML implements yaml.BytesMarshaler.
+func (q inQuotes) MarshalYAML() ([]byte, error) {
+	text, err := json.Marshal(string(q))
+	return quoted(text), err
 }
 
 // says reports that a text in YAML and one in JSON say the same.

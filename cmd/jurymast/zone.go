@@ -204,6 +204,9 @@ func writeKeyTable(p *printer, keys []api.ZoneKey) {
 
 func writeDS(p *printer, ds *api.ZoneDS) {
 	switch {
+	case ds.Off:
+		p.paint(yellow, "; SIGNING IS SWITCHED OFF: have this removed from the parent of "+ds.Zone+"; the keys stay until no server of it has a DS")
+		p.printf("\n")
 	case ds.Ready:
 		p.printf("; this may be given to the parent of %s\n", ds.Zone)
 	case ds.ReadyAt != nil:
@@ -216,6 +219,9 @@ func writeDS(p *printer, ds *api.ZoneDS) {
 	for i := range ds.Keys {
 		k := &ds.Keys[i]
 		p.printf("%s. %d IN DS %s\n", ds.Zone, ds.TTL, k.DS)
+	}
+	if ds.Off {
+		return
 	}
 	p.printf("\n; the zone itself can ask for it, see jurymast zone cds\n")
 	for i := range ds.Keys {

@@ -95,6 +95,7 @@ type ZoneDS struct {
 	Zone    string      `json:"zone"`
 	Ready   bool        `json:"ready" doc:"the DS may be given to the parent; else some resolvers would find the zone bogus"`
 	ReadyAt *time.Time  `json:"readyAt,omitempty" doc:"absent while nodes have to acknowledge"`
+	Off     bool        `json:"off,omitempty" doc:"signing is switched off: the DS is to be removed from the parent"`
 	TTL     int         `json:"ttl" doc:"of the zone's key sets, in seconds"`
 	Keys    []ZoneDSKey `json:"keys"`
 }

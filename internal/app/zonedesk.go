@@ -152,7 +152,7 @@ func (d *zoneDesk) DS(zone string, digest uint8) (api.ZoneDS, error) {
 		return api.ZoneDS{}, translateSecret(err)
 	}
 	at := k.Set.DSReady(w)
-	out := api.ZoneDS{Zone: zone, Ready: !at.IsZero() && !at.After((*App)(d).clock()), ReadyAt: moment(at), TTL: sign.KeyTTL}
+	out := api.ZoneDS{Zone: zone, Ready: w.Signed && !at.IsZero() && !at.After((*App)(d).clock()), ReadyAt: moment(at), TTL: sign.KeyTTL, Off: !w.Signed}
 	for _, key := range k.Set.DSKeys() {
 		ds := key.DS(zone, digest)
 		out.Keys = append(out.Keys, api.ZoneDSKey{

@@ -65,6 +65,9 @@ func TestWordAgainstParent(t *testing.T) {
 	s.write(strings.Replace(string(text), "dnssec: {enabled: true", "dnssec: {enabled: false", 1))
 	s.hangup()
 	s.awaitKeys("it leaves signing", func(k api.ZoneKeys) bool { return k.Leaving != nil && len(k.Parent.DS) == 1 })
+	if s.get("/api/v1/zones/dr.example/ds", &ds); !ds.Off || ds.Ready {
+		t.Errorf("the DS of a zone whose signing is switched off: %+v", ds)
+	}
 	code, body := s.call(http.MethodPost, "/api/v1/zones/dr.example/keys/ds-seen", `{"ttl":1}`)
 	if want := fmt.Sprintf("has a DS (of key %d)", ds.Keys[0].Tag); code != http.StatusConflict || !strings.Contains(body, want) {
 		t.Errorf("the word of an operator while the parent has the DS: %d %s", code, body)
