@@ -65,7 +65,7 @@ func notYetNode(r *report, a *at, n *Node) {
 
 func notYetZone(r *report, a *at, z *Zone) {
 	r.notYet(a.child("dnssec").child("denial"), later[z.DNSSEC.Denial], "denying with hashed names", "use denial: compact, which no name can be read from either")
-	r.notYet(a.child("dnssec").child("presigned"), z.DNSSEC.Presigned, "serving signatures that come with a transfer", "sign here with dnssec.enabled, or leave it off")
+	r.notYet(a.child("dnssec").child("presigned"), z.DNSSEC.Presigned, "signatures from a file", "leave it out: a zone that is fetched from its primary (secondary) is served with the signatures it comes with, and others are signed here with dnssec.enabled")
 }
 
 func notYetProfile(r *report, a *at, p *Profile) {
