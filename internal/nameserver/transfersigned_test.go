@@ -224,7 +224,7 @@ func TestSignedTransferRenews(t *testing.T) {
 	serials := 0
 	for now := step; now <= 16*24*time.Hour; now += step {
 		shift.Store(int64(now))
-		was := have[0].(*dns.SOA).Serial
+		was := soaOf(have[0]).Serial
 		o.srv.Tick()
 		eventually(t, "nothing is due", func() bool { o.srv.Tick(); return !o.srv.RenewalDue("dr.example") })
 		st, _ := o.srv.TransferStatus("dr.example")
@@ -302,7 +302,7 @@ func TestSignedExpire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rr, _, err := dns.UnpackRR(append([]byte{0, 0, 6, 0, 1, 0, 0, 0, 0, 0, byte(len(z.SOA.Data[0]))}, z.SOA.Data[0]...), 0); err != nil || rr.(*dns.SOA).Expire != zone.SignedExpire {
+	if rr, _, err := dns.UnpackRR(append([]byte{0, 0, 6, 0, 1, 0, 0, 0, 0, 0, byte(len(z.SOA.Data[0]))}, z.SOA.Data[0]...), 0); err != nil || soaOf(rr).Expire != zone.SignedExpire {
 		t.Errorf("%v, %v", rr, err)
 	}
 	old := signedTransferable("@ SOA ns1 ops 1 3600 600 604801 60\n", byKey())
