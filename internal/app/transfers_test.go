@@ -27,7 +27,11 @@ func (s *site) serial() uint32 {
 	if err != nil || len(r.Answer) != 1 {
 		return 0
 	}
-	return r.Answer[0].(*dns.SOA).Serial
+	soa, ok := r.Answer[0].(*dns.SOA)
+	if !ok {
+		return 0
+	}
+	return soa.Serial
 }
 
 // whole is the zone as it is fetched, one record a line, "" while it is not given.
