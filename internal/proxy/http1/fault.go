@@ -52,7 +52,7 @@ const (
 )
 
 // Fault is why a message is refused.
-type Fault struct {
+type Fault struct { //nolint:errname // a fault of the peer, looked at before it is an error
 	Rule Rule
 	At   int // byte of what was given at which it was noticed
 }
@@ -61,7 +61,7 @@ func (f *Fault) Error() string { return "not HTTP/1.1 as RFC 9112 has it: " + st
 
 // Status is what a client is told: 400, 414, 417 or 431.
 func (f *Fault) Status() int {
-	switch f.Rule {
+	switch f.Rule { //nolint:exhaustive // every other rule is a bad request
 	case LineTooLong:
 		return http.StatusRequestURITooLong
 	case HeadTooLong, TooMany:

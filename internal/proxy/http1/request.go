@@ -224,21 +224,13 @@ func (h *head) names(b []byte, what string) (found bool) {
 
 // isHost reports a name or address with an optional port [RFC 9110 7.2], without user information.
 func isHost(b []byte) bool {
-	name, port := b, []byte(nil)
 	if len(b) > 0 && b[0] == '[' {
-		end := bytes.IndexByte(b, ']')
-		if end < 0 || !isIPv6(b[1:end]) {
-			return false
-		}
-		if name = b[end+1:]; len(name) == 0 {
-			return true
-		}
-		return name[0] == ':' && isPort(name[1:])
+		address, port, closed := bytes.Cut(b[1:], []byte{']'})
+		return closed && isIPv6(address) && (len(port) == 0 || port[0] == ':' && isPort(port[1:]))
 	}
-	if i := bytes.IndexByte(b, ':'); i >= 0 {
-		if name, port = b[:i], b[i+1:]; !isPort(port) {
-			return false
-		}
+	name, port, found := bytes.Cut(b, []byte{':'})
+	if found && !isPort(port) {
+		return false
 	}
 	return len(name) > 0 && all(name, host) == len(name)
 }
