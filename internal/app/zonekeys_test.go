@@ -55,7 +55,13 @@ func (s *site) keys() (k api.ZoneKeys) {
 
 func (s *site) awaitKeys(what string, is func(k api.ZoneKeys) bool) {
 	s.t.Helper()
-	eventually(s.t, 30*time.Second, what, func() bool { return is(s.keys()) })
+	var last api.ZoneKeys
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("%s: %+v %+v", what, last, last.Next)
+		}
+	})
+	eventually(s.t, 30*time.Second, what, func() bool { last = s.keys(); return is(last) })
 }
 
 func inStage(name string) func(api.ZoneKeys) bool {
