@@ -20,7 +20,11 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	trusted, err := prefixes(n.TrustedProxies)
+	trusted, err := prefixes("node.proxy.trusted_proxies", n.TrustedProxies)
+	if err != nil {
+		return err
+	}
+	announcers, err := prefixes("node.proxy.proxy_protocol", n.ProxyProtocol)
 	if err != nil {
 		return err
 	}
@@ -31,6 +35,7 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	a.web, err = proxy.New(proxy.Options{
 		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted, Locator: a.places,
 		Confirmed: func(term uint64) bool { return a.cluster.Confirmed(term) },
+		ProxyProtocol: announcers, Limits: n.Limits,
 		AccessLog: log, Sample: n.AccessLog.Sample, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
 	})
 	return err
@@ -51,14 +56,14 @@ func (a *App) accessLog(l profile.AccessLog) (io.Writer, error) {
 	return f, nil
 }
 
-func prefixes(texts []string) ([]netip.Prefix, error) {
+func prefixes(key string, texts []string) ([]netip.Prefix, error) {
 	out := make([]netip.Prefix, 0, len(texts))
 	for _, s := range texts {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			addr, bad := netip.ParseAddr(s)
 			if bad != nil {
-				return nil, fmt.Errorf("node.proxy.trusted_proxies: %w", err)
+				return nil, fmt.Errorf("%s: %w", key, err)
 			}
 			p = netip.PrefixFrom(addr, addr.BitLen())
 		}

@@ -120,6 +120,8 @@ type ProxyFront struct {
 	TrustedProxies []string  `yaml:"trusted_proxies"` // prefixes
 	ProxyProtocol  []string  `yaml:"proxy_protocol"`  // prefixes
 	AccessLog      AccessLog `yaml:"access_log"`
+
+	Limits ProxyLimits `yaml:"limits"`
 }
 
 // ProxyTLS is the TLS side of the https listeners.

@@ -159,6 +159,8 @@ type Proxy struct {
 	Hold         Hold      `yaml:"hold"`
 	Timeouts     Timeouts  `yaml:"timeouts"`
 	DebugHeaders bool      `yaml:"debug_headers"`
+
+	Limits RequestLimits `yaml:"limits"`
 }
 
 // Sessions is affinity: what identifies a session and what happens to it at a switch.

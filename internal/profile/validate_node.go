@@ -59,6 +59,7 @@ func validateProxyFront(r *report, a *at, p *ProxyFront) {
 		r.fault(a.child("proxy_protocol").element(i), s, prefixFault(s, remedy))
 	}
 	r.between(a.child("access_log").child("sample"), p.AccessLog.Sample, 1, 1_000_000)
+	validateProxyLimits(r, a.child("limits"), &p.Limits)
 }
 
 func validateStore(r *report, a *at, s *Store) {

@@ -31,6 +31,8 @@ type Options struct {
 	MinVersion     profile.TLSVersion                                   // "1.2" when empty
 	OriginRoots    *x509.CertPool                                       // what https origins are verified against; nil: the system's
 	TrustedProxies []netip.Prefix
+	ProxyProtocol  []netip.Prefix      // peers that begin with a PROXY header
+	Limits         profile.ProxyLimits // zero: the defaults
 	Locator        Locator   // where clients are, for routing methods that ask; nil: nobody knows
 	AccessLog      io.Writer // nil: off
 	Sample         int       // one in so many requests is logged
