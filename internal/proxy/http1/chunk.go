@@ -148,33 +148,35 @@ func hexadecimal(c byte) int {
 }
 
 // trailer reads one field line behind the last chunk, or the empty line at the end of all.
-func (c *Chunks) trailer(b []byte) (field []byte, n int, f *Fault) {
-	line, n, f := c.line(b, c.limits.Tail-c.tail, HeadTooLong)
-	if n == 0 {
-		return nil, 0, f
+func (c *Chunks) trailer(b []byte) (line []byte, n int, f *Fault) {
+	if c.seen > 0 && bytes.IndexByte(b[c.seen:], '\n') < 0 { // as head.waits
+		return nil, 0, c.room(b, nil)
 	}
-	if c.tail += n; len(line) == 0 {
+	if len(b) > 1 && b[0] == '\r' && b[1] == '\n' {
 		c.state = over
-		return nil, n, nil
+		return nil, 2, nil
 	}
-	if c.count++; c.count > c.limits.Fields {
-		return nil, 0, &Fault{TooMany, 0}
-	}
-	parsed, f := parseField(line, 0)
-	switch {
-	case f != nil:
-		return nil, 0, f
-	case !parsed.Known.trails(), alike(parsed.Name.Of(line)):
+	var field Field
+	switch n, f = field.parse(b, 0); {
+	case n == 0:
+		return nil, 0, c.room(b, f)
+	case heading.Has(field.Known):
 		return nil, 0, &Fault{Trailer, 0}
+	}
+	c.seen, c.tail, c.count = 0, c.tail+n, c.count+1
+	switch {
+	case c.tail > c.limits.Tail:
+		return nil, 0, &Fault{HeadTooLong, 0}
+	case c.count > c.limits.Fields:
+		return nil, 0, &Fault{TooMany, 0}
 	}
 	return b[:n], n, nil
 }
 
-// trails reports fields that may stand behind a body [RFC 9110 6.5.1].
-func (k Known) trails() bool {
-	switch k { //nolint:exhaustive // the others may
-	case TrailerField, Expect, SetCookie, ContentType, Date, Via:
-		return k == Via || k == Date
+// room is what is said of a trailer that could not be read: f, or that there is too much of it, or nothing.
+func (c *Chunks) room(b []byte, f *Fault) *Fault {
+	if c.seen = len(b); f == nil && c.tail+len(b) > c.limits.Tail {
+		return &Fault{HeadTooLong, 0}
 	}
-	return !k.hop() && !decides(k)
+	return f
 }

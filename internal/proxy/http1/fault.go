@@ -51,6 +51,16 @@ const (
 	Trailer         Rule = "trailer"   // a trailer that may not be one [RFC 9110 6.5.1]
 )
 
+// Rules are all of them, in the order they stand above.
+func Rules() []Rule {
+	return []Rule{
+		BareLF, BareCR, ObsFold, Control, EmptyLines, NameBlank, NameEmpty, NameToken, NameAlias, NoColon, LineTooLong, HeadTooLong, TooMany,
+		RequestLine, StatusLine, Version, MethodToken, TargetByte, TargetForm, Fragment, HostMissing, HostRepeated, HostForm, HostTarget,
+		LengthAndCoding, LengthRepeated, LengthForm, CodingRepeated, CodingForm, CodingOld, NoBody, Protected, Upgrades, Expectation,
+		ChunkSize, ChunkExtension, ChunkEnd, Trailer,
+	}
+}
+
 // Fault is why a message is refused.
 type Fault struct { //nolint:errname // a fault of the peer, looked at before it is an error
 	Rule Rule

@@ -5,11 +5,11 @@ import (
 	"math"
 )
 
-// Limits of heads, in bytes and numbers. The zero value is DefaultLimits.
+// Limits of heads, in bytes and numbers. What is zero is as in DefaultLimits.
 type Limits struct {
 	Line   int // first line, with its end
 	Head   int // everything up to and including the empty line
-	Fields int
+	Fields int // at most 65535
 	Chunk  int // extensions of one chunk
 	Tail   int // trailers, all of them
 }
@@ -18,13 +18,16 @@ type Limits struct {
 var DefaultLimits = Limits{Line: 16 << 10, Head: 64 << 10, Fields: 256, Chunk: 256, Tail: 16 << 10}
 
 func (l Limits) or(d Limits) Limits {
-	pick := func(n, otherwise int) int {
-		if n <= 0 || n > math.MaxInt32 {
+	pick := func(n, otherwise, most int) int {
+		if n <= 0 || n > most {
 			return otherwise
 		}
 		return n
 	}
-	return Limits{pick(l.Line, d.Line), pick(l.Head, d.Head), pick(l.Fields, d.Fields), pick(l.Chunk, d.Chunk), pick(l.Tail, d.Tail)}
+	return Limits{
+		pick(l.Line, d.Line, math.MaxInt32), pick(l.Head, d.Head, math.MaxInt32), pick(l.Fields, d.Fields, math.MaxUint16),
+		pick(l.Chunk, d.Chunk, math.MaxInt32), pick(l.Tail, d.Tail, math.MaxInt32),
+	}
 }
 
 // Span is a part of the bytes a head was parsed from.
@@ -45,60 +48,70 @@ type Field struct {
 	Value Span // without blanks around it
 	Known Known
 	Hop   bool // of this connection only: not passed on [RFC 9110 7.6.1]
+	Named bool // Connection names it; then Hop, too
+	odd   bool // its name is not only letters and -
 }
 
 // head is what requests and responses have in common.
 type head struct {
 	Fields []Field // in their order; the memory is used again
+	Hops   int     // how many of them are not passed on
+	Odd    bool    // there are names of more than letters and -; see Alike
 
-	limits Limits
-	at     int // where the line that is not complete yet begins
-	seen   int // bytes without an end of line in them
-	first  bool
-	blank  bool // an empty line stood before the first
-	known  [count]int16
+	given  Limits // as Reset was told
+	limits Limits // with what is used for zero
+	at     int    // where the line that is not complete yet begins
+	seen   int    // bytes looked at when there were too few
+	first  bool   // the first line is read
+	blank  bool   // an empty line stood before it
+	have   Set
+	place  [count]uint16 // of the first one of each in Fields, plus 1; of those in have
+	number [count]uint16 // of each; of those in have
 }
 
 func (h *head) reset(l Limits) {
-	h.Fields, h.limits, h.at, h.seen, h.first, h.blank = h.Fields[:0], l.or(DefaultLimits), 0, 0, false, false
-	h.known = [count]int16{}
+	if h.given != l || h.limits.Head == 0 {
+		h.given, h.limits = l, l.or(DefaultLimits)
+	}
+	h.Fields, h.Hops, h.Odd, h.at, h.seen, h.first, h.blank, h.have = h.Fields[:0], 0, false, 0, 0, false, false, 0
 }
 
-// Has reports how many fields of that name there are.
-func (h *head) Has(k Known) int { return int(h.known[k]) }
+// Any reports that there are fields of the set.
+func (h *head) Any(s Set) bool { return h.have&s != 0 }
+
+// Has reports how many fields of that name there are. Other are not counted.
+func (h *head) Has(k Known) int {
+	if !h.have.Has(k) {
+		return 0
+	}
+	return int(h.number[k])
+}
 
 // Get is the first field of that name, or nil.
 func (h *head) Get(k Known) *Field {
-	if h.known[k] == 0 {
+	if !h.have.Has(k) {
 		return nil
 	}
-	for i := range h.Fields {
-		if h.Fields[i].Known == k {
-			return &h.Fields[i]
-		}
-	}
-	return nil
+	return &h.Fields[h.place[k]-1]
 }
 
-// line returns the next complete line without its CRLF, and where the one after it begins. next 0: it is not there yet.
-func (h *head) line(b []byte) (line []byte, next int, f *Fault) {
-	i := bytes.IndexByte(b[h.seen:], '\n')
-	if i < 0 {
-		h.seen = len(b)
-		return nil, 0, h.room(len(b))
+// stop is what a parser says that could not go on: f, or without one nothing, as more bytes are needed; in both cases that the
+// head is too long, if it was before.
+func (h *head) stop(b []byte, f *Fault) *Fault {
+	end := len(b)
+	if f != nil {
+		end = f.At + 1
 	}
-	end := h.seen + i
-	if f := h.room(end + 1); f != nil {
-		return nil, 0, f
+	h.seen = end
+	if long := h.room(end); long != nil {
+		return long
 	}
-	if end == h.at || b[end-1] != '\r' {
-		return nil, 0, &Fault{BareLF, end}
-	}
-	line = b[h.at : end-1]
-	if i := bytes.IndexByte(line, '\r'); i >= 0 {
-		return nil, 0, &Fault{BareCR, h.at + i}
-	}
-	return line, end + 1, nil
+	return f
+}
+
+// waits reports that there is still no end of the line that was too short before: it is not read again with every byte.
+func (h *head) waits(b []byte) bool {
+	return h.seen > h.at && bytes.IndexByte(b[h.seen:], '\n') < 0
 }
 
 // room says what is too long when the head has got as far as end.
@@ -112,64 +125,119 @@ func (h *head) room(end int) *Fault {
 	return nil
 }
 
-// done goes to the line that begins at next.
-func (h *head) done(next int) { h.at, h.seen = next, next }
-
 // fields reads field lines up to the empty one. n is where the head ends, 0 when it does not yet.
 func (h *head) fields(b []byte) (n int, f *Fault) {
+	if h.waits(b) {
+		return 0, h.stop(b, nil)
+	}
 	for {
-		line, next, f := h.line(b)
-		if f != nil || next == 0 {
+		i := h.at
+		if i+1 < len(b) && b[i] == '\r' && b[i+1] == '\n' {
+			return i + 2, h.room(i + 2)
+		}
+		if i < len(b) && b[i] != '\r' && len(h.Fields) == h.limits.Fields {
+			return 0, h.stop(b, &Fault{TooMany, i})
+		}
+		h.Fields = append(h.Fields, Field{})
+		next, f := h.Fields[len(h.Fields)-1].parse(b, i)
+		if next == 0 {
+			h.Fields = h.Fields[:len(h.Fields)-1]
+			return 0, h.stop(b, f)
+		}
+		if f := h.room(next); f != nil {
 			return 0, f
 		}
-		if len(line) == 0 {
-			return next, nil
-		}
-		if len(h.Fields) == h.limits.Fields {
-			return 0, &Fault{TooMany, h.at}
-		}
-		field, f := parseField(line, h.at)
-		if f != nil {
-			return 0, f
-		}
-		field.Line = span(h.at, next)
-		h.known[field.Known]++
-		h.Fields = append(h.Fields, field)
-		h.done(next)
+		h.count()
+		h.at = next
 	}
 }
 
-// parseField reads one field line without its end, which begins at base.
-func parseField(line []byte, base int) (Field, *Fault) {
-	if line[0] == ' ' || line[0] == '\t' {
-		return Field{}, &Fault{ObsFold, base}
+// count counts the last field.
+func (h *head) count() {
+	f := &h.Fields[len(h.Fields)-1]
+	h.Odd = h.Odd || f.odd
+	if f.Known == Other {
+		return
 	}
-	colon := all(line, token)
+	if h.number[f.Known]++; !h.have.Has(f.Known) {
+		h.have |= 1 << f.Known
+		h.number[f.Known], h.place[f.Known] = 1, uint16(len(h.Fields)) //nolint:gosec // as many as the limit, at most 65535
+	}
+	if f.Hop {
+		h.Hops++
+	}
+}
+
+// parse reads the field line that begins at i and returns where the next one does, or a fault, or neither: it is not complete.
+func (f *Field) parse(b []byte, i int) (next int, fault *Fault) {
+	colon, plain := nameEnd(b, i)
+	if colon == len(b) {
+		return 0, nil
+	}
+	if b[colon] != ':' || colon == i {
+		return 0, nameFault(b, i, colon)
+	}
+	from := colon + 1
+	for from < len(b) && blank(b[from]) {
+		from++
+	}
+	end := valueEnd(b, from)
+	if end >= len(b)-1 {
+		return 0, nil
+	}
+	if b[end] != '\r' || b[end+1] != '\n' {
+		return 0, lineFault(b, end, Control)
+	}
+	to := end
+	for to > from && blank(b[to-1]) {
+		to--
+	}
+	if !plain {
+		if f.odd = true; alike(b[i:colon]) != Other {
+			return 0, &Fault{NameAlias, i}
+		}
+	}
+	f.Line, f.Name, f.Value = span(i, end+2), span(i, colon), span(from, to)
+	f.Known = known(b[i:colon])
+	f.Hop = hops.Has(f.Known)
+	return end + 2, nil
+}
+
+// nameFault says what is wrong with the line at from, whose name is broken off at i. Nothing: more bytes are needed.
+func nameFault(b []byte, from, i int) *Fault {
 	switch {
-	case colon == len(line):
-		return Field{}, &Fault{NoColon, base}
-	case line[colon] != ':' && (line[colon] == ' ' || line[colon] == '\t') && blankThenColon(line[colon:]):
-		return Field{}, &Fault{NameBlank, base + colon}
-	case line[colon] != ':':
-		return Field{}, &Fault{NameToken, base + colon}
-	case colon == 0:
-		return Field{}, &Fault{NameEmpty, base}
+	case b[i] == '\r', b[i] == '\n':
+		return lineFault(b, i, NoColon)
+	case i == from && b[i] == ':':
+		return &Fault{NameEmpty, i}
+	case i == from && blank(b[i]):
+		return &Fault{ObsFold, i}
+	case !blank(b[i]):
+		return &Fault{NameToken, i}
 	}
-	text, cut := trim(line[colon+1:])
-	if i := all(text, value); i < len(text) {
-		return Field{}, &Fault{Control, base + colon + 1 + cut + i}
+	for ; i < len(b) && blank(b[i]); i++ { //nolint:revive // looks for what comes behind
 	}
-	from := base + colon + 1 + cut
-	return Field{Name: span(base, base+colon), Value: span(from, from+len(text)), Known: known(line[:colon])}, nil
+	switch {
+	case i == len(b):
+		return nil
+	case b[i] == ':':
+		return &Fault{NameBlank, i}
+	}
+	return &Fault{NameToken, i}
 }
 
-func blankThenColon(b []byte) bool {
-	for _, c := range b {
-		if c != ' ' && c != '\t' {
-			return c == ':'
-		}
+// lineFault says what is wrong with the byte at i: the line ends there in a wrong way, or else too early or with something it
+// cannot have, which is otherwise. Nothing: more bytes are needed.
+func lineFault(b []byte, i int, otherwise Rule) *Fault {
+	switch {
+	case b[i] == '\n':
+		return &Fault{BareLF, i}
+	case b[i] == '\r' && i+1 == len(b):
+		return nil
+	case b[i] == '\r' && b[i+1] != '\n':
+		return &Fault{BareCR, i}
 	}
-	return false
+	return &Fault{otherwise, i}
 }
 
 // version reads HTTP/1.0 or HTTP/1.1 and returns its minor number, or -1.
@@ -178,93 +246,4 @@ func version(b []byte) int {
 		return -1
 	}
 	return int(b[7] - '0')
-}
-
-// connection reads the Connection fields [RFC 9110 7.6.1]: it marks the fields they name, and tells of close and
-// keep-alive. What decides about routing, framing or identity must not be named: whoever removes it first decides then.
-func (h *head) connection(b []byte) (closes, keeps bool, f *Fault) {
-	for i := range h.Fields {
-		field := &h.Fields[i]
-		if field.Known != Connection {
-			continue
-		}
-		field.Hop = true
-		words(field.Value.Of(b), func(word []byte) bool {
-			switch {
-			case equalFold(word, "close"):
-				closes = true
-			case equalFold(word, "keep-alive"):
-				keeps = true
-			case decides(known(word)):
-				f = &Fault{Protected, int(field.Value.From)}
-			default:
-				h.mark(b, word)
-			}
-			return f == nil
-		})
-		if f != nil {
-			return closes, keeps, f
-		}
-	}
-	for i := range h.Fields {
-		if h.Fields[i].Known.hop() {
-			h.Fields[i].Hop = true
-		}
-	}
-	return closes, keeps, nil
-}
-
-// mark makes the fields of a name stay on this hop.
-func (h *head) mark(b, name []byte) {
-	for i := range h.Fields {
-		if n := h.Fields[i].Name.Of(b); len(n) == len(name) && bytes.EqualFold(n, name) {
-			h.Fields[i].Hop = true
-		}
-	}
-}
-
-// length reads the one Content-Length [RFC 9112 6.2], -1 when there is none.
-func (h *head) length(b []byte) (int64, *Fault) {
-	switch field := h.Get(ContentLength); {
-	case field == nil:
-		return -1, nil
-	case h.Has(ContentLength) > 1:
-		return -1, &Fault{LengthRepeated, int(field.Line.From)}
-	default:
-		text := field.Value.Of(b)
-		const most = 19 // digits of the largest number
-		if len(text) == 0 || len(text) > most || all(text, digit) < len(text) {
-			return -1, &Fault{LengthForm, int(field.Value.From)}
-		}
-		var n uint64
-		for _, c := range text {
-			n = n*10 + uint64(c-'0')
-		}
-		if n > math.MaxInt64 {
-			return -1, &Fault{LengthForm, int(field.Value.From)}
-		}
-		return int64(n), nil
-	}
-}
-
-// chunked reads Transfer-Encoding [RFC 9112 6.1]: exactly one chunked, and nothing else.
-func (h *head) chunked(b []byte, minor int) (bool, *Fault) {
-	field := h.Get(TransferEncoding)
-	if field == nil {
-		return false, nil
-	}
-	at := int(field.Line.From)
-	switch {
-	case h.Has(TransferEncoding) > 1:
-		return false, &Fault{CodingRepeated, at}
-	case !equalFold(field.Value.Of(b), "chunked"):
-		return false, &Fault{CodingForm, at}
-	case int(field.Value.To)+2 != int(field.Line.To): // blanks behind it, which others keep
-		return false, &Fault{CodingForm, at}
-	case minor == 0:
-		return false, &Fault{CodingOld, at}
-	case h.Has(ContentLength) > 0:
-		return false, &Fault{LengthAndCoding, at}
-	}
-	return true, nil
 }

@@ -386,32 +386,3 @@ func FuzzChunks(f *testing.F) {
 		}
 	})
 }
-
-const typical = "GET /http/orders?x=1 HTTP/1.1\r\nHost: integration.dr.example\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n" +
-	"Accept-Encoding: gzip, br\r\nCookie: WS_SESSION_ID=0123456789abcdef0123456789abcdef\r\nX-Request-Id: 7f1c\r\nConnection: keep-alive\r\n\r\n"
-
-func BenchmarkRequest(b *testing.B) {
-	text := []byte(typical)
-	var r http1.Request
-	b.ReportAllocs()
-	b.SetBytes(int64(len(text)))
-	for b.Loop() {
-		r.Reset(http1.Limits{})
-		if n, f := r.Parse(text); n == 0 || f != nil {
-			b.Fatal(f)
-		}
-	}
-}
-
-func TestNoAllocation(t *testing.T) {
-	text := []byte(typical)
-	var r http1.Request
-	r.Reset(http1.Limits{})
-	_, _ = r.Parse(text)
-	if n := testing.AllocsPerRun(100, func() {
-		r.Reset(http1.Limits{})
-		_, _ = r.Parse(text)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}

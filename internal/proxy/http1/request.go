@@ -2,18 +2,7 @@ package http1
 
 import (
 	"bytes"
-	"math"
-)
-
-// Body says how the body behind a head is framed.
-type Body uint8
-
-// The kinds of bodies [RFC 9112 6.3].
-const (
-	BodyNone    Body = iota
-	BodyLength       // Length bytes
-	BodyChunked      // Chunks reads it
-	BodyClose        // until the connection ends; of responses only
+	"encoding/binary"
 )
 
 // Request is the head of a request. It is parsed from the bytes of a connection as they grow and used again for the next
@@ -31,85 +20,114 @@ type Request struct {
 	Length   int64 // of BodyLength
 	Closes   bool  // the connection ends with this exchange
 	Continue bool  // 100-continue is expected [RFC 9110 10.1.1]
+	Trailers bool  // TE says that trailers are understood [RFC 9110 10.1.4]
 	Upgrades Span  // what Upgrade offers, if Connection names it; else empty
 }
 
-// Reset makes it ready for the next head. The zero limits are DefaultLimits.
+// Reset makes it ready for the next head.
 func (r *Request) Reset(l Limits) {
-	h := r.head
-	*r = Request{head: h}
 	r.reset(l)
+	r.Method, r.Target, r.Path, r.Host, r.Upgrades = Span{}, Span{}, Span{}, Span{}, Span{}
+	r.Minor, r.Body, r.Length, r.Closes, r.Continue, r.Trailers = 0, BodyNone, 0, false, false, false
 }
 
 // Parse reads the head at the beginning of b. n is its length in bytes, 0 when b ends before it does: then it is called
 // again with more bytes behind the same ones. After a fault nothing of the connection can be trusted.
 func (r *Request) Parse(b []byte) (n int, f *Fault) {
 	if !r.first {
+		if r.waits(b) {
+			return 0, r.stop(b, nil)
+		}
 		if f := r.requestLine(b); f != nil || !r.first {
-			return 0, f
+			return 0, r.stop(b, f)
 		}
 	}
-	if n, f = r.fields(b); n == 0 {
+	if n, f = r.fields(b); n == 0 || f != nil {
 		return 0, f
 	}
 	return n, r.judge(b)
 }
 
+// requestLine reads METHOD target version, with one blank between them [RFC 9112 3].
 func (r *Request) requestLine(b []byte) *Fault {
-	for {
-		line, next, f := r.line(b)
-		if f != nil || next == 0 {
-			return f
-		}
-		if len(line) > 0 {
-			return r.parseLine(line, next)
-		}
-		if r.blank { // one may stand there [RFC 9112 2.2]
-			return &Fault{EmptyLines, r.at}
-		}
-		r.blank = true
-		r.done(next)
-	}
-}
-
-// parseLine reads METHOD target version, with one blank between them [RFC 9112 3].
-func (r *Request) parseLine(line []byte, next int) *Fault {
-	base := r.at
-	i := all(line, token)
+	from := r.at
+	blank, _ := nameEnd(b, from)
 	switch {
-	case i == 0:
-		return &Fault{MethodToken, base}
-	case i == len(line), line[i] != ' ':
-		return &Fault{RequestLine, base + i}
+	case blank == len(b):
+		return nil
+	case blank == from:
+		return r.emptyLine(b)
+	case b[blank] != ' ':
+		return lineFault(b, blank, RequestLine)
 	}
-	rest := line[i+1:]
-	j := bytes.IndexByte(rest, ' ')
-	if j <= 0 {
-		return &Fault{RequestLine, base + i}
+	to := targetEnd(b, blank+1)
+	switch {
+	case to == len(b):
+		return nil
+	case b[to] == ' ' && to > blank+1:
+	case b[to] == ' ', b[to] == '\r', b[to] == '\n':
+		return lineFault(b, to, RequestLine)
+	case b[to] == '#':
+		return &Fault{Fragment, to}
+	default:
+		return &Fault{TargetByte, to}
 	}
-	if k := all(rest[:j], target); k < j {
-		rule := TargetByte
-		if rest[k] == '#' {
-			rule = Fragment
-		}
-		return &Fault{rule, base + i + 1 + k}
+	minor, f := versionLine(b, to+1)
+	if minor < 0 {
+		return f
 	}
-	if r.Minor = version(rest[j+1:]); r.Minor < 0 {
-		return &Fault{Version, base + i + 1 + j + 1}
+	next := to + 1 + len("HTTP/1.1\r\n")
+	if f := r.room(next); f != nil {
+		return f
 	}
-	r.Method, r.Target = span(base, base+i), span(base+i+1, base+i+1+j)
-	r.first = true
-	r.done(next)
+	r.Method, r.Target, r.Minor = span(from, blank), span(blank+1, to), minor
+	r.first, r.at = true, next
 	return nil
 }
 
-// judge looks at the head as a whole.
-func (r *Request) judge(b []byte) *Fault {
-	for i := range r.Fields {
-		if field := &r.Fields[i]; field.Known == Other && alike(field.Name.Of(b)) {
-			return &Fault{NameAlias, int(field.Line.From)}
+// emptyLine is what stands where a method should: one may [RFC 9112 2.2].
+func (r *Request) emptyLine(b []byte) *Fault {
+	i := r.at
+	switch {
+	case i+1 >= len(b) || b[i] != '\r' || b[i+1] != '\n':
+		return lineFault(b, i, MethodToken)
+	case r.blank:
+		return &Fault{EmptyLines, i}
+	}
+	r.blank, r.at = true, i+2
+	return r.requestLine(b)
+}
+
+// versionLine reads the version at i, with which the line ends. minor -1: there is a fault, or too few bytes.
+func versionLine(b []byte, i int) (minor int, f *Fault) {
+	const one = "HTTP/1.1\r\n"
+	if v := b[i:]; len(v) >= len(one) && v[8] == '\r' && v[9] == '\n' {
+		switch binary.LittleEndian.Uint64(v) {
+		case http11:
+			return 1, nil
+		case http10:
+			return 0, nil
 		}
 	}
+	for k := range len(one) {
+		switch {
+		case i+k == len(b):
+			return -1, nil
+		case b[i+k] != one[k] && (k != 7 || b[i+k] != '0'):
+			return -1, lineFault(b, i+k, Version)
+		}
+	}
+	return -1, &Fault{Version, i} // not reached: these ten bytes are right
+}
+
+// The versions as the number that their eight bytes are.
+var (
+	http11 = binary.LittleEndian.Uint64([]byte("HTTP/1.1"))
+	http10 = binary.LittleEndian.Uint64([]byte("HTTP/1.0"))
+)
+
+// judge looks at the head as a whole.
+func (r *Request) judge(b []byte) *Fault {
 	if f := r.authority(b); f != nil {
 		return f
 	}
@@ -126,12 +144,43 @@ func (r *Request) judge(b []byte) *Fault {
 	case length > 0:
 		r.Body, r.Length = BodyLength, length
 	}
-	closes, keeps, f := r.connection(b)
+	o, f := r.connection(b)
 	if f != nil {
 		return f
 	}
-	r.Closes = closes || r.Minor == 0 && !keeps
-	return r.offers(b)
+	r.Closes = o.closes || r.Minor == 0 && !o.keeps
+	if r.Any(offering) {
+		return r.offers(b, o)
+	}
+	return nil
+}
+
+var offering = SetOf(Upgrade, Expect, TE)
+
+// offers reads Upgrade, Expect and TE.
+func (r *Request) offers(b []byte, o options) *Fault {
+	if r.Has(Upgrade) > 1 {
+		return &Fault{Upgrades, int(r.Get(Upgrade).Line.From)}
+	}
+	if field := r.Get(Upgrade); field != nil && r.Minor == 1 && o.upgrades {
+		r.Upgrades = field.Value
+	}
+	if field := r.Get(Expect); field != nil {
+		if r.Has(Expect) > 1 || !equalFold(field.Value.Of(b), "100-continue") {
+			return &Fault{Expectation, int(field.Line.From)}
+		}
+		r.Continue = r.Minor == 1 && r.Body != BodyNone // others ignore it [RFC 9110 10.1.1]
+	}
+	for i := range r.Fields {
+		if r.Fields[i].Known != TE {
+			continue
+		}
+		rest := list(r.Fields[i].Value.Of(b))
+		for word := rest.next(); word != nil; word = rest.next() {
+			r.Trailers = r.Trailers || equalFold(word, "trailers")
+		}
+	}
+	return nil
 }
 
 // authority reads Host and the form of the target [RFC 9112 3.2].
@@ -155,7 +204,7 @@ func (r *Request) authority(b []byte) *Fault {
 			return &Fault{TargetForm, int(r.Target.From)}
 		}
 	case text[0] == '/':
-	case len(text) == 1 && text[0] == '*':
+	case string(text) == "*":
 		if string(method) != "OPTIONS" {
 			return &Fault{TargetForm, int(r.Target.From)}
 		}
@@ -181,7 +230,7 @@ func (r *Request) absolute(b, text []byte) *Fault {
 		end = len(text) - from
 	}
 	authority := text[from : from+end]
-	if !isHost(authority) || r.Host.Len() > 0 && !bytes.EqualFold(authority, r.Host.Of(b)) {
+	if !isHost(authority) || r.Host.Len() > 0 && !same(authority, r.Host.Of(b)) {
 		return &Fault{HostTarget, int(r.Target.From)}
 	}
 	at := int(r.Target.From) + from
@@ -192,57 +241,20 @@ func (r *Request) absolute(b, text []byte) *Fault {
 	return nil
 }
 
-// offers reads Upgrade, TE and Expect.
-func (r *Request) offers(b []byte) *Fault {
-	if r.Has(Upgrade) > 1 {
-		return &Fault{Upgrades, int(r.Get(Upgrade).Line.From)}
-	}
-	if field := r.Get(Upgrade); field != nil && r.Minor == 1 && r.names(b, "upgrade") {
-		r.Upgrades = field.Value
-	}
-	if field := r.Get(Expect); field != nil {
-		if r.Has(Expect) > 1 || !equalFold(field.Value.Of(b), "100-continue") {
-			return &Fault{Expectation, int(field.Line.From)}
-		}
-		r.Continue = r.Minor == 1 && r.Body != BodyNone // others ignore it [RFC 9110 10.1.1]
-	}
-	return nil
-}
-
-// names reports that a Connection field names a word.
-func (h *head) names(b []byte, what string) (found bool) {
-	for i := range h.Fields {
-		if h.Fields[i].Known == Connection {
-			words(h.Fields[i].Value.Of(b), func(word []byte) bool {
-				found = found || equalFold(word, what)
-				return !found
-			})
-		}
-	}
-	return found
-}
-
 // isHost reports a name or address with an optional port [RFC 9110 7.2], without user information.
 func isHost(b []byte) bool {
 	if len(b) > 0 && b[0] == '[' {
 		address, port, closed := bytes.Cut(b[1:], []byte{']'})
 		return closed && isIPv6(address) && (len(port) == 0 || port[0] == ':' && isPort(port[1:]))
 	}
-	name, port, found := bytes.Cut(b, []byte{':'})
-	if found && !isPort(port) {
-		return false
-	}
-	return len(name) > 0 && all(name, host) == len(name)
+	name := all(b, host)
+	return name > 0 && (name == len(b) || b[name] == ':' && isPort(b[name+1:]))
 }
 
+// isPort reports a number from 1 to 65535, in at most five digits.
 func isPort(b []byte) bool {
-	n := 0
-	for _, c := range b {
-		if n = n*10 + int(c-'0'); class[c]&digit == 0 || n > math.MaxUint16 {
-			return false
-		}
-	}
-	return len(b) > 0 && n > 0
+	n, ok := decimal(b)
+	return ok && len(b) <= 5 && n > 0 && n < 1<<16
 }
 
 func isIPv6(b []byte) bool {
@@ -251,7 +263,7 @@ func isIPv6(b []byte) bool {
 		switch {
 		case c == ':':
 			colons++
-		case class[c]&digit != 0, lower(c) >= 'a' && lower(c) <= 'f', c == '.':
+		case c >= '0' && c <= '9', lower(c) >= 'a' && lower(c) <= 'f', c == '.':
 		default:
 			return false
 		}
