@@ -77,8 +77,8 @@ type zoneKeeper struct {
 // zoneInUse is what Use got last.
 type zoneInUse struct {
 	set  signing.Set
-	rev  int64 // 0: from an earlier life, or the record is gone
-	wait signing.Wait
+	rev  int64        // 0: from an earlier life, or the record is gone
+	wait signing.Wait // for what is stored
 }
 
 // look uses what is stored, acknowledges, and leads if it is this node's turn.
@@ -140,7 +140,7 @@ func (k *zoneKeeper) read(zone string, w signing.Wanted) (*zoneInUse, error) {
 	if err != nil {
 		return z, fmt.Errorf("record sealed/%s: %w; restore it from a backup of the store, or give it up with: jurymast seal forget %[1]s", name, err)
 	}
-	z.set, z.rev = set, rev
+	z.set, z.rev, z.wait = set, rev, signing.Wait{}
 	k.o.Use(set, box)
 	return z, nil
 }
@@ -162,8 +162,8 @@ func (k *zoneKeeper) advance(ctx context.Context, zone string, z *zoneInUse, w s
 	}
 	now := k.o.Now().UTC().Round(0)
 	next, step := signing.Next(z.set, &f, now)
-	z.wait = step.Wait
 	if !step.Changed {
+		z.wait = step.Wait
 		return nil
 	}
 	var ops []store.Op
@@ -173,6 +173,9 @@ func (k *zoneKeeper) advance(ctx context.Context, zone string, z *zoneInUse, w s
 		}))
 	}
 	written, err := c.writeZoneKeys(ctx, &next, z.rev, ops)
+	if written {
+		z.wait = step.Wait // not sooner: a wait that nobody has stored begins anew with the next leader
+	}
 	if written && step.Why != "" {
 		c.o.Logger.Info("zone keys", "zone", zone, "stage", next.Stage, "step", next.Step, "why", step.Why)
 	}

@@ -53,12 +53,17 @@ type signer struct {
 }
 
 func signs(client *mem.Client, name string, ring seal.Ring, r *registry, earlier signing.Set) *signer {
+	return signsOn(nil, client, name, ring, r, earlier)
+}
+
+// signsOn is signs with another way to the store than the client.
+func signsOn(st store.Store, client *mem.Client, name string, ring seal.Ring, r *registry, earlier signing.Set) *signer {
 	log := &lines{}
 	n := &signer{
 		name: name, log: log, done: make(chan struct{}), uses: earlier, since: time.Now(),
 		wanted: signing.Wanted{Signed: true, Roles: []signing.Role{signing.CSK}, Algorithm: signing.ECDSAP256, Propagation: time.Minute},
 	}
-	n.member = start(cluster.Options{Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: log.logger()}, client)
+	n.member = start(cluster.Options{Store: st, Node: cluster.NodeRecord{Name: name, Instance: name}, Logger: log.logger()}, client)
 	n.UseKeys(ring)
 	ctx, cancel := context.WithCancel(context.Background())
 	whole := n.cancel
@@ -336,6 +341,47 @@ func TestNoKeysInTheClear(t *testing.T) {
 		time.Sleep(time.Minute)
 		if why := n.SecretTrouble(); !strings.Contains(why, "node.store.seal") || len(n.set().Keys) > 0 {
 			t.Errorf("trouble %q, %d keys", why, len(n.set().Keys))
+		}
+	})
+}
+
+// outrun is a way to the store on which somebody else is faster with every change of the keys, while it is closed.
+type outrun struct {
+	*mem.Client
+	closed *atomic.Bool
+}
+
+func (o outrun) Commit(ctx context.Context, conds []store.Cond, ops []store.Op) (int64, bool, error) {
+	for _, c := range conds {
+		if o.closed.Load() && strings.HasSuffix(c.Key, cluster.SealedZoneKeys(signedZone)) {
+			return 1, false, nil
+		}
+	}
+	return o.Client.Commit(ctx, conds, ops)
+}
+
+// The end of a wait is shown when its beginning is stored, not before: whoever leads next counts from what is stored.
+func TestWaitIsShownWhenItIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T, st *mem.Store) {
+		client, closed := st.Node("a"), &atomic.Bool{}
+		n := signsOn(outrun{client, closed}, client, "a", seal.NewRing(seal.NewKey()), &registry{}, signing.Set{})
+		time.Sleep(30 * time.Second) // the first keys are there, and not yet acknowledged
+		closed.Store(true)
+		time.Sleep(5 * time.Minute)
+		k, err := n.ZoneKeys(signedZone)
+		must(t, err)
+		if len(k.Set.Waiting(k.Nodes)) > 0 || !k.Set.Acked.IsZero() {
+			t.Fatalf("%+v acknowledged at %v", k.Nodes, k.Set.Acked)
+		}
+		if !k.Wait.Until.IsZero() {
+			t.Errorf("%s until %v, and the store knows nothing of it", k.Wait.For, k.Wait.Until)
+		}
+		closed.Store(false)
+		time.Sleep(3 * time.Second)
+		k, err = n.ZoneKeys(signedZone)
+		must(t, err)
+		if want := k.Set.DSReady(n.wanted); k.Wait.Until.IsZero() || !k.Wait.Until.Equal(want) {
+			t.Errorf("%s until %v, stored is %v", k.Wait.For, k.Wait.Until, want)
 		}
 	})
 }
