@@ -113,6 +113,8 @@ func versionLine(b []byte, i int) (minor int, f *Fault) {
 		switch {
 		case i+k == len(b):
 			return -1, nil
+		case k == len(one)-1 && b[i+k] != '\n':
+			return -1, &Fault{BareCR, i + k - 1}
 		case b[i+k] != one[k] && (k != 7 || b[i+k] != '0'):
 			return -1, lineFault(b, i+k, Version)
 		}
@@ -141,6 +143,8 @@ func (r *Request) judge(b []byte) *Fault {
 		return f
 	case chunked:
 		r.Body = BodyChunked
+	case length >= 0 && padded(r.Get(ContentLength).Value.Of(b)):
+		return &Fault{LengthForm, int(r.Get(ContentLength).Value.From)}
 	case length > 0:
 		r.Body, r.Length = BodyLength, length
 	}
@@ -154,6 +158,9 @@ func (r *Request) judge(b []byte) *Fault {
 	}
 	return nil
 }
+
+// padded reports leading zeros, with which some read a number as octal. In answers, which nobody reads so, they may stand.
+func padded(number []byte) bool { return len(number) > 1 && number[0] == '0' }
 
 var offering = SetOf(Upgrade, Expect, TE)
 
