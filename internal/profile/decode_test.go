@@ -102,7 +102,7 @@ func TestDefaults(t *testing.T) {
 		{"proxy.retry.budget", x.Retry.Budget, Percent(20)},
 		{"proxy.hold.max_requests", x.Hold.MaxRequests, 1000},
 		{"proxy.hold.max_wait", x.Hold.MaxWait, 5 * time.Second},
-		{"proxy.timeouts", x.Timeouts, Timeouts{Connect: time.Second, Response: time.Minute, Idle: time.Minute, Header: 10 * time.Second}},
+		{"proxy.timeouts", x.Timeouts, Timeouts{Connect: time.Second, Response: time.Minute, Idle: time.Minute, Header: 10 * time.Second, Tunnel: time.Hour}},
 		{"proxy.debug_headers", x.DebugHeaders, false},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {

@@ -152,6 +152,7 @@ func defaultProxy() *Proxy {
 			Response: time.Minute,
 			Idle:     time.Minute,
 			Header:   10 * time.Second,
+			Tunnel:   time.Hour,
 		},
 	}
 }

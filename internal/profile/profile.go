@@ -204,4 +204,5 @@ type Timeouts struct {
 	Response time.Duration `yaml:"response"` // to the first byte of the answer, all attempts together
 	Idle     time.Duration `yaml:"idle"`
 	Header   time.Duration `yaml:"header"` // request head complete within
+	Tunnel   time.Duration `yaml:"tunnel"` // without a byte in either direction after an upgrade
 }

@@ -29,6 +29,7 @@ func validateProxy(r *report, a *at, p *Profile) {
 	r.lasts(place.child("response"), t.Response, time.Millisecond, 24*time.Hour)
 	r.lasts(place.child("idle"), t.Idle, time.Millisecond, 24*time.Hour)
 	r.lasts(place.child("header"), t.Header, time.Millisecond, time.Hour)
+	r.lasts(place.child("tunnel"), t.Tunnel, time.Second, 30*24*time.Hour)
 }
 
 func validateRetry(r *report, a *at, retry *Retry) {

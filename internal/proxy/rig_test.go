@@ -68,7 +68,7 @@ func testProfile(origins ...*testbed.Origin) *profile.Profile {
 			Mode:     profile.ModeFailover,
 			Retry:    profile.Retry{Attempts: 2, Methods: []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE"}, BodyBuffer: 64 << 10, Budget: 20},
 			Hold:     profile.Hold{MaxRequests: 1000, MaxWait: 5 * time.Second},
-			Timeouts: profile.Timeouts{Connect: time.Second, Response: 20 * time.Second, Idle: time.Minute, Header: 10 * time.Second},
+			Timeouts: profile.Timeouts{Connect: time.Second, Response: 20 * time.Second, Idle: time.Minute, Header: 10 * time.Second, Tunnel: time.Hour},
 		},
 	}
 	for i, o := range origins {

@@ -11,14 +11,12 @@ import (
 	"time"
 )
 
-const (
-	tunnelIdle = time.Hour       // without a byte in either direction
-	cutSpread  = 5 * time.Second // over which tunnels are cut at a switch
-)
+const cutSpread = 5 * time.Second // over which tunnels are cut at a switch
 
 // tunnel is a connection after 101: bytes both ways, until both ends have closed or a switch cuts it.
 type tunnel struct {
 	dest   destination
+	silent time.Duration // timeouts.tunnel
 	client net.Conn
 	origin io.ReadWriteCloser
 
@@ -43,7 +41,7 @@ func (x *exchange) tunnel(resp *http.Response, c *choice) {
 		return
 	}
 	x.headPassed, x.line.Upgrade = true, "websocket"
-	t := &tunnel{dest: c.dest, client: client, origin: origin}
+	t := &tunnel{dest: c.dest, silent: x.settings.Timeouts.Tunnel, client: client, origin: origin}
 	x.svc.addTunnel(t)
 	defer x.svc.removeTunnel(t)
 	if err := writeSwitch(buffered.Writer, resp); err != nil {
@@ -73,7 +71,7 @@ func writeSwitch(w *bufio.Writer, resp *http.Response) error {
 func (t *tunnel) run(fromClient io.Reader) (in, out int64) {
 	t.last.Store(time.Now().UnixNano())
 	t.mu.Lock()
-	t.idle = time.AfterFunc(tunnelIdle, t.whenIdle)
+	t.idle = time.AfterFunc(t.silent, t.whenIdle)
 	t.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
@@ -122,12 +120,12 @@ func halfClose(c any) {
 
 func (t *tunnel) whenIdle() {
 	quiet := time.Since(time.Unix(0, t.last.Load()))
-	if quiet >= tunnelIdle {
+	if quiet >= t.silent {
 		t.close()
 		return
 	}
 	t.mu.Lock()
-	t.idle.Reset(tunnelIdle - quiet)
+	t.idle.Reset(t.silent - quiet)
 	t.mu.Unlock()
 }
 
