@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"jurymast/internal/proxy/figures"
 )
@@ -31,33 +31,35 @@ func scrape(t testing.TB, f *figures.Figures) map[string]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	faults, err := promlint.NewWithMetricFamilies(families).Lint()
+	if err != nil || len(faults) > 0 {
+		t.Errorf("the metrics are not as they should be: %v %v", faults, err)
+	}
 	out := map[string]float64{}
 	for _, family := range families {
+		name := strings.TrimPrefix(family.GetName(), "jurymast_proxy_")
 		for _, m := range family.GetMetric() {
-			read(out, strings.TrimPrefix(family.GetName(), "jurymast_proxy_"), m)
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+"="+l.GetValue())
+			}
+			at := ""
+			if len(labels) > 0 {
+				at = "{" + strings.Join(labels, ",") + "}"
+			}
+			h := m.GetHistogram()
+			if h == nil {
+				out[name+at] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				continue
+			}
+			out[name+"_count"+at] = float64(h.GetSampleCount())
+			out[name+"_sum"+at] = h.GetSampleSum()
+			for _, b := range h.GetBucket() {
+				out[fmt.Sprint(name, "_le_", b.GetUpperBound(), at)] = float64(b.GetCumulativeCount())
+			}
 		}
 	}
 	return out
-}
-
-func read(out map[string]float64, name string, m *dto.Metric) {
-	var labels []string
-	for _, l := range m.GetLabel() {
-		labels = append(labels, l.GetName()+"="+l.GetValue())
-	}
-	at := ""
-	if len(labels) > 0 {
-		at = "{" + strings.Join(labels, ",") + "}"
-	}
-	if h := m.GetHistogram(); h != nil {
-		out[name+"_count"+at] = float64(h.GetSampleCount())
-		out[name+"_sum"+at] = h.GetSampleSum()
-		for _, b := range h.GetBucket() {
-			out[fmt.Sprint(name, "_le_", b.GetUpperBound(), at)] = float64(b.GetCumulativeCount())
-		}
-		return
-	}
-	out[name+at] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
 }
 
 func expect(t *testing.T, got map[string]float64, want map[string]float64) {
