@@ -45,7 +45,7 @@ func readHeader(c *Conn, until time.Time) (h header, rest []byte, err error) {
 		switch {
 		case fault == nil:
 			return h, buf[size:have], c.tcp.SetReadDeadline(time.Time{}) //nolint:wrapcheck // net's own words
-		case fault != headerShort: //nolint:errorlint // our own parser's
+		case fault != errShort: //nolint:errorlint // our own parser's
 			return h, nil, fault
 		case err != nil:
 			return h, nil, err //nolint:wrapcheck // net's own words

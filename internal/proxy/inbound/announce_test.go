@@ -186,4 +186,3 @@ func TestAnnouncedShare(t *testing.T) {
 		t.Errorf("%v refused, want 1", n)
 	}
 }
-

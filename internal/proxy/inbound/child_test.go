@@ -26,7 +26,7 @@ func beChild(what string) {
 		n, _ := strconv.Atoi(words[2])
 		var conns []net.Conn
 		for range n {
-			c, err := net.Dial("tcp", words[1]) //nolint:noctx // a child ends by itself
+			c, err := net.Dial("tcp", words[1])
 			if err != nil {
 				fmt.Println(err)
 				os.Exit(1)
@@ -111,7 +111,7 @@ func TestFilesRunOut(t *testing.T) {
 	for len(held) < 200 {
 		c := r.dial("", addr)
 		if !served(c, 300*time.Millisecond) {
-			defer c.Close() //nolint:errcheck,revive // the one that waits, at most one
+			defer c.Close()
 			held = append(held, c)
 			break
 		}

@@ -24,24 +24,24 @@ type header struct {
 	source, dest netip.AddrPort
 }
 
-// headerFault is why bytes are no header. It quotes nothing of them.
-type headerFault string
+// headerError is why bytes are no header. It quotes nothing of them.
+type headerError string
 
-func (f headerFault) Error() string { return "PROXY header: " + string(f) }
+func (f headerError) Error() string { return "PROXY header: " + string(f) }
 
 const (
-	headerShort   = headerFault("not complete") // more bytes are needed
-	headerMissing = headerFault("there is none")
-	header1Long   = headerFault("no line end within 107 bytes")
-	header1Line   = headerFault("the line is not one of version 1")
-	header1Addr   = headerFault("an address of version 1 is malformed")
-	header1Port   = headerFault("a port of version 1 is malformed")
-	header2Kind   = headerFault("version or command is unknown")
-	header2Family = headerFault("family or protocol is unknown, or no stream")
-	header2Long   = headerFault("longer than 4 KiB")
-	header2Short  = headerFault("its length has no room for the addresses")
-	header2Fields = headerFault("its type-length-value fields are malformed")
-	header2Sum    = headerFault("the checksum is wrong")
+	errShort   = headerError("not complete") // more bytes are needed
+	errMissing = headerError("there is none")
+	errLong1   = headerError("no line end within 107 bytes")
+	errLine1   = headerError("the line is not one of version 1")
+	errAddr1   = headerError("an address of version 1 is malformed")
+	errPort1   = headerError("a port of version 1 is malformed")
+	errKind2   = headerError("version or command is unknown")
+	errFamily2 = headerError("family or protocol is unknown, or no stream")
+	errLong2   = headerError("longer than 4 KiB")
+	errShort2  = headerError("its length has no room for the addresses")
+	errFields2 = headerError("its type-length-value fields are malformed")
+	errSum2    = headerError("the checksum is wrong")
 )
 
 const (
@@ -50,17 +50,17 @@ const (
 )
 
 // parseHeader reads the header that b begins with, and says how many bytes it has. Bytes behind it are not looked at.
-// headerShort asks for more of them; any other error stands whatever comes.
+// errShort asks for more of them; any other error stands whatever comes.
 func parseHeader(b []byte) (header, int, error) {
 	switch {
 	case len(b) == 0:
-		return header{}, 0, headerShort
+		return header{}, 0, errShort
 	case b[0] == signature1[0]:
 		return parseHeader1(b)
 	case b[0] == signature2[0]:
 		return parseHeader2(b)
 	}
-	return header{}, 0, headerMissing
+	return header{}, 0, errMissing
 }
 
 // begins compares b with a signature as far as b goes.
@@ -68,9 +68,9 @@ func begins(b []byte, signature string) error {
 	n := min(len(b), len(signature))
 	switch {
 	case string(b[:n]) != signature[:n]:
-		return headerMissing
+		return errMissing
 	case n < len(signature):
-		return headerShort
+		return errShort
 	}
 	return nil
 }

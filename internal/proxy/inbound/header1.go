@@ -15,11 +15,11 @@ func parseHeader1(b []byte) (header, int, error) {
 	end := bytes.IndexByte(b[:min(len(b), maxHeader1)], '\n')
 	switch {
 	case end < 0 && len(b) >= maxHeader1:
-		return header{}, 0, header1Long
+		return header{}, 0, errLong1
 	case end < 0:
-		return header{}, 0, headerShort
+		return header{}, 0, errShort
 	case b[end-1] != '\r':
-		return header{}, 0, header1Line
+		return header{}, 0, errLine1
 	}
 	family, rest, _ := strings.Cut(string(b[len(signature1):end-1]), " ")
 	if family == "UNKNOWN" { // "the receiver must ignore anything presented before the CRLF"
@@ -27,7 +27,7 @@ func parseHeader1(b []byte) (header, int, error) {
 	}
 	words := strings.Split(rest, " ")
 	if len(words) != 4 || family != "TCP4" && family != "TCP6" {
-		return header{}, 0, header1Line
+		return header{}, 0, errLine1
 	}
 	source, err := header1AddrPort(family, words[0], words[2])
 	if err != nil {
@@ -43,11 +43,11 @@ func parseHeader1(b []byte) (header, int, error) {
 func header1AddrPort(family, host, port string) (netip.AddrPort, error) {
 	addr, err := netip.ParseAddr(host)
 	if err != nil || addr.Zone() != "" || addr.Is4() != (family == "TCP4") {
-		return netip.AddrPort{}, header1Addr
+		return netip.AddrPort{}, errAddr1
 	}
 	n, err := strconv.ParseUint(port, 10, 16) // takes no sign
 	if err != nil || len(port) > 1 && port[0] == '0' {
-		return netip.AddrPort{}, header1Port
+		return netip.AddrPort{}, errPort1
 	}
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), nil
 }

@@ -27,7 +27,7 @@ func parseHeader2(b []byte) (header, int, error) {
 		return header{}, 0, err
 	}
 	if len(b) < header2Fixed {
-		return header{}, 0, headerShort
+		return header{}, 0, errShort
 	}
 	command, family, length := b[12], b[13], int(binary.BigEndian.Uint16(b[14:]))
 	size, known := addressSize(family)
@@ -35,15 +35,15 @@ func parseHeader2(b []byte) (header, int, error) {
 	local := command == header2Local // "must use the real connection endpoints and discard the protocol block"
 	switch {
 	case !local && command != header2Proxy:
-		return header{}, 0, header2Kind
+		return header{}, 0, errKind2
 	case end > maxHeader2:
-		return header{}, 0, header2Long
+		return header{}, 0, errLong2
 	case !local && !known:
-		return header{}, 0, header2Family
+		return header{}, 0, errFamily2
 	case !local && length < size:
-		return header{}, 0, header2Short
+		return header{}, 0, errShort2
 	case len(b) < end:
-		return header{}, 0, headerShort
+		return header{}, 0, errShort
 	case local:
 		return header{version: 2, local: true}, end, nil
 	}
@@ -89,19 +89,19 @@ func addresses2(family byte, b []byte) header {
 func checkFields(b []byte, at int) error {
 	for at < len(b) {
 		if len(b)-at < fieldHead {
-			return header2Fields
+			return errFields2
 		}
 		kind, size := b[at], int(binary.BigEndian.Uint16(b[at+1:]))
 		at += fieldHead
 		if len(b)-at < size {
-			return header2Fields
+			return errFields2
 		}
 		if kind == fieldChecksum {
 			if size != checksumSize {
-				return header2Fields
+				return errFields2
 			}
 			if checksum(b, at) != binary.BigEndian.Uint32(b[at:]) {
-				return header2Sum
+				return errSum2
 			}
 		}
 		at += size

@@ -53,32 +53,32 @@ var headerCases = []struct {
 	{"v1 unknown", "PROXY UNKNOWN\r\n", localEnd},
 	{"v1 unknown with addresses", "PROXY UNKNOWN ffff:f::1 ffff::2 65535 65535\r\n", localEnd},
 	{"v1 of 107 bytes", "PROXY UNKNOWN " + strings.Repeat("x", 91) + "\r\n", localEnd},
-	{"v1 of 108 bytes", "PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n", string(header1Long)},
-	{"v1 without an end", "PROXY UNKNOWN " + strings.Repeat("x", 200), string(header1Long)},
-	{"v1 bare LF", "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443\n", string(header1Line)},
-	{"v1 two blanks", "PROXY  TCP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(header1Line)},
-	{"v1 blank at the end", "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443 \r\n", string(header1Line)},
-	{"v1 a word too few", "PROXY TCP4 192.0.2.1 198.51.100.2 12345\r\n", string(header1Line)},
-	{"v1 no words", "PROXY TCP4\r\n", string(header1Line)},
-	{"v1 other protocol", "PROXY UDP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(header1Line)},
-	{"v1 lower case", "PROXY tcp4 192.0.2.1 198.51.100.2 12345 443\r\n", string(header1Line)},
-	{"v1 families mixed", "PROXY TCP4 2001:db8::1 198.51.100.2 12345 443\r\n", string(header1Addr)},
-	{"v1 IPv4 as IPv6", "PROXY TCP6 192.0.2.1 198.51.100.2 12345 443\r\n", string(header1Addr)},
-	{"v1 octet with a zero", "PROXY TCP4 192.0.02.1 198.51.100.2 12345 443\r\n", string(header1Addr)},
-	{"v1 zone", "PROXY TCP6 fe80::1%eth0 2001:db8::2 12345 443\r\n", string(header1Addr)},
-	{"v1 host name", "PROXY TCP4 localhost 198.51.100.2 12345 443\r\n", string(header1Addr)},
-	{"v1 port too large", "PROXY TCP4 192.0.2.1 198.51.100.2 65536 443\r\n", string(header1Port)},
-	{"v1 port with a zero", "PROXY TCP4 192.0.2.1 198.51.100.2 0443 443\r\n", string(header1Port)},
-	{"v1 port with a sign", "PROXY TCP4 192.0.2.1 198.51.100.2 +443 443\r\n", string(header1Port)},
-	{"v1 no port", "PROXY TCP4 192.0.2.1 198.51.100.2  443\r\n", string(header1Port)},
+	{"v1 of 108 bytes", "PROXY UNKNOWN " + strings.Repeat("x", 92) + "\r\n", string(errLong1)},
+	{"v1 without an end", "PROXY UNKNOWN " + strings.Repeat("x", 200), string(errLong1)},
+	{"v1 bare LF", "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443\n", string(errLine1)},
+	{"v1 two blanks", "PROXY  TCP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(errLine1)},
+	{"v1 blank at the end", "PROXY TCP4 192.0.2.1 198.51.100.2 12345 443 \r\n", string(errLine1)},
+	{"v1 a word too few", "PROXY TCP4 192.0.2.1 198.51.100.2 12345\r\n", string(errLine1)},
+	{"v1 no words", "PROXY TCP4\r\n", string(errLine1)},
+	{"v1 other protocol", "PROXY UDP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(errLine1)},
+	{"v1 lower case", "PROXY tcp4 192.0.2.1 198.51.100.2 12345 443\r\n", string(errLine1)},
+	{"v1 families mixed", "PROXY TCP4 2001:db8::1 198.51.100.2 12345 443\r\n", string(errAddr1)},
+	{"v1 IPv4 as IPv6", "PROXY TCP6 192.0.2.1 198.51.100.2 12345 443\r\n", string(errAddr1)},
+	{"v1 octet with a zero", "PROXY TCP4 192.0.02.1 198.51.100.2 12345 443\r\n", string(errAddr1)},
+	{"v1 zone", "PROXY TCP6 fe80::1%eth0 2001:db8::2 12345 443\r\n", string(errAddr1)},
+	{"v1 host name", "PROXY TCP4 localhost 198.51.100.2 12345 443\r\n", string(errAddr1)},
+	{"v1 port too large", "PROXY TCP4 192.0.2.1 198.51.100.2 65536 443\r\n", string(errPort1)},
+	{"v1 port with a zero", "PROXY TCP4 192.0.2.1 198.51.100.2 0443 443\r\n", string(errPort1)},
+	{"v1 port with a sign", "PROXY TCP4 192.0.2.1 198.51.100.2 +443 443\r\n", string(errPort1)},
+	{"v1 no port", "PROXY TCP4 192.0.2.1 198.51.100.2  443\r\n", string(errPort1)},
 
 	{"v2 IPv4", v2(header2Proxy, familyTCP4, four), fourTo},
 	{"v2 IPv6", v2(header2Proxy, familyTCP6, six), sixTo},
 	{"v2 IPv4 in IPv6", v2(header2Proxy, familyTCP6, mapped), fourTo},
 	{"v2 with fields", v2(header2Proxy, familyTCP4, four+alpn+"\x04\x00\x00"), fourTo},
 	{"v2 with a checksum", summed(familyTCP4, four+alpn), fourTo},
-	{"v2 with a wrong checksum", v2(header2Proxy, familyTCP4, four+"\x03\x00\x04abcd"), string(header2Sum)},
-	{"v2 with a short checksum", v2(header2Proxy, familyTCP4, four+"\x03\x00\x03abc"), string(header2Fields)},
+	{"v2 with a wrong checksum", v2(header2Proxy, familyTCP4, four+"\x03\x00\x04abcd"), string(errSum2)},
+	{"v2 with a short checksum", v2(header2Proxy, familyTCP4, four+"\x03\x00\x03abc"), string(errFields2)},
 	{"v2 unix", v2(header2Proxy, familyUnix, strings.Repeat("/", 216)), localEnd},
 	{"v2 unspecified", v2(header2Proxy, familyUnspec, ""), localEnd},
 	{"v2 unspecified with fields", v2(header2Proxy, familyUnspec, alpn), localEnd},
@@ -86,23 +86,23 @@ var headerCases = []struct {
 	{"v2 local with addresses", v2(header2Local, familyTCP4, four), localEnd},
 	{"v2 local with anything", v2(header2Local, 0xff, "anything"), localEnd},
 	{"v2 as long as may be", v2(header2Proxy, familyTCP4, four+"\x04\x0f\xe1"+strings.Repeat("x", 4096-16-12-3)), fourTo},
-	{"v2 longer", signature2 + "\x21\x11\x0f\xf1", string(header2Long)},
-	{"v2 UDP", v2(header2Proxy, 0x12, four), string(header2Family)},
-	{"v2 family without protocol", v2(header2Proxy, 0x10, four), string(header2Family)},
-	{"v2 unknown family", v2(header2Proxy, 0x41, four), string(header2Family)},
-	{"v2 addresses cut", v2(header2Proxy, familyTCP4, four[:11]), string(header2Short)},
-	{"v2 unix cut", v2(header2Proxy, familyUnix, "x"), string(header2Short)},
-	{"v2 field cut", v2(header2Proxy, familyTCP4, four+"\x01\x00"), string(header2Fields)},
-	{"v2 field longer than the header", v2(header2Proxy, familyTCP4, four+"\x01\x00\x03h2"), string(header2Fields)},
-	{"version 3", v2(0x31, familyTCP4, four), string(header2Kind)},
-	{"v2 unknown command", v2(0x22, familyTCP4, four), string(header2Kind)},
+	{"v2 longer", signature2 + "\x21\x11\x0f\xf1", string(errLong2)},
+	{"v2 UDP", v2(header2Proxy, 0x12, four), string(errFamily2)},
+	{"v2 family without protocol", v2(header2Proxy, 0x10, four), string(errFamily2)},
+	{"v2 unknown family", v2(header2Proxy, 0x41, four), string(errFamily2)},
+	{"v2 addresses cut", v2(header2Proxy, familyTCP4, four[:11]), string(errShort2)},
+	{"v2 unix cut", v2(header2Proxy, familyUnix, "x"), string(errShort2)},
+	{"v2 field cut", v2(header2Proxy, familyTCP4, four+"\x01\x00"), string(errFields2)},
+	{"v2 field longer than the header", v2(header2Proxy, familyTCP4, four+"\x01\x00\x03h2"), string(errFields2)},
+	{"version 3", v2(0x31, familyTCP4, four), string(errKind2)},
+	{"v2 unknown command", v2(0x22, familyTCP4, four), string(errKind2)},
 
-	{"HTTP", "GET / HTTP/1.1\r\n\r\n", string(headerMissing)},
-	{"HTTP that begins alike", "PROPFIND / HTTP/1.1\r\n\r\n", string(headerMissing)},
-	{"HTTP after empty lines", "\r\n\r\nGET / HTTP/1.1\r\n\r\n", string(headerMissing)},
-	{"lower case", "proxy TCP4", string(headerMissing)},
-	{"TLS", "\x16\x03\x01\x02\x00\x01", string(headerMissing)},
-	{"PROXYTCP4", "PROXYTCP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(headerMissing)},
+	{"HTTP", "GET / HTTP/1.1\r\n\r\n", string(errMissing)},
+	{"HTTP that begins alike", "PROPFIND / HTTP/1.1\r\n\r\n", string(errMissing)},
+	{"HTTP after empty lines", "\r\n\r\nGET / HTTP/1.1\r\n\r\n", string(errMissing)},
+	{"lower case", "proxy TCP4", string(errMissing)},
+	{"TLS", "\x16\x03\x01\x02\x00\x01", string(errMissing)},
+	{"PROXYTCP4", "PROXYTCP4 192.0.2.1 198.51.100.2 12345 443\r\n", string(errMissing)},
 }
 
 // TestHeader: what follows is left alone, and any cut of a good header asks for more.
@@ -113,7 +113,7 @@ func TestHeader(t *testing.T) {
 			t.Parallel()
 			h, n, err := parseHeader([]byte(tc.in + "GET / HTTP/1.1\r\n"))
 			if err != nil {
-				if want := headerFault(tc.want); !errors.Is(err, want) {
+				if want := headerError(tc.want); !errors.Is(err, want) {
 					t.Fatalf("refused: %v", err)
 				}
 				return
@@ -122,7 +122,7 @@ func TestHeader(t *testing.T) {
 				t.Errorf("%d bytes of %d: %s, want %s", n, len(tc.in), got, tc.want)
 			}
 			for i := range tc.in {
-				if _, _, err := parseHeader([]byte(tc.in[:i])); !errors.Is(err, headerShort) {
+				if _, _, err := parseHeader([]byte(tc.in[:i])); !errors.Is(err, errShort) {
 					t.Fatalf("after %d bytes: %v", i, err)
 				}
 			}
@@ -138,7 +138,7 @@ func FuzzHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, n, err := parseHeader(b)
 		if err != nil {
-			if errors.Is(err, headerShort) && len(b) >= maxHeader2 {
+			if errors.Is(err, errShort) && len(b) >= maxHeader2 {
 				t.Fatalf("%d bytes are not enough", len(b))
 			}
 			return
@@ -149,7 +149,7 @@ func FuzzHeader(f *testing.F) {
 		if h.local == h.source.IsValid() || h.local == h.dest.IsValid() {
 			t.Fatalf("%+v", h)
 		}
-		if _, _, err := parseHeader(b[:n-1]); !errors.Is(err, headerShort) {
+		if _, _, err := parseHeader(b[:n-1]); !errors.Is(err, errShort) {
 			t.Fatalf("without its last byte: %v", err)
 		}
 		again, m, err := parseHeader(b[:n:n])

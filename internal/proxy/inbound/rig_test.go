@@ -224,7 +224,7 @@ func (r *rig) refuses(from, to string) bool {
 	if err != nil {
 		return errors.Is(err, syscall.ECONNRESET)
 	}
-	defer conn.Close() //nolint:errcheck // it is broken
+	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, err = conn.Read(make([]byte, 1))
 	return errors.Is(err, syscall.ECONNRESET)

@@ -121,6 +121,7 @@ func (f *Front) server() *http.Server {
 	return &http.Server{
 		Handler:                      f.o.HTTP2,
 		IdleTimeout:                  f.o.IdleTime,
+		ReadHeaderTimeout:            f.o.HandshakeTime, // of no effect: net/http has it for the handshake, which is done
 		MaxHeaderBytes:               f.o.HeadBytes,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the origin's to answer
 		Protocols:                    protocols,

@@ -138,7 +138,7 @@ func TestShutdownBeforeHTTP(t *testing.T) {
 	if _, err := io.ReadFull(h2, said); err != nil || string(said) != string(lastWords) {
 		t.Errorf("an HTTP/2 client that comes late hears %q, %v", said, err)
 	}
-	h2.Close()
+	_ = h2.Close()
 	r.ends(done, late, secure)
 }
 

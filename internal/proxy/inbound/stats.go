@@ -63,7 +63,7 @@ func (f *Front) Collect(out chan<- prometheus.Metric) {
 	}
 	f.book.each(func(c *Conn) { states[c.at][c.State()]++ })
 	for _, l := range f.listeners {
-		for s := Accepted; s < asked; s++ {
+		for s := range asked {
 			out <- prometheus.MustNewConstMetric(connsDesc, prometheus.GaugeValue, float64(states[l][s]), l.name, s.String())
 		}
 		counter := func(d *prometheus.Desc, v *atomic.Int64, labels ...string) {
