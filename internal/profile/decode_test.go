@@ -43,6 +43,8 @@ func TestDefaults(t *testing.T) {
 		{"node.proxy.tls.min_version", f.Node.Proxy.TLS.MinVersion, TLS12},
 		{"node.proxy.access_log.file", f.Node.Proxy.AccessLog.File, ""},
 		{"node.proxy.access_log.sample", f.Node.Proxy.AccessLog.Sample, 1},
+		{"node.proxy.access_log.errors", f.Node.Proxy.AccessLog.Errors, true},
+		{"node.proxy.access_log.query", f.Node.Proxy.AccessLog.Query, QueryHash},
 		{"enabled", p.Enabled, true},
 		{"routing", p.Routing, Priority},
 		{"ttl", p.TTL, 30 * time.Second},

@@ -21,7 +21,7 @@ func defaultFile() *File {
 	return &File{Node: Node{
 		Data:        DefaultData,
 		Nameserver:  defaultNameserver(),
-		Proxy:       ProxyFront{TLS: ProxyTLS{MinVersion: TLS12}, AccessLog: AccessLog{Sample: 1}, Limits: defaultProxyLimits()},
+		Proxy:       ProxyFront{TLS: ProxyTLS{MinVersion: TLS12}, AccessLog: defaultAccessLog(), Limits: defaultProxyLimits()},
 		API:         API{Listen: DefaultAPIListen},
 		Store:       Store{Lease: 3 * time.Second, Renew: time.Second},
 		OnIsolation: IsolationHold,

@@ -136,12 +136,6 @@ type CertificateFiles struct {
 	Key  string `yaml:"key"`
 }
 
-// AccessLog: "" is off, "-" standard output. One in Sample requests is written.
-type AccessLog struct {
-	File   string `yaml:"file"`
-	Sample int    `yaml:"sample"`
-}
-
 // API listens on a unix socket (mode 0600) and on loopback TCP.
 type API struct {
 	Socket string `yaml:"socket"` // default DATA/api.sock

@@ -58,7 +58,7 @@ func validateProxyFront(r *report, a *at, p *ProxyFront) {
 	for i, s := range p.ProxyProtocol {
 		r.fault(a.child("proxy_protocol").element(i), s, prefixFault(s, remedy))
 	}
-	r.between(a.child("access_log").child("sample"), p.AccessLog.Sample, 1, 1_000_000)
+	validateAccessLog(r, a.child("access_log"), &p.AccessLog)
 	validateProxyLimits(r, a.child("limits"), &p.Limits)
 }
 
