@@ -5,6 +5,8 @@ import (
 	"maps"
 	"strings"
 	"time"
+
+	"jurymast/bench/side"
 )
 
 // The goals. Ratios of figures that are equal by nature differ by this much from run to run.
@@ -58,16 +60,16 @@ func (b *bench) cost() error {
 	b.report.table("CPU time per answer over UDP, and most queries per second", "cost", costColumns...)
 	b.most = map[string]float64{}
 	for _, o := range all {
-		b.most[o.server.name] = o.median("most")
+		b.most[o.server.name] = o.Median("most")
 		if o.server.name == "gdnsd" {
-			f, why := ratio(all[0], to(o, "us"), "us")
+			f, why := ratio(all[0], o.To("us"), "us")
 			b.report.most("CPU time per answer to gdnsd", f, goalCost, why)
 		}
 	}
 	for _, o := range all[1:] {
-		if f, why := ratio(all[0], to(o, "us"), "us"); why == "" {
+		if f, why := ratio(all[0], o.To("us"), "us"); why == "" {
 			fmt.Printf("ratio     CPU time per answer to %s: %.3f, at most queries per second ", o.server.name, f)
-			f, _ = ratio(all[0], to(o, "us_most"), "us_most")
+			f, _ = ratio(all[0], o.To("us_most"), "us_most")
 			fmt.Printf("%.3f\n", f)
 		}
 	}
@@ -79,8 +81,8 @@ func (b *bench) cost() error {
 }
 
 // costOf is one run of a server: idle, warm-up, dnsperf, then as much as it can.
-func (b *bench) costOf(l *live) (values, error) {
-	v := values{}
+func (b *bench) costOf(l *live) (side.Values, error) {
+	v := side.Values{}
 	u, err := b.spent(l, func() error { return b.sleep(time.Second) })
 	if err != nil {
 		return nil, err
@@ -96,7 +98,7 @@ func (b *bench) costOf(l *live) (values, error) {
 }
 
 // perfOf adds the figures of one run of dnsperf, their names behind a prefix.
-func (b *bench) perfOf(l *live, v values, prefix string, args ...string) error {
+func (b *bench) perfOf(l *live, v side.Values, prefix string, args ...string) error {
 	var p perf
 	u, err := b.spent(l, func() (err error) {
 		p, err = b.dnsperf(l, b.Seconds, args...)
@@ -115,7 +117,7 @@ func (b *bench) perfOf(l *live, v values, prefix string, args ...string) error {
 
 // mostOf adds the most queries per second of a closed loop, and how busy the server was: below 100 % the client was the
 // limit.
-func (b *bench) mostOf(l *live, v values) error {
+func (b *bench) mostOf(l *live, v side.Values) error {
 	var r loadResult
 	u, err := b.spent(l, func() (err error) {
 		r, err = b.load(l, 0, b.Seconds)
@@ -159,7 +161,7 @@ func (b *bench) latency() error {
 		b.report.most("p99 latency", 0, goalLatency, "no server's most queries per second could be measured")
 		return nil
 	}
-	all, err := b.pairs("latency", b.Pairs, b.everybody(), func(l *live) (values, error) { return b.latencyOf(l, rate) })
+	all, err := b.pairs("latency", b.Pairs, b.everybody(), func(l *live) (side.Values, error) { return b.latencyOf(l, rate) })
 	if err != nil {
 		return err
 	}
@@ -172,7 +174,7 @@ func (b *bench) latency() error {
 }
 
 // latencyOf is one run with an open loop.
-func (b *bench) latencyOf(l *live, rate float64) (values, error) {
+func (b *bench) latencyOf(l *live, rate float64) (side.Values, error) {
 	if _, err := b.load(l, rate, 1); err != nil {
 		return nil, err
 	}
@@ -187,7 +189,7 @@ func (b *bench) latencyOf(l *live, rate float64) (values, error) {
 	if err := r.counts(); err != nil {
 		return nil, err
 	}
-	v := values{"rate": r.QPS, "us": microseconds(u.cpu, r.Answers), "other": u.other}
+	v := side.Values{"rate": r.QPS, "us": microseconds(u.cpu, r.Answers), "other": u.other}
 	maps.Copy(v, r.Quantile)
 	return v, nil
 }
@@ -201,15 +203,15 @@ func (b *bench) findMost(list []*server) error {
 		if b.most[s.name] > 0 {
 			continue
 		}
-		o := &outcome{contender: contender{server: s, world: world{names: usual, dynamic: true}}, runs: make([]values, 1)}
-		b.try(o, 0, func(l *live) (values, error) {
+		o := &outcome{contender: contender{server: s, world: world{names: usual, dynamic: true}}, Runs: make(side.Runs, 1)}
+		b.try(o, 0, func(l *live) (side.Values, error) {
 			if _, err := b.load(l, 0, 1); err != nil {
 				return nil, err
 			}
-			v := values{}
+			v := side.Values{}
 			return v, b.mostOf(l, v)
 		})
-		b.most[s.name] = o.median("most")
+		b.most[s.name] = o.Median("most")
 		if len(o.why) > 0 {
 			fmt.Printf("*** most queries per second of %s: %s\n", s.name, strings.Join(o.why, "; "))
 		}

@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"math/rand/v2"
 	"net"
-	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"jurymast/bench/side"
 	"jurymast/internal/profile"
 )
 
@@ -52,47 +50,15 @@ func TestPerf(t *testing.T) {
 	}
 }
 
-// TestHistogram compares with the sorted list itself.
-func TestHistogram(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	var h histogram
-	var all []time.Duration
-	for range 20_000 {
-		d := time.Duration(rng.Int64N(1 << rng.IntN(36)))
-		h.add(d)
-		all = append(all, d)
-	}
-	slices.Sort(all)
-	for _, q := range []float64{.01, .5, .9, .99, .999, 1} {
-		want := all[max(0, int(q*float64(len(all)))-1)]
-		got := h.quantile(q)
-		if got < want || float64(got) > float64(want)*(1+2./steps)+1 {
-			t.Errorf("quantile %v: %v, want %v and at most %d-th more", q, got, want, steps/2)
-		}
-	}
-	if (&histogram{}).quantile(.5) != 0 {
-		t.Error("an empty histogram has a median")
-	}
-}
-
-func TestBuckets(t *testing.T) {
-	for v := uint64(0); v < 1<<40; v += 1 + v/97 {
-		b := bucket(v)
-		if up := upper(b); up < v || bucket(up) != b || bucket(up+1) != b+1 {
-			t.Fatalf("%d is in bucket %d up to %d", v, b, up)
-		}
-	}
-}
-
 func TestRatios(t *testing.T) {
-	a := &outcome{runs: []values{{"us": 4}, {"us": 9}, nil, {"us": 10}}}
-	g := &outcome{runs: []values{{"us": 2}, {"us": 3}, {"us": 1}, {"us": 4}}}
-	k := &outcome{runs: []values{{"us": 1}, {"us": 9}, {"us": 1}, nil}}
+	a := &outcome{Runs: side.Runs{{"us": 4}, {"us": 9}, nil, {"us": 10}}}
+	g := &outcome{Runs: side.Runs{{"us": 2}, {"us": 3}, {"us": 1}, {"us": 4}}}
+	k := &outcome{Runs: side.Runs{{"us": 1}, {"us": 9}, {"us": 1}, nil}}
 	for _, c := range []struct {
 		of   func(int) (float64, bool)
 		want float64
 	}{
-		{to(g, "us"), 2.5},                         // 2, 3, 2.5
+		{g.To("us"), 2.5},                          // 2, 3, 2.5
 		{toBest([]*outcome{g, k}, "us", true), 2},  // 4/2, 9/9, 10/4
 		{toBest([]*outcome{g, k}, "us", false), 3}, // 4/1, 9/3, 10/4
 	} {
@@ -100,11 +66,8 @@ func TestRatios(t *testing.T) {
 			t.Errorf("%v %q, want %v", got, why, c.want)
 		}
 	}
-	if _, why := ratio(a, to(g, "qps"), "qps"); why == "" {
+	if _, why := ratio(a, g.To("qps"), "qps"); why == "" {
 		t.Error("a ratio of nothing")
-	}
-	if got := median([]float64{4, 1, 3, 2}); got != 2.5 {
-		t.Errorf("median %v", got)
 	}
 }
 
@@ -112,7 +75,7 @@ func TestRatios(t *testing.T) {
 func TestRow(t *testing.T) {
 	o := &outcome{
 		contender: contender{server: nsdServer()}, why: []string{"pair 2: lost"},
-		runs: []values{{"DO us": 1, "TCP us": 7}, nil, {"DO us": 3, "TCP us": 9}},
+		Runs: side.Runs{{"DO us": 1, "TCP us": 7}, nil, {"DO us": 3, "TCP us": 9}},
 	}
 	r := o.row("variants", "TCP", "TCP ")
 	if r.Runs != 2 || len(r.Values) != 1 || r.Values["us"] != 8 || r.Why != "pair 2: lost" || r.Server != "nsd" {
@@ -243,31 +206,5 @@ func TestGoals(t *testing.T) {
 		if m.Goals[0].Met != c.most || l.Goals[0].Met != c.least || (m.end("", true) == nil) != c.most || (l.end("", true) == nil) != c.least {
 			t.Errorf("%+v: most %v, least %v", c, m.Goals[0].Met, l.Goals[0].Met)
 		}
-	}
-}
-
-// TestClocks: the CPU clock of a process and its family grow with work.
-func TestClocks(t *testing.T) {
-	if !slices.Contains(family(os.Getppid()), os.Getpid()) {
-		t.Error("we are no child of our parent")
-	}
-	pid := os.Getpid()
-	l := &live{server: nsdServer(), pid: pid}
-	before, err := l.cpu()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for x, end := 1, time.Now().Add(20*time.Millisecond); time.Now().Before(end); x++ {
-		_ = x * x
-	}
-	after, err := l.cpu()
-	if err != nil || after-before < time.Millisecond {
-		t.Errorf("20 ms of work cost %v, %v", after-before, err)
-	}
-	if l.memory() <= 0 {
-		t.Error("no memory")
-	}
-	if zombie(pid) {
-		t.Error("we are a zombie")
 	}
 }

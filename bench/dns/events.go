@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jurymast/bench/side"
 )
 
 const (
@@ -104,7 +106,7 @@ func (b *bench) events() (err error) {
 	loud.events = true
 	seconds := max(b.Seconds, eventSeconds)
 	list := []contender{{label: "quiet", server: b.servers[0], world: quiet}, {label: "events", server: b.servers[0], world: loud}}
-	all, err := b.pairs("events", b.Pairs, list, func(l *live) (values, error) { return b.eventsOf(l, o, rate, seconds) })
+	all, err := b.pairs("events", b.Pairs, list, func(l *live) (side.Values, error) { return b.eventsOf(l, o, rate, seconds) })
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (b *bench) events() (err error) {
 
 func (b *bench) judgeEvents(quiet, loud *outcome, seconds int) {
 	lost, wrong, why := 0.0, 0.0, ""
-	for round, v := range loud.runs {
+	for round, v := range loud.Runs {
 		switch {
 		case v == nil:
 			why = fmt.Sprintf("pair %d was not measured", round+1)
@@ -126,12 +128,12 @@ func (b *bench) judgeEvents(quiet, loud *outcome, seconds int) {
 	}
 	b.report.most("answers lost under events", lost, 0, why)
 	b.report.most("answers under events that are not NOERROR with a record", wrong, 0, why)
-	f, none := ratio(loud, to(quiet, "p99"), "p99")
+	f, none := ratio(loud, quiet.To("p99"), "p99")
 	b.report.most("p99 under events to quiet (25 % is noise)", f, goalEvents, why+none)
 }
 
 // eventsOf is one run. What is lost is a result here, no reason to try again.
-func (b *bench) eventsOf(l *live, o *origin, rate float64, seconds int) (values, error) {
+func (b *bench) eventsOf(l *live, o *origin, rate float64, seconds int) (side.Values, error) {
 	if _, err := b.load(l, rate, 1); err != nil {
 		return nil, err
 	}
@@ -158,7 +160,7 @@ func (b *bench) eventsOf(l *live, o *origin, rate float64, seconds int) (values,
 	if err != nil {
 		return nil, err
 	}
-	v := values{
+	v := side.Values{
 		"rate": r.QPS, "lost": float64(r.Lost), "wrong": float64(r.Answers - r.Rcodes[noerror] + r.Empty),
 		"flips": changes - before, "reloads": 0, "us": microseconds(u.cpu, r.Answers), "other": u.other,
 	}

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"jurymast/bench/side"
 )
 
 // loadVerb makes this program the client.
@@ -123,7 +125,7 @@ type generator struct {
 	turn                     time.Duration // number of the tick that sends next
 	sent, under, lost, empty int
 	rcodes                   [16]int
-	latency                  histogram
+	latency                  side.Histogram
 }
 
 // patience is how long after the end answers are waited for.
@@ -244,7 +246,7 @@ func (g *generator) answer(s *socket, p []byte, now time.Duration) {
 	}
 	a.under = false
 	g.under--
-	g.latency.add(now - a.due)
+	g.latency.Add(now - a.due)
 	g.rcodes[p[3]&15]++
 	if p[3]&15 == 0 && p[6]|p[7] == 0 {
 		g.empty++
@@ -254,7 +256,7 @@ func (g *generator) answer(s *socket, p []byte, now time.Duration) {
 func (g *generator) result(length time.Duration) loadResult {
 	r := loadResult{
 		Sent: g.sent, Lost: g.lost + g.under, Empty: g.empty, Rcodes: map[string]int{}, Quantile: map[string]float64{},
-		Answers: int(g.latency.n), QPS: float64(g.latency.n) / length.Seconds(), //nolint:gosec // a count
+		Answers: int(g.latency.N), QPS: float64(g.latency.N) / length.Seconds(), //nolint:gosec // a count
 	}
 	var u unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_THREAD, &u) == nil && g.sent > 0 {
@@ -266,7 +268,7 @@ func (g *generator) result(length time.Duration) loadResult {
 		}
 	}
 	for key, q := range map[string]float64{"p50": .5, "p90": .9, "p99": .99, "p999": .999, "max": 1} {
-		r.Quantile[key] = float64(g.latency.quantile(q)) / float64(time.Microsecond)
+		r.Quantile[key] = float64(g.latency.Quantile(q)) / float64(time.Microsecond)
 	}
 	return r
 }

@@ -25,6 +25,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"jurymast/bench/side"
 )
 
 // settings are the flags, and stand in the JSON file.
@@ -150,10 +152,10 @@ func (b *bench) prepare() error {
 			return fmt.Errorf("-only %s: no such measure", only)
 		}
 	}
-	if err := pin(b.ServerCore); err != nil { // is it allowed at all?
+	if err := side.Pin(b.ServerCore); err != nil { // is it allowed at all?
 		return fmt.Errorf("server core: %w", err)
 	}
-	if err := pin(b.ClientCore); err != nil {
+	if err := side.Pin(b.ClientCore); err != nil {
 		return fmt.Errorf("client core: %w", err)
 	}
 	if b.ServerCore == b.ClientCore {

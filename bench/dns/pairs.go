@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"jurymast/bench/side"
 )
 
 // attempts is how often a run that does not count is tried again.
@@ -18,22 +20,19 @@ type contender struct {
 	world  world
 }
 
-// values are the figures of one run.
-type values map[string]float64
-
 // outcome is what a contender did in each pair; nil where no attempt counted.
 type outcome struct {
 	contender
-	runs []values
-	why  []string
+	side.Runs
+	why []string
 }
 
 // pairs measures every contender once per round, each time in a fresh process; the order turns round with every round,
 // so that a machine that grows slower or faster favours nobody.
-func (b *bench) pairs(measure string, rounds int, list []contender, one func(*live) (values, error)) ([]*outcome, error) {
+func (b *bench) pairs(measure string, rounds int, list []contender, one func(*live) (side.Values, error)) ([]*outcome, error) {
 	all := make([]*outcome, len(list))
 	for i, c := range list {
-		all[i] = &outcome{contender: c, runs: make([]values, rounds)}
+		all[i] = &outcome{contender: c, Runs: make(side.Runs, rounds)}
 	}
 	for round := range rounds {
 		order := slices.Clone(all)
@@ -54,11 +53,11 @@ func (b *bench) pairs(measure string, rounds int, list []contender, one func(*li
 }
 
 // try runs a contender until a run counts.
-func (b *bench) try(o *outcome, round int, one func(*live) (values, error)) {
+func (b *bench) try(o *outcome, round int, one func(*live) (side.Values, error)) {
 	for range attempts {
 		v, err := b.once(o, one)
 		if err == nil {
-			o.runs[round] = v
+			o.Runs[round] = v
 			return
 		}
 		if b.ctx.Err() != nil {
@@ -68,7 +67,7 @@ func (b *bench) try(o *outcome, round int, one func(*live) (values, error)) {
 	}
 }
 
-func (b *bench) once(o *outcome, one func(*live) (values, error)) (v values, err error) {
+func (b *bench) once(o *outcome, one func(*live) (side.Values, error)) (v side.Values, err error) {
 	l, err := b.start(o.server, o.world)
 	if err != nil {
 		return nil, err
@@ -79,79 +78,23 @@ func (b *bench) once(o *outcome, one func(*live) (values, error)) (v values, err
 
 // row is the medians of the runs that counted. With a prefix only the values behind it are meant.
 func (o *outcome) row(measure, of, prefix string) row {
-	r := row{Measure: measure, Case: of, Server: o.server.name, Values: values{}, Why: strings.Join(o.why, "; ")}
-	keys := map[string][]float64{}
-	for _, v := range o.runs {
-		if v == nil {
-			continue
-		}
-		r.Runs++
-		for key, f := range v {
-			if short, ok := strings.CutPrefix(key, prefix); ok {
-				keys[short] = append(keys[short], f)
-			}
-		}
-	}
-	for key, list := range keys {
-		r.Values[key] = median(list)
-	}
+	r := row{Measure: measure, Case: of, Server: o.server.name, Why: strings.Join(o.why, "; ")}
+	r.Values, r.Runs = o.Medians(prefix)
 	return r
-}
-
-// median of what a contender did; 0 when nothing counted.
-func (o *outcome) median(key string) float64 {
-	var list []float64
-	for _, v := range o.runs {
-		if f, ok := v[key]; ok {
-			list = append(list, f)
-		}
-	}
-	return median(list)
 }
 
 // ratio is the median over pairs of one value of a to that of b, in the same round. It says why when there is none.
 func ratio(a *outcome, b func(round int) (float64, bool), key string) (middle float64, why string) {
-	var list []float64
-	for round, v := range a.runs {
-		f, ok := v[key]
-		g, also := b(round)
-		if ok && also && g > 0 {
-			list = append(list, f/g)
-		}
-	}
-	if len(list) == 0 {
-		return 0, "no pair of runs counts"
-	}
-	return median(list), ""
-}
-
-// to is the value of one outcome in a round, for ratio.
-func to(o *outcome, key string) func(int) (float64, bool) {
-	return func(round int) (float64, bool) {
-		f, ok := o.runs[round][key]
-		return f, ok
-	}
+	return side.Ratio(a.Runs, b, key)
 }
 
 // toBest is the best of several in a round: the highest, or the lowest.
 func toBest(peers []*outcome, key string, highest bool) func(int) (float64, bool) {
-	return func(round int) (best float64, found bool) {
-		for _, o := range peers {
-			f, ok := o.runs[round][key]
-			if ok && (!found || (f > best) == highest) {
-				best, found = f, true
-			}
-		}
-		return best, found
+	var all []side.Runs
+	for _, o := range peers {
+		all = append(all, o.Runs)
 	}
-}
-
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
-	}
-	s := slices.Sorted(slices.Values(list))
-	return (s[len(s)/2] + s[(len(s)-1)/2]) / 2
+	return side.Best(all, key, highest)
 }
 
 // use is what something cost.
@@ -162,11 +105,11 @@ type use struct {
 
 // spent is what the server uses while something is done.
 func (b *bench) spent(l *live, do func() error) (u use, err error) {
-	before, err := l.cpu()
+	before, err := side.CPU(l.pid)
 	if err != nil {
 		return u, err
 	}
-	core, err := coreBusy(b.ServerCore)
+	core, err := side.CoreBusy(b.ServerCore)
 	if err != nil {
 		return u, err
 	}
@@ -175,11 +118,11 @@ func (b *bench) spent(l *live, do func() error) (u use, err error) {
 		return u, err
 	}
 	u.wall = time.Since(began)
-	after, err := l.cpu()
+	after, err := side.CPU(l.pid)
 	if err != nil {
 		return u, err
 	}
-	busy, err := coreBusy(b.ServerCore)
+	busy, err := side.CoreBusy(b.ServerCore)
 	u.cpu = after - before
 	u.other = max(0, 100*float64(busy-core-u.cpu)/float64(u.wall))
 	return u, err

@@ -5,31 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"jurymast/bench/side"
 )
 
 // report is what the JSON file holds.
 type report struct {
 	At       time.Time         `json:"at"`
-	Machine  machine           `json:"machine"`
+	Machine  side.Machine      `json:"machine"`
 	Settings settings          `json:"settings"`
 	Servers  map[string]string `json:"servers"` // what each says of its version
 	Missing  []string          `json:"missing,omitempty"`
 	Rows     []row             `json:"rows"`
 	Goals    []goal            `json:"goals"`
-}
-
-type machine struct {
-	Processor string `json:"processor"`
-	Cores     int    `json:"cores"`
-	Kernel    string `json:"kernel"`
-	Go        string `json:"go"`
-	Load      string `json:"load"` // of the machine when it began, over 1, 5 and 15 minutes
 }
 
 // row is one line of a table: one server in one case, medians.
@@ -54,37 +45,13 @@ type goal struct {
 
 func (r *report) begin(b *bench) {
 	r.At, r.Settings, r.Servers = time.Now().UTC().Truncate(time.Second), b.settings, map[string]string{}
-	r.Machine = machine{Cores: runtime.NumCPU(), Go: runtime.Version(), Processor: processor(), Kernel: kernel()}
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		r.Machine.Load = strings.Join(strings.Fields(string(text))[:3], " ")
-	}
-	fmt.Printf("%s, %d cores, Linux %s, %s, load average %s\n", r.Machine.Processor, r.Machine.Cores, r.Machine.Kernel, r.Machine.Go, r.Machine.Load)
+	r.Machine = side.Here()
+	fmt.Println(r.Machine)
 	for _, s := range b.servers {
 		r.Servers[s.name] = s.says()
 		fmt.Printf("%-9s %s; %s\n", s.name, r.Servers[s.name], s.limits)
 	}
 	fmt.Printf("server on core %d, client on core %d, %d pairs of %d s\n", b.ServerCore, b.ClientCore, b.Pairs, b.Seconds)
-}
-
-func processor() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.TrimLeft(strings.TrimSpace(name), "\t: ")
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return "unknown"
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }
 
 // column is one figure of a table: its key in the values, its heading and its form.

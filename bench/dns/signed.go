@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"jurymast/bench/side"
 )
 
 // The goals of signed zones.
@@ -41,7 +43,7 @@ func (b *bench) signed() error {
 		if err != nil {
 			return err
 		}
-		f, why := ratio(all[1], to(all[0], "us"), "us")
+		f, why := ratio(all[1], all[0].To("us"), "us")
 		if s.name == jurymast {
 			b.report.most("CPU time per answer with DO, signed to unsigned", f, goalSigned, why)
 		} else if why == "" {
@@ -53,15 +55,15 @@ func (b *bench) signed() error {
 }
 
 // signedOf is one run with DO. The answers of a signed zone must be longer by a signature, else it is none.
-func (b *bench) signedOf(l *live) (values, error) {
-	v := values{}
+func (b *bench) signedOf(l *live) (side.Values, error) {
+	v := side.Values{}
 	if _, err := b.dnsperf(l, 1, wantSignatures...); err != nil {
 		return nil, err
 	}
 	if err := b.perfOf(l, v, "", wantSignatures...); err != nil {
 		return nil, err
 	}
-	v["mib"] = l.memory()
+	v["mib"] = side.Memory(l.pid)
 	if plain := len(question(name(0), typeA)) + 16; l.world.signed && v["bytes"] < float64(plain+signature) {
 		return nil, fmt.Errorf("answers of %.0f bytes hold no signature", v["bytes"])
 	}
@@ -79,25 +81,25 @@ func (b *bench) signedStart() error {
 	}
 	b.report.table("Start with many names", "start", startColumns...)
 	why := ""
-	if all[1].median("ready") == 0 {
+	if all[1].Median("ready") == 0 {
 		why = "no run counts"
 	}
-	b.report.most(fmt.Sprintf("seconds until %d names are signed", manySigned), all[1].median("ready"), goalStart, why)
+	b.report.most(fmt.Sprintf("seconds until %d names are signed", manySigned), all[1].Median("ready"), goalStart, why)
 	return nil
 }
 
 // startOf waits until the node says that it is ready, which it is when everything is signed, and asks every name then.
-func (b *bench) startOf(l *live) (values, error) {
+func (b *bench) startOf(l *live) (side.Values, error) {
 	began := time.Now()
 	if err := b.ready(l); err != nil {
 		return nil, err
 	}
-	v := values{"ready": (l.took + time.Since(began)).Seconds()}
-	cpu, err := l.cpu()
+	v := side.Values{"ready": (l.took + time.Since(began)).Seconds()}
+	cpu, err := side.CPU(l.pid)
 	if err != nil {
 		return nil, err
 	}
-	v["cpu"], v["mib"] = cpu.Seconds(), l.memory()
+	v["cpu"], v["mib"] = cpu.Seconds(), side.Memory(l.pid)
 	if err := b.sleep(time.Second); err != nil {
 		return nil, err
 	}

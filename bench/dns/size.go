@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"jurymast/bench/side"
 )
 
 // The numbers of names. Host names of profiles end where one node is made for.
@@ -48,7 +50,7 @@ func (b *bench) size() error {
 	b.report.table("CPU time per answer with more and more names (peers: one run, for information)", "size", sizeColumns...)
 	for _, what := range []string{"static", "by health"} {
 		g := found[what]
-		f, why := ratio(g.many, to(g.few, "us"), "us")
+		f, why := ratio(g.many, g.few.To("us"), "us")
 		b.report.most(fmt.Sprintf("CPU time per answer, %s to %d", g.many.label, g.few.world.names), f, goalSize, why)
 	}
 	return nil
@@ -62,8 +64,8 @@ func kind(dynamic bool, n int) string {
 }
 
 // sizeOf warms up longer than others: every name is asked at least once or nearly so.
-func (b *bench) sizeOf(l *live) (values, error) {
-	v := values{"ready": l.took.Seconds()}
+func (b *bench) sizeOf(l *live) (side.Values, error) {
+	v := side.Values{"ready": l.took.Seconds()}
 	if err := b.settle(l); err != nil {
 		return nil, err
 	}
@@ -73,6 +75,6 @@ func (b *bench) sizeOf(l *live) (values, error) {
 	if err := b.perfOf(l, v, ""); err != nil {
 		return nil, err
 	}
-	v["mib"] = l.memory()
+	v["mib"] = side.Memory(l.pid)
 	return v, nil
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"jurymast/bench/side"
 )
 
 // variantRounds bounds what is for information alone.
@@ -23,8 +25,8 @@ var variantColumns = []column{{"us", "us/answer", "%.2f"}, {"qps", "dnsperf q/s"
 
 // variants measures other questions; no goal hangs on them.
 func (b *bench) variants() error {
-	all, err := b.pairs("variants", min(b.Pairs, variantRounds), b.everybody(), func(l *live) (values, error) {
-		v := values{}
+	all, err := b.pairs("variants", min(b.Pairs, variantRounds), b.everybody(), func(l *live) (side.Values, error) {
+		v := side.Values{}
 		for _, way := range variants {
 			if _, err := b.dnsperf(l, 1, way.args...); err != nil {
 				return nil, err
@@ -47,7 +49,7 @@ func (b *bench) variants() error {
 	b.report.table("Other questions, for information", "variants", variantColumns...)
 	for _, way := range variants {
 		for _, o := range all[1:] {
-			if f, why := ratio(all[0], to(o, way.name+" us"), way.name+" us"); why == "" {
+			if f, why := ratio(all[0], o.To(way.name+" us"), way.name+" us"); why == "" {
 				fmt.Printf("ratio     %s, CPU time per answer to %s: %.3f\n", way.name, o.server.name, f)
 			}
 		}
@@ -72,19 +74,19 @@ func (b *bench) shapes() error {
 	}
 	b.report.table("Receive shapes and batch sizes", "shapes", costColumns...)
 	for _, o := range out[1:] {
-		f, why := ratio(o, to(out[0], "us"), "us")
+		f, why := ratio(o, out[0].To("us"), "us")
 		fmt.Printf("ratio     %s to %s, CPU time per answer: %.3f %s\n", o.label, out[0].label, f, why)
 	}
 	rate := 0.0
 	for _, o := range out {
-		if m := o.median("most") * share; rate == 0 || m > 0 && m < rate {
+		if m := o.Median("most") * share; rate == 0 || m > 0 && m < rate {
 			rate = m
 		}
 	}
 	if rate == 0 {
 		return nil
 	}
-	if _, err := b.pairs("shapes-latency", b.Pairs, all, func(l *live) (values, error) { return b.latencyOf(l, rate) }); err != nil {
+	if _, err := b.pairs("shapes-latency", b.Pairs, all, func(l *live) (side.Values, error) { return b.latencyOf(l, rate) }); err != nil {
 		return err
 	}
 	b.report.table(fmt.Sprintf("Latency of the shapes at %.0f queries per second", rate), "shapes-latency", latencyColumns...)

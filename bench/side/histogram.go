@@ -1,4 +1,4 @@
-package main
+package side
 
 import (
 	"math/bits"
@@ -8,19 +8,20 @@ import (
 // steps is the number of buckets per power of two: a latency is known to 1/steps of itself.
 const steps = 64
 
-// histogram counts latencies in buckets whose width grows with the value, like HdrHistogram: counting costs nothing that
+// Histogram counts latencies in buckets whose width grows with the value, like HdrHistogram: counting costs nothing that
 // would be seen in the latencies, and nothing is forgotten.
-type histogram struct {
+type Histogram struct {
 	count [64 * steps]uint64
-	n     uint64
-	most  time.Duration
+	N     uint64        // how many were added
+	Most  time.Duration // the largest
 }
 
-func (h *histogram) add(d time.Duration) {
+// Add counts one; a negative one counts as 0.
+func (h *Histogram) Add(d time.Duration) {
 	d = max(d, 0)
 	h.count[bucket(uint64(d))]++
-	h.n++
-	h.most = max(h.most, d)
+	h.N++
+	h.Most = max(h.Most, d)
 }
 
 // bucket is exact below steps; above, the leading bits choose.
@@ -41,17 +42,17 @@ func upper(b int) uint64 {
 	return uint64(b%steps+steps+1)<<shift - 1
 }
 
-// quantile is the latency that the share q of all did not exceed, rounded up to its bucket.
-func (h *histogram) quantile(q float64) time.Duration {
-	if h.n == 0 {
+// Quantile is the latency that the share q of all did not exceed, rounded up to its bucket.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	if h.N == 0 {
 		return 0
 	}
-	need := max(1, uint64(q*float64(h.n)+0.5))
+	need := max(1, uint64(q*float64(h.N)+0.5))
 	sum := uint64(0)
 	for b, c := range h.count {
 		if sum += c; sum >= need {
-			return min(h.most, time.Duration(upper(b))) //nolint:gosec // buckets of durations
+			return min(h.Most, time.Duration(upper(b))) //nolint:gosec // buckets of durations
 		}
 	}
-	return h.most
+	return h.Most
 }
