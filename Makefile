@@ -16,7 +16,7 @@ RACE := -race
 endif
 
 .PHONY: help build test test-interop check check-format check-modules lint archtest check-generated fuzz \
-  check-vulnerabilities fmt bench bench-dns bench-encrypted bench-failover bench-probing bench-scale bench-xdp soak-flood demo tools clean
+  check-vulnerabilities fmt bench bench-dns bench-encrypted bench-failover bench-probing bench-proxy bench-scale bench-xdp soak-flood demo tools clean
 .NOTPARALLEL:
 
 help: ## print this list
@@ -70,6 +70,11 @@ bench-failover: build ## what clients notice when the primary is killed: five ru
 # BENCH_DNS='-only cost -pairs 3' for a part of it, '-strict' to fail when a goal is missed.
 bench-dns: build ## the nameserver beside gdnsd, Knot and NSD: CPU time, rate, latency, events; about 20 minutes, two cores
 	go run ./bench/dns -json bin/bench-dns.json $(BENCH_DNS)
+
+# BENCH_PROXY='-part get64 -pairs 3' for a part of it, '-strict' to fail when a goal is missed.
+bench-proxy: build ## the proxy beside HAProxy and nginx: CPU time, latency, memory; about 12 minutes, two cores
+	go build -o bin/bench-proxy ./bench/proxy
+	bin/bench-proxy -json bin/bench-proxy.json $(BENCH_PROXY)
 
 bench-xdp: build ## answers in the driver beside answers from sockets: CPU time; root, about six minutes, two cores
 	go build -o bin/bench-xdp ./bench/xdp
