@@ -89,10 +89,10 @@ func (c *Chunks) line(b []byte, limit int, rule Rule) ([]byte, int, *Fault) {
 	end := c.seen + i
 	c.seen = 0
 	switch {
-	case end == 0 || b[end-1] != '\r':
-		return nil, 0, &Fault{BareLF, end}
 	case end+1 > limit:
 		return nil, 0, &Fault{rule, 0}
+	case end == 0 || b[end-1] != '\r':
+		return nil, 0, &Fault{BareLF, end}
 	}
 	line := b[:end-1]
 	if i := bytes.IndexByte(line, '\r'); i >= 0 {
