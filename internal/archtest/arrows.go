@@ -31,6 +31,7 @@ var rooms = map[string]room{
 
 	"snapshot":     {row: 3},
 	"certificates": {row: 3},
+	"question":     {row: 3},
 
 	"engine":     {row: 4},
 	"probe":      {row: 4},

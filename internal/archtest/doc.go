@@ -8,7 +8,7 @@
 //	row 6  cmd  bench
 //	row 5  app  lab  sim  testbed
 //	row 4  engine probe places cluster nameserver proxy domain witness preflight report notify api console
-//	row 3  snapshot certificates
+//	row 3  snapshot certificates question
 //	row 2  steer  drill
 //	row 1  health
 //	row 0  profile  session  signing  store

@@ -18,6 +18,7 @@ import (
 	"unicode"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/question"
 )
 
 const (
@@ -238,7 +239,7 @@ func cause(err error) string {
 		return "no address"
 	case errors.As(err, &dns):
 		return dns.Err
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.Is(err, question.ErrTime):
 		return "timeout"
 	case errors.As(err, &errno):
 		return errno.Error()

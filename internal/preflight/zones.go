@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/question"
 )
 
 const questionTimeout = 2 * time.Second
@@ -71,7 +72,7 @@ func (r *runner) nameserver(ctx context.Context, list *findings, z *profile.Zone
 	place := at{zone: z.Name}
 	server, own := r.serverAt(addr)
 	label := fmt.Sprintf("name server %s at %s", name, server)
-	soa, err := question(ctx, server, z.Name, dns.TypeSOA)
+	soa, err := asks(ctx, server, z.Name, dns.TypeSOA)
 	switch {
 	case err != nil && own:
 		list.add(Info, NameserverSilent, place, label+" does not answer: "+cause(err), "it is this node's own, which seems not to be running", "")
@@ -93,7 +94,7 @@ func (r *runner) nameserver(ctx context.Context, list *findings, z *profile.Zone
 		Evidence: []string{fmt.Sprintf("SOA serial %d", serial)},
 	}
 	if p, host := r.nameIn(z); p != nil {
-		got, err := question(ctx, server, host, dns.TypeA)
+		got, err := asks(ctx, server, host, dns.TypeA)
 		switch {
 		case err != nil:
 			f.and("%s A: %s", host, cause(err))
@@ -151,14 +152,16 @@ func (r *runner) nameIn(z *profile.Zone) (*profile.Profile, string) {
 	return nil, ""
 }
 
-func question(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
-	q := new(dns.Msg)
-	q.SetQuestion(dns.Fqdn(name), qtype)
+// asks sends a question to host:port.
+func asks(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
+	to, err := netip.ParseAddrPort(server)
+	if err != nil {
+		return nil, err
+	}
+	q := question.New(name, qtype)
 	q.RecursionDesired = false
-	q.SetEdns0(1232, false)
-	client := dns.Client{Timeout: questionTimeout}
-	got, _, err := client.ExchangeContext(ctx, q, server)
-	return got, err
+	got, err := question.Ask(ctx, to, q, question.Way{Patience: questionTimeout, Part: true})
+	return got.Msg, err
 }
 
 func serialOf(m *dns.Msg) (uint32, bool) {

@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/question"
 )
 
 // udpSize is the answer size a dns probe offers over UDP, in bytes (RFC 9715).
@@ -167,7 +168,7 @@ func (r *run) askUDP(ctx context.Context, a netip.Addr, share time.Duration) (*d
 	strangers := 0
 	for {
 		reply, err := c.ReadMsg()
-		if reply != nil && answers(query, reply) && (err == nil || reply.Truncated) { // cut answers may end in a record
+		if reply != nil && question.Answers(reply, query) && (err == nil || reply.Truncated) { // cut answers may end in a record
 			r.phase(PhaseFirstByte, place)
 			return reply, nil
 		}
@@ -185,19 +186,6 @@ func (r *run) askUDP(ctx context.Context, a netip.Addr, share time.Duration) (*d
 		r.phase(PhaseFirstByte, f.reason)
 		return nil, f
 	}
-}
-
-// answers reports that reply belongs to query: the ID, the bit and the question. A server that cannot even read the
-// question may leave it out.
-func answers(query, reply *dns.Msg) bool {
-	if reply.Id != query.Id || !reply.Response {
-		return false
-	}
-	if len(reply.Question) == 0 {
-		return reply.Rcode != dns.RcodeSuccess
-	}
-	return len(reply.Question) == 1 && reply.Question[0].Qtype == query.Question[0].Qtype &&
-		reply.Question[0].Qclass == query.Question[0].Qclass && strings.EqualFold(reply.Question[0].Name, query.Question[0].Name)
 }
 
 // refused says why a datagram could not be sent or answered.
@@ -234,7 +222,7 @@ func (r *run) askTCP(ctx context.Context, addrs []netip.Addr) (*dns.Msg, *failur
 	switch {
 	case err != nil:
 		f = r.broke(ctx, err, ClassProtocol, "no DNS answer", "waiting for an answer")
-	case !answers(query, reply):
+	case !question.Answers(reply, query):
 		f = failed(ClassProtocol, "the answer belongs to another question")
 	default:
 		r.phase(PhaseFirstByte, conn.RemoteAddr().String())

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,18 +18,18 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/question"
 	"jurymast/internal/signing"
 )
 
 const (
 	lookLimit  = 20 * time.Second // for all of it
-	patience   = 2 * time.Second  // for one answer; each server is asked twice
+	patience   = 2 * time.Second  // for one packet; each server gets two
 	maxServers = 16               // names of the parent's servers
 	maxEach    = 4                // addresses of one of them
 	maxAtOnce  = 8
 	maxUp      = 10 // names above the zone
 	maxDS      = 32 // records in one set
-	ednsSize   = 1232
 )
 
 // Client asks. Resolvers is called for every look.
@@ -145,32 +144,13 @@ func (c *Client) resolve(ctx context.Context, name string, typ uint16) (*dns.Msg
 
 // exchange is one question, asked twice over UDP, and over TCP if the answer does not fit.
 func exchange(ctx context.Context, at netip.AddrPort, name string, typ uint16, recurse bool) (*dns.Msg, error) {
-	q := new(dns.Msg).SetQuestion(name, typ)
+	q := question.New(name, typ)
 	q.RecursionDesired = recurse
-	q.SetEdns0(ednsSize, false)
-	client := dns.Client{Timeout: patience}
-	var m *dns.Msg
-	var err error
-	for range 2 {
-		q.Id = dns.Id()
-		if m, _, err = client.ExchangeContext(ctx, q, at.String()); err == nil || ctx.Err() != nil {
-			break
-		}
-	}
-	if err == nil && m.Truncated {
-		client.Net, q.Id = "tcp", dns.Id()
-		m, _, err = client.ExchangeContext(ctx, q, at.String())
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		err = op.Err // it repeats the address
-	}
+	a, err := question.Ask(ctx, at, q, question.Way{Patience: patience, Tries: 2})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
-	if len(m.Question) != 1 || !strings.EqualFold(m.Question[0].Name, name) || m.Question[0].Qtype != typ {
-		return nil, fmt.Errorf("%s: it answers another question", at)
-	}
-	return m, nil
+	return a.Msg, nil
 }
 
 // said is what one server says.

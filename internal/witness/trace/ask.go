@@ -5,22 +5,20 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/miekg/dns"
+
+	"jurymast/internal/question"
 )
 
-const (
-	ednsSize = 1232 // bytes we offer to receive [RFC 9715]
-	tries    = 2    // of a question over UDP
-)
+const tries = 2 // of a question over UDP
 
-// question is one question to one server.
-type question struct {
+// query is one question to one server.
+type query struct {
 	to      netip.AddrPort
 	tcp     bool
 	recurse bool
@@ -31,14 +29,12 @@ type question struct {
 
 // reply is its answer, or err.
 type reply struct {
-	*dns.Msg
-	took time.Duration
-	err  error
+	question.Reply
+	err error
 }
 
-// ask sends a question and waits for its answer: over UDP twice, then over TCP if it does not fit; without EDNS if the
-// server does not know that. One question never takes longer than patience for each packet sent.
-func (t *tracer) ask(ctx context.Context, q question) reply {
+// ask sends a question and waits for its answer, for no longer than patience for each packet sent.
+func (t *tracer) ask(ctx context.Context, q query) reply {
 	if t.asked.Add(1) > maxQuestions {
 		return reply{err: errMany}
 	}
@@ -46,114 +42,21 @@ func (t *tracer) ask(ctx context.Context, q question) reply {
 	case t.slots <- struct{}{}:
 		defer func() { <-t.slots }()
 	case <-ctx.Done():
-		return reply{err: errTime}
+		return reply{err: question.ErrTime}
 	}
-	m := new(dns.Msg).SetQuestion(q.name, q.typ)
+	m := question.New(q.name, q.typ)
 	m.RecursionDesired, m.AuthenticatedData = q.recurse, true // AD asks for AD [RFC 6840 5.7]
-	m.SetEdns0(ednsSize, false)
 	opt := m.IsEdns0()
 	opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
-	r := t.exchange(ctx, q, m)
-	if r.err == nil && (r.Rcode == dns.RcodeFormatError || r.Rcode == dns.RcodeNotImplemented) && r.IsEdns0() == nil {
-		m.Extra = nil
-		r = t.exchange(ctx, q, m)
+	way := question.Way{TCP: q.tcp, Patience: t.o.Patience, Tries: tries, Part: true}
+	if q.hasty {
+		way.Tries = 1
 	}
-	return r
+	a, err := question.Ask(ctx, q.to, m, way)
+	return reply{a, err}
 }
 
-func (t *tracer) exchange(ctx context.Context, q question, m *dns.Msg) (r reply) {
-	if q.tcp {
-		return t.once(ctx, "tcp", q.to, m)
-	}
-	for range tries {
-		r = t.once(ctx, "udp", q.to, m)
-		if !errors.Is(r.err, errTime) || ctx.Err() != nil || q.hasty {
-			break
-		}
-	}
-	if r.err == nil && r.Truncated {
-		if whole := t.once(ctx, "tcp", q.to, m); whole.err == nil {
-			return whole
-		}
-	}
-	return r
-}
-
-var (
-	errTime = errors.New("no answer in time")
-	errMany = errors.New("not asked: too many questions")
-)
-
-func (t *tracer) once(ctx context.Context, network string, to netip.AddrPort, m *dns.Msg) reply {
-	ctx, cancel := context.WithTimeout(ctx, t.o.Patience)
-	defer cancel()
-	m.Id = dns.Id()
-	start := time.Now()
-	got, err := transact(ctx, network, to, m)
-	return reply{got, time.Since(start), err}
-}
-
-// transact is one packet out and one in. Whatever else arrives is passed over.
-func transact(ctx context.Context, network string, to netip.AddrPort, q *dns.Msg) (*dns.Msg, error) {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, to.String()) // connected: the system drops packets of others
-	if err != nil {
-		return nil, plain(err)
-	}
-	defer conn.Close()
-	if end, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(end) // fails on a closed socket only
-	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	c := dns.Conn{Conn: conn, UDPSize: dns.MaxMsgSize}
-	if err := c.WriteMsg(q); err != nil {
-		return nil, plain(err)
-	}
-	for range 100 { // a flood of guesses is no answer
-		pkt, err := c.ReadMsgHeader(nil)
-		if err != nil {
-			if len(pkt) > 0 || errors.Is(err, dns.ErrShortRead) {
-				continue
-			}
-			return nil, plain(err)
-		}
-		m := new(dns.Msg)
-		bad := m.Unpack(pkt)
-		if m.Id != q.Id || !m.Response || !repeats(m, q) {
-			continue
-		}
-		if bad != nil && !m.Truncated {
-			return nil, errors.New("its answer cannot be read")
-		}
-		return m, nil
-	}
-	return nil, errors.New("a hundred packets, and none of them the answer")
-}
-
-// repeats reports that m is about q's question. Some servers leave the question out of a refusal.
-func repeats(m, q *dns.Msg) bool {
-	if len(m.Question) == 0 {
-		return m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError
-	}
-	a, b := m.Question[0], q.Question[0]
-	return len(m.Question) == 1 && a.Qtype == b.Qtype && a.Qclass == b.Qclass && strings.EqualFold(a.Name, b.Name)
-}
-
-// plain says what happened without addresses that the caller names anyway.
-func plain(err error) error {
-	if ne, ok := errors.AsType[net.Error](err); (ok && ne.Timeout()) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return errTime
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		text := op.Err.Error()
-		if i := strings.LastIndex(text, ": "); i >= 0 {
-			text = text[i+2:]
-		}
-		return errors.New(text)
-	}
-	return err
-}
+var errMany = errors.New("not asked: too many questions")
 
 func rcode(m *dns.Msg) string {
 	code := m.Rcode

@@ -60,7 +60,7 @@ func (t *tracer) link(ctx context.Context, name string) (Link, []step) {
 // beside finds the servers of a zone through the resolvers, for hosts that may not ask the root.
 func (t *tracer) beside(ctx context.Context, name string) (c cut) {
 	for _, h := range t.resolvers {
-		r := t.ask(ctx, question{to: h.Addr, name: name, typ: dns.TypeSOA, recurse: true})
+		r := t.ask(ctx, query{to: h.Addr, name: name, typ: dns.TypeSOA, recurse: true})
 		if r.err != nil {
 			continue
 		}
@@ -72,7 +72,7 @@ func (t *tracer) beside(ctx context.Context, name string) (c cut) {
 		if c.zone == "" {
 			continue
 		}
-		r = t.ask(ctx, question{to: h.Addr, name: c.zone, typ: dns.TypeNS, recurse: true})
+		r = t.ask(ctx, query{to: h.Addr, name: c.zone, typ: dns.TypeNS, recurse: true})
 		if r.err != nil {
 			continue
 		}
@@ -106,8 +106,8 @@ func (t *tracer) server(ctx context.Context, p place, name, zone string, tcp boo
 	if tcp {
 		s.Transport = "tcp"
 	}
-	r := t.ask(ctx, question{to: p.addr, tcp: tcp, name: name, typ: t.typ})
-	s.TookMS = milliseconds(r.took)
+	r := t.ask(ctx, query{to: p.addr, tcp: tcp, name: name, typ: t.typ})
+	s.TookMS = milliseconds(r.Took)
 	if r.err != nil {
 		s.Trouble = r.err.Error()
 		return s
@@ -142,7 +142,7 @@ func inside(path []step, zone string) []step {
 }
 
 func (t *tracer) serial(ctx context.Context, to netip.AddrPort, tcp bool, zone string) uint32 {
-	r := t.ask(ctx, question{to: to, tcp: tcp, name: zone, typ: dns.TypeSOA})
+	r := t.ask(ctx, query{to: to, tcp: tcp, name: zone, typ: dns.TypeSOA})
 	if r.err != nil {
 		return 0
 	}

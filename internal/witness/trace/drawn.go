@@ -30,7 +30,7 @@ func (t *tracer) drawn(ctx context.Context, l *Link) {
 		all.Go(func() {
 			said[i] = [][]step{s.path}
 			for range draws {
-				r := t.ask(ctx, question{to: to, tcp: s.Transport == "tcp", name: l.Name, typ: t.typ})
+				r := t.ask(ctx, query{to: to, tcp: s.Transport == "tcp", name: l.Name, typ: t.typ})
 				if r.err != nil || !r.Authoritative || returns(said[i]) {
 					return
 				}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"jurymast/internal/question"
 )
 
 const (
@@ -101,14 +103,14 @@ func readDump(ctx context.Context, socket string) (*dump, error) {
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, plain(err)
+		return nil, question.Plain(err)
 	}
 	defer conn.Close()
 	if end, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(end) // fails on a closed socket only
 	}
 	if _, err := conn.Write([]byte(`{"method":"` + dumpCache + `","parameters":{}}` + "\x00")); err != nil {
-		return nil, plain(err)
+		return nil, question.Plain(err)
 	}
 	var d dump // JSON ends by itself; the zero byte behind it is not waited for
 	if err := json.NewDecoder(io.LimitReader(conn, maxDump)).Decode(&d); err != nil {

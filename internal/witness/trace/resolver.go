@@ -31,14 +31,14 @@ func (t *tracer) caches(ctx context.Context) []Holder {
 // that, and are asked as clients ask.
 func (t *tracer) cache(ctx context.Context, to Resolver) Holder {
 	h := Holder{Kind: "resolver", Source: to.Source, Address: to.Addr.String(), Cached: "unknown", State: Unknown}
-	r := t.ask(ctx, question{to: to.Addr, name: t.name, typ: t.typ})
+	r := t.ask(ctx, query{to: to.Addr, name: t.name, typ: t.typ})
 	if tells(r) {
 		h.Cached = "yes"
 	} else {
-		r = t.ask(ctx, question{to: to.Addr, name: t.name, typ: t.typ, recurse: true})
+		r = t.ask(ctx, query{to: to.Addr, name: t.name, typ: t.typ, recurse: true})
 	}
 	at := time.Now()
-	h.TookMS = milliseconds(r.took)
+	h.TookMS = milliseconds(r.Took)
 	if r.err != nil {
 		h.Trouble = r.err.Error()
 		return h

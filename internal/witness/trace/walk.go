@@ -76,8 +76,8 @@ func (t *tracer) descend(ctx context.Context, c cut, name string, depth int) (ne
 			break
 		}
 		hop := Hop{Zone: c.zone, Server: p.name, Address: p.addr.String()}
-		r := t.ask(ctx, question{to: p.addr, name: name, typ: t.typ, hasty: i < len(list)-1})
-		hop.TookMS = milliseconds(r.took)
+		r := t.ask(ctx, query{to: p.addr, name: name, typ: t.typ, hasty: i < len(list)-1})
+		hop.TookMS = milliseconds(r.Took)
 		switch next, trouble := t.referral(ctx, r, c, name, depth); {
 		case trouble != "":
 			hop.Trouble, err = trouble, fmt.Errorf("%s %s: %s", p.name, p.addr, trouble)
@@ -184,7 +184,7 @@ func (t *tracer) addresses(ctx context.Context, host string, depth int) (out []n
 	defer func() { t.hosts[host] = out }()
 	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		for _, h := range t.resolvers {
-			r := t.ask(ctx, question{to: h.Addr, name: host, typ: typ, recurse: true})
+			r := t.ask(ctx, query{to: h.Addr, name: host, typ: typ, recurse: true})
 			if r.err == nil && r.Rcode == dns.RcodeSuccess {
 				out = append(out, endOf(r.Msg, host, typ)...)
 				break
@@ -199,7 +199,7 @@ func (t *tracer) addresses(ctx context.Context, host string, depth int) (out []n
 		return out
 	}
 	for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		if r := t.ask(ctx, question{to: c.places[0].addr, name: host, typ: typ}); r.err == nil {
+		if r := t.ask(ctx, query{to: c.places[0].addr, name: host, typ: typ}); r.err == nil {
 			out = append(out, endOf(r.Msg, host, typ)...)
 		}
 	}
@@ -224,7 +224,7 @@ func (t *tracer) whole(ctx context.Context, c cut, name string, depth int) cut {
 	out := cut{zone: c.zone, names: c.names}
 	var first *place
 	for _, p := range reachableFirst(c.places) {
-		r := t.ask(ctx, question{to: p.addr, name: name, typ: dns.TypeSOA})
+		r := t.ask(ctx, query{to: p.addr, name: name, typ: dns.TypeSOA})
 		if r.err != nil || !r.Authoritative {
 			continue
 		}
@@ -239,7 +239,7 @@ func (t *tracer) whole(ctx context.Context, c cut, name string, depth int) cut {
 	if first == nil || out.zone == "." {
 		return c
 	}
-	r := t.ask(ctx, question{to: first.addr, name: out.zone, typ: dns.TypeNS})
+	r := t.ask(ctx, query{to: first.addr, name: out.zone, typ: dns.TypeNS})
 	own := cut{zone: out.zone}
 	if r.err == nil {
 		for _, rr := range r.Answer {
@@ -270,7 +270,7 @@ func (t *tracer) ownAddresses(ctx context.Context, own *cut, m *dns.Msg, from ne
 			continue
 		}
 		for _, typ := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			if r := t.ask(ctx, question{to: from, name: name, typ: typ}); r.err == nil && r.Authoritative {
+			if r := t.ask(ctx, query{to: from, name: name, typ: typ}); r.err == nil && r.Authoritative {
 				m.Extra = append(m.Extra, r.Answer...)
 			}
 		}
