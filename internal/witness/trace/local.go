@@ -67,7 +67,7 @@ func (t *tracer) read(file string) ([]byte, error) {
 	switch info, err := f.Stat(); {
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular():
+	case !info.Mode().IsRegular() || info.Size() > maxFile: // below /proc sizes are 0, so what is read counts too
 		return nil, errFile
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))

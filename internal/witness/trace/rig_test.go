@@ -158,11 +158,15 @@ func has(zone string, serial int, ns []string, records ...string) answers {
 	}
 }
 
-// run traces with short patience and no look at this host, unless o says otherwise.
+// brief is the patience of tests in which somebody is silent. Where all answer it is longer, so that none is taken for
+// silent on a busy machine.
+const brief = 300 * time.Millisecond
+
+// run traces without a look at this host, unless o says otherwise.
 func run(t *testing.T, o Options) *Report {
 	t.Helper()
 	if o.Patience == 0 {
-		o.Patience = 200 * time.Millisecond
+		o.Patience = 3 * time.Second
 	}
 	if o.Root == "" {
 		o.NoSystem, o.NoLocal = true, true

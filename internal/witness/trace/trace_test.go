@@ -193,7 +193,11 @@ func TestCachesAreAskedWithoutFillingThem(t *testing.T) {
 				}
 				return c.asks(q)
 			})
-			r := run(t, Options{Name: "www.dr.example", Servers: []netip.AddrPort{server}, Resolvers: []Resolver{{cache, "test"}}})
+			o := Options{Name: "www.dr.example", Servers: []netip.AddrPort{server}, Resolvers: []Resolver{{cache, "test"}}}
+			if name == "silent, then old" {
+				o.Patience = brief
+			}
+			r := run(t, o)
 			h := r.Caches[0]
 			if !h.Until.IsZero() && (h.Until.Before(r.At.Add(time.Duration(h.Left)*time.Second-time.Second)) || h.Until.After(r.At.Add(time.Duration(h.Left+1)*time.Second))) {
 				t.Errorf("until %v at %v with %d s left", h.Until, r.At, h.Left)
@@ -221,7 +225,7 @@ func TestNobodyAnswers(t *testing.T) {
 		}
 		return said(q, "ra", "www.dr.example. 9 A 192.0.2.1")
 	})
-	o := Options{Name: "www.dr.example", Roots: []Root{{"root.", root}}, Resolvers: []Resolver{{cache, "test"}}}
+	o := Options{Name: "www.dr.example", Roots: []Root{{"root.", root}}, Resolvers: []Resolver{{cache, "test"}}, Patience: brief}
 	r := run(t, o)
 	if r.Outlook.Agree || r.Chain[0].Trouble == "" || r.Caches[0].State != Unknown {
 		t.Errorf("%+v", r)
@@ -286,8 +290,8 @@ func TestWalksEnd(t *testing.T) {
 func TestOutlookOfUnknownCaches(t *testing.T) {
 	w := newTown(t)
 	server := w.at(3, has("dr.example.", 7, bothNames[:1], ns1Address, "www.dr.example. 10 A 192.0.2.2"))
-	silent := w.at(5, func(*dns.Msg, bool) *dns.Msg { return nil })
-	o := Options{Name: "www.dr.example", Servers: []netip.AddrPort{server}, Resolvers: []Resolver{{silent, "test"}}, Patience: 50 * time.Millisecond}
+	absent := netip.AddrPortFrom(netip.MustParseAddr("127.0.1.5"), w.port) // nobody listens there
+	o := Options{Name: "www.dr.example", Servers: []netip.AddrPort{server}, Resolvers: []Resolver{{absent, "test"}}}
 	if r := run(t, o); !r.Outlook.Agree || r.Outlook.Unknown != 1 || r.Outlook.By.Seconds != 10 || r.Outlook.Others.Seconds != 10 {
 		t.Errorf("the TTL bounds it: %+v", r.Outlook)
 	}
