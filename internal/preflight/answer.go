@@ -122,6 +122,10 @@ func (a *asker) ask(ctx context.Context, host, sni string) (out answer) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
+	if _, err := conn.Write([]byte(a.header.Local())); err != nil {
+		out.why = "sending the PROXY protocol header: " + cause(err)
+		return out
+	}
 	if a.tls {
 		secure, why := a.handshake(ctx, conn, sni, &out)
 		if out.why = why; why != "" {

@@ -78,13 +78,15 @@ type site struct {
 	http bool   // it answers HTTP
 	tls  bool   // inside TLS
 	addr string // host:port of the address that was tried
+
+	header profile.OriginHeader // begins each connection of the proxy
 }
 
 // site tells which hosts to resolve and how to talk to them: the origin, else the target with the monitor's protocol.
 func (t *trial) site() ([]string, site) {
 	m := t.monitor()
 	if u := originOf(t.e); u != nil {
-		s := site{http: true, tls: u.Scheme == "https", port: 80}
+		s := site{http: true, tls: u.Scheme == "https", port: 80, header: t.e.ProxyProtocol}
 		if s.tls {
 			s.port = 443
 		}
@@ -98,6 +100,9 @@ func (t *trial) site() ([]string, site) {
 		hosts = []string{t.e.Target.Host}
 	}
 	s := site{port: m.Port, http: isHTTP(m.Protocol), tls: m.Protocol == profile.HTTPS}
+	if !s.tls && (m.Port == 0 || m.Port == 80) { // where the proxy goes when there is no origin
+		s.header = t.e.ProxyProtocol
+	}
 	switch m.Protocol {
 	case profile.HTTPS:
 		s.port = orElse(m.Port, 443)

@@ -52,6 +52,9 @@ func (s Spec) Key() Key {
 		put(q.Answers...)
 	}
 	put(s.Program...)
+	if v := s.Announce.Version(); v != 0 {
+		put("announce", num(int64(v)))
+	}
 	return Key(h.Sum(nil))
 }
 
@@ -69,6 +72,9 @@ func (s Spec) String() string {
 	fmt.Fprintf(&b, "%s %s", s.Protocol, strings.Join(s.Targets, " "))
 	if s.Port != 0 {
 		fmt.Fprintf(&b, " port %d", s.Port)
+	}
+	if s.Announce.Version() != 0 {
+		fmt.Fprintf(&b, " with PROXY protocol %s", s.Announce)
 	}
 	fmt.Fprintf(&b, ", timeout %s", s.Timeout)
 	for _, part := range []struct {

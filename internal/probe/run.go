@@ -130,6 +130,10 @@ func (r *run) probe(ctx context.Context) *failure {
 		return f
 	}
 	defer conn.Close()
+	if f := r.announce(conn); f != nil {
+		r.phase(PhaseConnect, f.reason)
+		return f
+	}
 	if r.spec.Protocol == profile.TCP && !r.talks() {
 		r.seen = "connected to " + net.JoinHostPort(r.addr, strconv.Itoa(r.spec.Port))
 		r.decided()

@@ -30,6 +30,7 @@ type Spec struct {
 	MaxLatency time.Duration           // a success that took longer is a failure; 0 is no rule
 	BodyLimit  int                     // bytes of an answer that are looked at; 0 means the constant BodyLimit
 	Invert     bool                    // success and failure swap
+	Announce   profile.OriginHeader    // the PROXY protocol header that begins the connection; "" and off: none
 	Expect     Expect
 
 	// For http and https.
@@ -170,6 +171,7 @@ func (s *Spec) place(e *profile.Endpoint, m *profile.Monitor) (*url.URL, error) 
 	if s.Port < 0 || s.Port > 65535 {
 		return nil, fmt.Errorf("monitor.port %d; allowed: 1 to 65535", s.Port)
 	}
+	s.announce(e, m, origin)
 	return origin, nil
 }
 

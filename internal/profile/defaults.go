@@ -133,7 +133,7 @@ func defaultExternal() *External { return &External{TTL: time.Minute, OnSilence:
 const defaultDNSPort = 53
 
 func defaultEndpoint(profile Monitor) *Endpoint {
-	return &Endpoint{Weight: 1, Enabled: true, Monitor: profile.clone()}
+	return &Endpoint{ProxyProtocol: ProxyProtocolOff, Weight: 1, Enabled: true, Monitor: profile.clone()}
 }
 
 func defaultProxy() *Proxy {

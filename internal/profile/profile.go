@@ -111,6 +111,8 @@ type Endpoint struct {
 	AlwaysServe bool     `yaml:"always_serve"` // not probed, always eligible (Unmonitored)
 	Monitor     Monitor  `yaml:"monitor"`
 
+	ProxyProtocol OriginHeader `yaml:"proxy_protocol"` // begins each connection of proxy and monitor to the origin
+
 	Stopped      bool              `yaml:"stopped"` // the resource is known to be off
 	Labels       map[string]string `yaml:"labels"`
 	Bias         int               `yaml:"bias"`           // performance: -99..99 percent; above 0 draws clients nearer

@@ -59,7 +59,7 @@ func validateNested(r *report, a *at, p *Profile, e *Endpoint) {
 	if strings.EqualFold(e.Target.Profile, p.Name) {
 		r.errorf(a.child("target"), "names the profile itself; write the name of another one")
 	}
-	for _, key := range []string{"origin", "always_serve", "stopped", "monitor"} {
+	for _, key := range []string{"origin", "proxy_protocol", "always_serve", "stopped", "monitor"} {
 		if a.has(key) {
 			r.errorf(a.child(key), "is not possible with target {profile: %s}, whose own endpoints are probed and chosen; remove one of them", e.Target.Profile)
 		}

@@ -33,6 +33,7 @@ type (
 	Require      string // when a question needs a cookie
 	Order        string // of the addresses of a static set
 	DNSDuty      string // whether we must be the ones who answer a profile's names
+	OriginHeader string // how the proxy tells an origin whose connection it carries
 	ECSRule      string // whose client subnets are believed
 	XDPRule      string // whether the network driver answers
 
@@ -161,6 +162,10 @@ const (
 	DriverRefused   RRLDriver = "refused"   // answers nothing
 	DriverUnlimited RRLDriver = "unlimited" // answers, to whoever asks
 
+	ProxyProtocolOff OriginHeader = "off"
+	ProxyProtocolV1  OriginHeader = "v1" // a line of text
+	ProxyProtocolV2  OriginHeader = "v2" // binary, with ALPN, host name and TLS
+
 	CombineAll     CombineRule = "all"
 	CombineAny     CombineRule = "any"
 	CombineAtLeast CombineRule = "at_least"
@@ -192,6 +197,26 @@ func (Switch) Allowed() []string  { return []string{"on", "off"} }
 func (Require) Allowed() []string { return []string{"pressure", "never", "always"} }
 func (Order) Allowed() []string   { return []string{"rotate", "fixed"} }
 func (DNSDuty) Allowed() []string { return []string{"anywhere", "required"} }
+
+func (OriginHeader) Allowed() []string { return []string{"off", "v1", "v2"} }
+
+// Local is the header of a connection of our own, for which the addresses of the socket count: UNKNOWN in version 1,
+// LOCAL in version 2 (PROXY protocol 2.1, 2.2). Probes send it.
+func (o OriginHeader) Local() string {
+	return [...]string{1: "PROXY UNKNOWN\r\n", 2: "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00"}[o.Version()]
+}
+
+// Version is that of the PROXY protocol; 0: none.
+func (o OriginHeader) Version() uint8 {
+	switch o {
+	case ProxyProtocolV1:
+		return 1
+	case ProxyProtocolV2:
+		return 2
+	case ProxyProtocolOff:
+	}
+	return 0
+}
 
 func (SigningAlgorithm) Allowed() []string { return []string{"ecdsa-p256", "ed25519"} }
 func (KeyScheme) Allowed() []string        { return []string{"csk", "ksk-zsk"} }
