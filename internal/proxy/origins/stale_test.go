@@ -63,7 +63,7 @@ func (h *hasty) serve(c net.Conn) {
 		return
 	}
 	h.answer(c)
-	spin(time.Duration(h.patience.Load()-int64(blur)) + rand.N(2*blur)) //nolint:gosec // the moment need not be secret
+	spin(time.Duration(h.patience.Load()-int64(blur)) + rand.N(2*blur))
 	if there(c, b) {
 		h.answer(c)
 	}
