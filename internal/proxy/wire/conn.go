@@ -35,7 +35,8 @@ type Conn struct {
 	deadline atomic.Int64 // see clock; 0: never
 	armed    atomic.Bool  // the socket's deadline has been moved into the past
 	watch    atomic.Pointer[shard]
-	slot     int // in watch, under the shard's lock
+	look     atomic.Int64 // when the Watch looks next, as clock counts
+	slot     int          // in watch, under the shard's lock
 
 	mu     sync.Mutex // below: Wake, Clear, the socket's deadline, and ask
 	why    error

@@ -8,13 +8,20 @@ import (
 	"crypto/x509"
 	"math/big"
 	"net"
+	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(peerRole); role != "" {
+		bePeer(role)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // kinds are the connections everything must hold for: the Conn under test and its peer.
 var kinds = []struct {

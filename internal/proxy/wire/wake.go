@@ -39,8 +39,12 @@ func sinceBase(t time.Time) int64 {
 // Until makes reads and writes fail with ErrTimeout after t; zero: never. In a Watch this costs one atomic store and
 // comes true at most one tick late; without one the socket's own deadline is set.
 func (c *Conn) Until(t time.Time) {
-	c.deadline.Store(sinceBase(t))
-	if c.watch.Load() != nil {
+	d := sinceBase(t)
+	c.deadline.Store(d)
+	if s := c.watch.Load(); s != nil {
+		if d != 0 && d < c.look.Load() {
+			c.hurry(s, d)
+		}
 		return
 	}
 	c.mu.Lock()

@@ -149,6 +149,16 @@ func TestWatchTicks(t *testing.T) {
 				t.Errorf("a limit of %v took %v", d, took)
 			}
 		}
+		c.Until(time.Now().Add(time.Hour))
+		shorter := time.AfterFunc(1500*time.Millisecond, func() { c.Until(time.Now().Add(150 * time.Millisecond)) })
+		start := time.Now()
+		if err := c.Await(); !errors.Is(err, ErrTimeout) {
+			t.Fatal(err)
+		}
+		if took := time.Since(start); took < 1650*time.Millisecond || took > 1750*time.Millisecond {
+			t.Errorf("a limit that was shortened took %v", took)
+		}
+		shorter.Stop()
 		w.mu.Lock()
 		if !w.ticking {
 			t.Error("does not tick")
