@@ -14,13 +14,13 @@ const balancer = "127.0.0.2" // must announce; nobody else may
 
 func announcing(o *Options) {
 	o.ProxyProtocol = []netip.Prefix{netip.MustParsePrefix(balancer + "/32")}
-	o.AnnounceTime = 500 * time.Millisecond
+	o.AnnounceTime = patience
 }
 
 // TestAnnounced sends every header through real sockets, whole and byte by byte, with the request right behind it.
 func TestAnnounced(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(o *Options) { announcing(o); o.AnnounceTime = patience })
+	r := newRig(t, announcing)
 	const request = "GET / HTTP/1.1\r\nHost: p.example\r\n\r\n"
 	for _, tc := range headerCases {
 		t.Run(tc.name, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestAnnouncedByStrangers(t *testing.T) {
 // TestAnnouncedLate: who must announce and is slow, silent or gone is refused, and nobody waits for it.
 func TestAnnouncedLate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, announcing)
+	r := newRig(t, func(o *Options) { announcing(o); o.AnnounceTime = time.Second })
 	const crowd = 100
 	over := make(chan bool, crowd)
 	for range crowd {
@@ -141,7 +141,7 @@ func TestAnnouncedLate(t *testing.T) {
 			over <- c.over()
 		}()
 	}
-	r.eventually("the crowd is in", func() bool { return r.state(Announcing) > crowd/2 })
+	r.eventually("the crowd is in", func() bool { return r.metric("connections_total", r.plain) == crowd })
 	r.dial("", r.plain).get("/")
 	for range crowd {
 		if !<-over {

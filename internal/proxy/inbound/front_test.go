@@ -136,6 +136,14 @@ func TestAddresses(t *testing.T) {
 	for range 50 { // the kernel spreads them over the sockets
 		r.dial("", r.plain).get("/")
 	}
+	everywhere := newRig(t, func(o *Options) { o.Plain, o.Loops = []string{":0"}, 2 })
+	_, port, _ := net.SplitHostPort(everywhere.plain)
+	if n := len(everywhere.front.listeners[0].sockets); n != 2 {
+		t.Errorf("%d sockets on every address, want 2", n)
+	}
+	if got := everywhere.dial("127.0.0.4", "127.0.0.6:"+port).get("/"); !strings.Contains(got, "local=127.0.0.6:"+port) || !strings.HasPrefix(got, "peer=127.0.0.4:") {
+		t.Error(got)
+	}
 	serve := func(*Conn) {}
 	_, err := Listen(Options{Plain: []string{r.plain}, Serve: serve})
 	if err == nil || !strings.Contains(err.Error(), "proxy cannot listen on "+r.plain) || !strings.Contains(err.Error(), "free the address or change node.proxy.http") {
