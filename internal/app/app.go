@@ -32,6 +32,7 @@ import (
 	"jurymast/internal/probe"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
+	"jurymast/internal/proxy/accesslog"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/store/etcd"
 	"jurymast/internal/store/lastgood"
@@ -77,6 +78,7 @@ type App struct {
 	wire     *dnstap.Tap   // nil: off
 	odd      *odd          // alarms about questions
 	web      *proxy.Proxy
+	requests *accesslog.Log // nil: off
 	api      *api.Server
 	store    *reopener
 	cluster  *cluster.Cluster

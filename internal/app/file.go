@@ -169,6 +169,7 @@ func (a *App) watchFile(ctx context.Context) {
 		case <-a.o.Reload:
 			_ = notifySystemd(ctx, reloading())
 			if a.queries != nil {
+				a.requests.Reopen()
 				a.queries.Reopen() // whoever moved the file says so by this signal
 			}
 			if a.wire != nil {

@@ -2,15 +2,15 @@ package app
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"jurymast/internal/certificates"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
+	"jurymast/internal/proxy/accesslog"
 )
 
 // buildProxy makes the HTTP front; it takes its addresses at once.
@@ -28,32 +28,33 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	log, err := a.accessLog(n.AccessLog)
-	if err != nil {
+	if a.requests, err = a.accessLog(n.AccessLog); err != nil {
 		return err
 	}
+	a.undo.add("access log", 5*time.Second, a.requests.Close)
 	a.web, err = proxy.New(proxy.Options{
 		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted, Locator: a.places,
 		Confirmed: func(term uint64) bool { return a.cluster.Confirmed(term) },
 		ProxyProtocol: announcers, Limits: n.Limits,
-		AccessLog: log, Sample: n.AccessLog.Sample, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
+		AccessLog: a.requests, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
 	})
 	return err
 }
 
-// accessLog opens what node.proxy.access_log.file names: "" is off, "-" standard output.
-func (a *App) accessLog(l profile.AccessLog) (io.Writer, error) {
-	switch l.File {
-	case "":
+// accessLog opens what node.proxy.access_log names: file "" is off, "-" standard output.
+func (a *App) accessLog(l profile.AccessLog) (*accesslog.Log, error) {
+	if l.File == "" {
 		return nil, nil //nolint:nilnil // off
-	case "-":
-		return a.o.Out, nil
 	}
-	f, err := os.OpenFile(l.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640) //nolint:gosec // the operator's own file names it; log readers are a group
+	o := accesslog.Options{File: l.File, Sample: l.Sample, Node: a.file.Node.Name, Logger: a.log}
+	if l.File == "-" {
+		o.File, o.Out = "", a.o.Out
+	}
+	log, err := accesslog.Open(o)
 	if err != nil {
 		return nil, fmt.Errorf("node.proxy.access_log.file: %w", err)
 	}
-	return f, nil
+	return log, nil
 }
 
 func prefixes(key string, texts []string) ([]netip.Prefix, error) {

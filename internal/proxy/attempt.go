@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
-)
 
-// Why we end an attempt ourselves.
-var (
-	errMoved       = errors.New("the decision moved to another endpoint")
-	errNoFirstByte = errors.New("no first byte within timeouts.response")
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/origins"
+	"jurymast/internal/proxy/wire"
 )
 
 // The phases of an attempt. The step from connecting to sending and the calling off exclude each other, so a request
@@ -24,21 +20,50 @@ const (
 	phaseCalledOff
 )
 
-// attempt is one try to send the request to one endpoint.
-type attempt struct {
-	trip
-	x      *exchange
-	c      *choice
-	pace   *pace
-	phase  atomic.Int32
-	cancel context.CancelCauseFunc
-	limit  time.Time // for the first byte
-	clock  sync.Mutex
-	timer  *time.Timer // nil when the head is there
+// errCalledOff is what the connection of an attempt says that somebody has called off; the attempt knows why.
+var errCalledOff = errors.New("the attempt was called off")
 
-	relay   sync.Mutex // guards passing 1xx on against the end of the attempt
-	ended   bool
-	relayed bool // a 1xx went to the client
+// errRefusedToSend says that the last look at the decision forbade to write.
+var errRefusedToSend = errors.New("the decision changed before the request was sent")
+
+// Why an attempt is called off by somebody else than its own goroutine.
+const (
+	calledNot    int32 = iota
+	calledMoved        // the decision moved to another endpoint
+	calledGone         // the client has gone
+	calledUpload       // the client's body failed
+)
+
+// attempt is one try to send the request to one endpoint.
+//
+//	connect: pooled, or dialled -> last look at the decision -> send -> 1xx ... -> head of the answer
+//	    \-> no connection            \-> refused                 \-> lost      \-> junk, or none in time
+//
+// Everything runs on the exchange's goroutine. Others may look at it and call it off while it is in the list of those
+// that wait (service.enter to service.leave).
+type attempt struct {
+	x    *exchange
+	c    *choice
+	link *link
+
+	phase  atomic.Int32
+	called atomic.Int32
+	conn   *origins.Conn      // set under the lock of the list, as dial
+	dial   context.CancelFunc // ends the dialing that goes on
+
+	next, prev *attempt // in the list of those that wait
+	list       *waiters
+
+	start, limit time.Time
+	connected    time.Time
+	firstByte    time.Time // zero: none
+	base         int64     // what conn had written before this request
+	looked       time.Time // by the lookout, at the client
+	pooled       bool
+	dialled      int
+	relayed      bool // a 1xx went to the client
+	got          int  // bytes in the buffer
+	used         int  // of them, the head of the answer
 }
 
 // outcome is what an attempt without a response means.
@@ -66,29 +91,38 @@ type failure struct {
 	err     error
 }
 
+// facts are what classify judges by.
+type facts struct {
+	called     int32
+	connected  bool
+	firstByte  bool
+	wrote      int64 // bytes the kernel took
+	clientBody error
+}
+
 // classify reads the rows of proxy.md 6.2 from what happened.
-func classify(t *trip, err, cause error, clientGone bool, clientBody error) failure {
-	var dial *dialError
+func classify(k facts, err error) failure {
+	var dial *origins.DialError
 	f := failure{err: err}
 	switch {
-	case clientGone:
+	case k.called == calledGone:
 		f.outcome = outcomeGone
-	case errors.Is(cause, errMoved), errors.Is(err, errRefusedToSend):
+	case k.called == calledMoved, errors.Is(err, errRefusedToSend):
 		f.outcome = outcomeMoved
-	case errors.Is(cause, errNoFirstByte):
-		f.outcome, f.kind = outcomeTimeout, KindTimeout
-	case clientBody != nil:
-		f.outcome, f.err = outcomeClientBody, clientBody
-		if errors.Is(clientBody, io.ErrUnexpectedEOF) {
+	case k.called == calledUpload:
+		f.outcome, f.err = outcomeClientBody, k.clientBody
+		if clientCut(k.clientBody) {
 			f.outcome = outcomeGone
 		}
 	case errors.As(err, &dial):
-		f.outcome, f.kind = outcomeConnect, dial.kind
-	case t.firstByte.Load() != 0:
+		f.outcome, f.kind = outcomeConnect, dialKind(dial)
+	case errors.Is(err, wire.ErrTimeout) && !k.firstByte:
+		f.outcome, f.kind = outcomeTimeout, KindTimeout
+	case k.firstByte:
 		f.outcome, f.kind = outcomeJunk, KindJunk
-	case t.conn.Load() == nil:
+	case !k.connected:
 		f.outcome, f.kind = outcomeConnect, KindUnreachable
-	case t.wrote() == 0:
+	case k.wrote == 0:
 		f.outcome, f.kind = outcomeUnsent, KindReset
 	default:
 		f.outcome, f.kind = outcomeLost, KindReset
@@ -96,49 +130,184 @@ func classify(t *trip, err, cause error, clientGone bool, clientBody error) fail
 	return f
 }
 
-// attempt sends the request to c's endpoint and waits for the response head.
-func (x *exchange) attempt(c *choice) (*http.Response, *failure) {
-	a := &attempt{x: x, c: c, pace: x.svc.pace(c.endpoint)}
-	ctx, cancel := context.WithCancelCause(x.r.Context())
-	a.cancel = cancel
-	a.start = time.Now()
+// dialKind is what to tell the engine about a failed dial.
+func dialKind(e *origins.DialError) Kind {
+	switch e.Phase {
+	case origins.Refused:
+		return KindRefused
+	case origins.Timeout:
+		return KindConnectTimeout
+	case origins.Handshake:
+		return KindTLS
+	case origins.Unreachable:
+	}
+	return KindUnreachable
+}
+
+// attempt sends the request to c's endpoint and waits for the head of the answer, which is then in the lap.
+func (x *exchange) attempt(c *choice) *failure {
+	a := &x.lap.a
+	*a = attempt{x: x, c: c, link: x.link(c)}
+	a.start = x.now()
 	a.limit = a.start.Add(x.settings.Timeouts.Response - x.spent)
-	a.dialTimeout = x.settings.Timeouts.Connect
-	a.resend, a.fresh = x.mayResend(), x.fresh
-	a.admit, a.informational = a.mayWrite, a.passOn
-	if _, fenced := x.svc.current().fenced[c.dest]; fenced {
-		a.gate = a.pass
-	}
-	x.fresh, x.cancel, x.sent = false, cancel, c
-	x.attempts++
-	a.pace.started(a.start)
-	x.svc.enter(a)
-	a.startClock()
-	resp, err := x.p.sender.send(ctx, x.poolKey(c), x.outgoing(c), &a.trip)
-	a.stopClock()
+	x.sent = c
+	x.line.Attempts++
+	a.link.pace.started(a.start)
+	err := a.run()
 	x.svc.leave(a)
-	a.end()
-	if cause := context.Cause(ctx); err == nil && cause != nil { // called off at the instant the head arrived
-		resp.Body.Close()
-		err = cause
+	x.fresh = false
+	if called := a.called.Load(); err == nil && called != calledNot { // called off at the instant the head arrived
+		err = errCalledOff
 	}
+	if err == nil {
+		x.spent += a.firstByte.Sub(a.start)
+		x.note(a, nil)
+		x.svc.queue.connected(c)
+		a.link.pace.answered(a.firstByte.Sub(a.start), a.firstByte)
+		return nil
+	}
+	return a.failed(err)
+}
+
+// failed ends the attempt and says what it means.
+func (a *attempt) failed(err error) *failure {
+	x := a.x
+	wrote := a.wrote()
+	if a.conn != nil {
+		a.conn.Close()
+	}
+	x.up().detach()
 	x.spent += time.Since(a.start)
 	x.note(a, err)
-	if err == nil {
-		x.svc.queue.connected(c)
-		a.pace.answered(time.Duration(a.firstByte.Load()-a.start.UnixNano()), time.Now())
-		return resp, nil
-	}
-	f := classify(&a.trip, err, context.Cause(ctx), x.r.Context().Err() != nil, x.body.failed())
-	if f.outcome == outcomeMoved && a.wrote() > 0 && !x.mayResend() { // the body outgrew its buffer meanwhile
+	f := classify(facts{a.called.Load(), a.conn != nil, !a.firstByte.IsZero(), wrote, x.up().failed()}, err)
+	if f.outcome == outcomeMoved && wrote > 0 && !x.mayResend() { // the body outgrew its buffer meanwhile
 		f.outcome, f.kind = outcomeLost, KindReset
 	}
 	if a.relayed && f.outcome == outcomeLost {
 		f.outcome, f.kind = outcomeJunk, KindReset // the client has seen a part of the answer: no second one
 	}
-	cancel(err)
-	x.svc.metric(c.endpoint, f.outcome.String())
-	return nil, &f
+	x.countAttempt(a.c, f.outcome.String())
+	return &f
+}
+
+// wrote is the number of request bytes the kernel took on the last connection.
+func (a *attempt) wrote() int64 {
+	if a.conn == nil {
+		return 0
+	}
+	return a.conn.Written() - a.base
+}
+
+// run goes on until there is a head or it failed. A pooled connection that turns out to be dead is replaced by a new one,
+// once, and not under a request that may have been processed.
+func (a *attempt) run() error {
+	for {
+		if err := a.connect(); err != nil {
+			return err
+		}
+		err := a.send()
+		if err == nil || a.wrote() > 0 && errors.Is(err, errWrite) {
+			if got := a.receive(); got == nil || err == nil {
+				err = got
+			}
+		}
+		if err == nil || !a.replaceable() {
+			return err
+		}
+		a.conn.Close()
+		a.x.up().detach()
+		a.x.fresh, a.x.replaced = true, true
+		a.x.route.figures(a.x.p).Retry(retryStale)
+	}
+}
+
+// replaceable: the connection had been used before, nothing came back, and sending anew can do no harm.
+func (a *attempt) replaceable() bool {
+	if !a.pooled || !a.firstByte.IsZero() || a.called.Load() != calledNot || !time.Now().Before(a.limit) {
+		return false
+	}
+	return a.wrote() == 0 && a.x.up().complete() || a.x.mayResend()
+}
+
+// connect takes a connection from the pool or makes one.
+func (a *attempt) connect() error {
+	pool := a.x.pool(a.c, a.link)
+	if own := a.x.door.own(pool); own != nil {
+		a.pooled = true
+		a.bind(own)
+		return nil
+	}
+	if !a.x.fresh {
+		trust := origins.Unsafe
+		if a.x.mayResend() {
+			trust = origins.Any
+		}
+		if conn := pool.Take(trust); conn != nil {
+			a.pooled = true
+			a.bind(conn)
+			return nil
+		}
+	}
+	a.pooled = false
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a.dialling(cancel)
+	a.dialled++
+	conn, err := pool.Dial(ctx, min(a.x.settings.Timeouts.Connect, time.Until(a.limit)))
+	if err != nil {
+		a.dialling(nil)
+		return err //nolint:wrapcheck // classify reads it
+	}
+	a.bind(conn)
+	return nil
+}
+
+// dialling lets others end the dialing that begins; nil: it is over.
+func (a *attempt) dialling(cancel context.CancelFunc) {
+	if a.list == nil {
+		a.x.svc.enter(a)
+	}
+	a.list.mu.Lock()
+	a.dial = cancel
+	called := a.called.Load() != calledNot
+	a.list.mu.Unlock()
+	if called && cancel != nil {
+		cancel()
+	}
+}
+
+// bind makes conn the attempt's connection.
+func (a *attempt) bind(conn *origins.Conn) {
+	a.base = conn.Written()
+	conn.Until(a.limit)
+	if a.list == nil {
+		a.conn = conn
+		a.x.svc.enter(a)
+	} else {
+		a.list.mu.Lock()
+		a.conn, a.dial = conn, nil
+		called := a.called.Load() != calledNot
+		a.list.mu.Unlock()
+		if called {
+			conn.Wake(errCalledOff)
+		}
+	}
+	if a.x.timed() {
+		a.connected = time.Now()
+	}
+}
+
+// callOff ends the attempt from outside. The lock of the list is held, or the attempt cannot be in it any more.
+func (a *attempt) callOff(why int32) {
+	if !a.called.CompareAndSwap(calledNot, why) {
+		return
+	}
+	if a.dial != nil {
+		a.dial()
+	}
+	if a.conn != nil {
+		a.conn.Wake(errCalledOff)
+	}
 }
 
 // mayWrite is the last look at the decision, on every connection right before the first byte.
@@ -146,66 +315,98 @@ func (a *attempt) mayWrite() bool {
 	if !a.phase.CompareAndSwap(phaseConnecting, phaseSending) && a.phase.Load() != phaseSending {
 		return false
 	}
-	if !a.reused.Load() {
+	if !a.pooled {
 		a.x.svc.queue.connected(a.c)
 	}
-	o := a.x.svc.current()
-	return o.all.ok && o.fates[a.c.dest] == fateOpen
+	seen := a.x.seen
+	o := a.x.outlook()
+	return o == seen || o.all.ok && o.fates[a.c.dest] == fateOpen
 }
 
-// passOn relays a 1xx to the client, unless the attempt is over.
-func (a *attempt) passOn(code int, h http.Header) error {
-	a.relay.Lock()
-	defer a.relay.Unlock()
-	if a.ended {
-		return errMoved
+// errWrite marks errors of writing: the origin may have answered all the same.
+var errWrite = errors.New("writing the request")
+
+// send writes head and body, or the head and lets the body follow.
+func (a *attempt) send() error {
+	x := a.x
+	if !a.mayWrite() {
+		return errRefusedToSend
 	}
-	a.relayed = true
-	a.x.informational(code, h)
-	return nil
-}
-
-func (a *attempt) end() {
-	a.relay.Lock()
-	a.ended = true
-	a.relay.Unlock()
-}
-
-func (a *attempt) startClock() {
-	a.clock.Lock()
-	defer a.clock.Unlock()
-	a.timer = time.AfterFunc(min(stallAfter, max(0, time.Until(a.limit))), a.tick)
-}
-
-func (a *attempt) stopClock() {
-	a.clock.Lock()
-	defer a.clock.Unlock()
-	a.timer.Stop()
-	a.timer = nil
-}
-
-// tick runs while the first byte is missing: is the time up, does the endpoint hang?
-func (a *attempt) tick() {
-	a.clock.Lock()
-	defer a.clock.Unlock()
-	if a.timer == nil {
-		return
-	}
-	now := time.Now()
-	if !now.Before(a.limit) {
-		a.cancel(errNoFirstByte)
-		return
-	}
-	next := a.limit.Sub(now)
-	if a.phase.Load() == phaseSending {
-		if a.x.svc.stall(a, now) {
-			a.x.svc.charge(a.c, KindStall)
-			next = min(next, stallAlone)
-		} else {
-			next = min(next, max(stallAfter/3, a.pace.threshold()-now.Sub(a.start)))
+	l := x.lap
+	l.toward = x.outgoing(l.toward[:0])
+	if _, fenced := x.seen.fenced[a.c.dest]; fenced {
+		release, ok := a.pass()
+		if !ok {
+			return errRefusedToSend
 		}
-	} else {
-		next = min(next, stallAfter)
+		defer release()
+		a.conn.Until(time.Now().Add(firstWrite))
+		defer a.conn.Until(a.limit)
 	}
-	a.timer.Reset(next)
+	return x.up().send(a)
+}
+
+// receive reads up to the head of the answer; 1xx go to the client.
+func (a *attempt) receive() error {
+	x, l := a.x, a.x.lap
+	toHEAD := string(x.req().Method.Of(x.head)) == "HEAD"
+	a.got = 0
+	informational := 0
+	l.resp.Reset(http1.Limits{})
+	for {
+		if a.got == len(*l.back) {
+			larger := wire.Get(4 * len(*l.back))
+			copy(*larger, *l.back)
+			wire.Put(l.back)
+			l.back = larger
+		}
+		n, err := a.conn.Read((*l.back)[a.got:])
+		if n == 0 {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err //nolint:wrapcheck // classify reads it
+		}
+		if a.got += n; a.firstByte.IsZero() {
+			a.firstByte = x.now()
+		}
+		for {
+			used, fault := l.resp.Parse((*l.back)[:a.got], toHEAD)
+			switch {
+			case fault != nil:
+				return fault
+			case used == 0:
+			case l.resp.Status >= 200 || l.resp.Status == 101:
+				a.used = used
+				return nil
+			default:
+				if informational++; informational > maxInformation {
+					return errStorm
+				}
+				a.inform(used)
+				a.got = copy(*l.back, (*l.back)[used:a.got])
+				l.resp.Reset(http1.Limits{})
+				continue
+			}
+			break
+		}
+	}
+}
+
+const maxInformation = 16
+
+// errStorm ends an answer of endless 1xx.
+var errStorm = errors.New("more than 16 informational responses")
+
+// inform passes a 1xx on. A client that has gone is noticed by the lookout.
+func (a *attempt) inform(used int) {
+	r := &a.x.lap.resp
+	b := (*a.x.lap.back)[:used]
+	a.relayed = true
+	_ = a.x.sink.begin(&reply{status: r.Status, line: statusLine(r, b), head: r, bytes: b})
+}
+
+// statusLine is the status line behind the version: the reason stays as it came.
+func statusLine(r *http1.Response, b []byte) []byte {
+	return b[r.Line.From+uint32(len("HTTP/1.1")) : r.Line.To]
 }

@@ -1,13 +1,16 @@
 package proxy
 
 import (
-	"context"
-	"errors"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/proxy/accesslog"
+	"jurymast/internal/proxy/figures"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/snapshot"
 )
 
 // exchange is one client request with its attempts and its response.
@@ -20,23 +23,27 @@ import (
 //	otherwise               -> hold    -> released           -> again
 //	                                   -> full, time is up   -> 503
 type exchange struct {
-	p        *Proxy
-	w        http.ResponseWriter
-	rc       *http.ResponseController
-	r        *http.Request
-	route    *route
-	svc      *service
-	settings *profile.Proxy
-	body     *replay
-	from     forwarded
-	upgrade  bool
-	safe     bool // the method is idempotent and in retry.methods
+	p      *Proxy
+	lap    *lap
+	door   *door
+	source source
+	sink   sink
+	head   []byte // of the request, as it came; nil: there is none that could be relied on
+
+	snap         *snapshot.Snapshot // that route, svc and the outlook below were read from
+	seen         *outlook
+	route        *route
+	svc          *service
+	settings     *profile.Proxy
+	client       netip.Addr // right-most hop that is not trusted
+	clientSource string     // where client was read: "peer" or "x-forwarded-for"
+	upgrade      bool       // the client asks for a websocket
+	safe         bool       // the method is idempotent and in retry.methods
 
 	ticket     ticket
 	turn       turn
-	held       time.Duration
+	watch      *watch // of the client while we wait; nil: not begun
 	spent      time.Duration // in attempts, until their first byte
-	attempts   int
 	repeats    int // attempts that count against retry.attempts
 	unsent     int
 	pauses     int
@@ -46,10 +53,19 @@ type exchange struct {
 	first      string // endpoint of the first attempt
 	replaced   bool
 	sent       *choice // of the last attempt
-	cancel     context.CancelCauseFunc
-	headPassed bool
-	line       line
+	headPassed bool    // the client has the head of an answer, or a part of it
+	broken     brokenness
+	tunnelled  bool
+	counted    bool       // in svc.live
+	rule       http1.Rule // that the client's message breaks
+	line       accesslog.Record
+	counts     *figures.Endpoint // of the last attempt; nil: none
+	wait       figures.Wait
 }
+
+func (x *exchange) req() *http1.Request { return &x.lap.req }
+
+func (x *exchange) up() *upload { return &x.lap.up }
 
 const maxUnsent = 3 // attempts of which nothing was accepted, before it counts as no connection
 
@@ -58,14 +74,13 @@ func (x *exchange) run() {
 		return
 	}
 	x.svc.live.Add(1)
-	defer x.svc.live.Add(-1)
-	defer x.svc.queue.settled(&x.ticket)
+	x.counted = true
 	x.svc.budget.exchange(x.line.Time)
 	if !x.prepare() {
 		return
 	}
 	for {
-		o := x.svc.current()
+		o := x.outlook()
 		if o.all.gone {
 			x.answer(o.all.reason, o.all.why)
 			return
@@ -93,9 +108,9 @@ func (x *exchange) run() {
 		if x.first == "" {
 			x.first = c.endpoint
 		}
-		resp, f := x.attempt(c)
+		f := x.attempt(c)
 		if f == nil {
-			x.relay(resp, c)
+			x.relay(c)
 			return
 		}
 		if !x.again(c, f) {
@@ -105,16 +120,20 @@ func (x *exchange) run() {
 }
 
 // mayResend: processing it twice is harmless, and we still have all of it.
-func (x *exchange) mayResend() bool { return x.safe && !x.upgrade && x.body.replayable() }
+func (x *exchange) mayResend() bool { return x.safe && !x.upgrade && x.up().replayable() }
 
-func idempotent(method string) bool {
-	return slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete}, method)
+func idempotent(method []byte) bool {
+	switch string(method) {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
 }
 
 // hold waits until the request may be sent; false: it was answered or nobody is there.
 func (x *exchange) hold() bool {
 	return x.waitBy(func(now time.Time) holdResult {
-		return x.svc.queue.wait(x.r.Context(), &x.ticket, x.settings.Hold.MaxRequests, now)
+		return x.svc.queue.wait(x.gone(), &x.ticket, x.settings.Hold.MaxRequests, now)
 	})
 }
 
@@ -154,7 +173,7 @@ func (x *exchange) waitAlone(limit time.Duration, changed func(*outlook) bool) b
 					return holdTimeout
 				}
 				return holdReleased
-			case <-x.r.Context().Done():
+			case <-x.gone():
 				return holdGone
 			}
 		}
@@ -166,23 +185,22 @@ func (x *exchange) waitBy(wait func(now time.Time) holdResult) bool {
 	now := time.Now()
 	if x.ticket.deadline.IsZero() {
 		x.ticket.deadline = now.Add(x.settings.Hold.MaxWait)
-		x.ticket.addr = x.from.client
+		x.ticket.addr = x.client
 	}
-	held := x.p.metrics.held.WithLabelValues(x.svc.name)
-	held.Inc()
+	counts := x.route.figures(x.p)
+	counts.Wait(&x.wait, now)
 	result := wait(now)
-	held.Dec()
-	x.held += time.Since(now)
-	x.p.metrics.holds.WithLabelValues(x.svc.name, string(result)).Inc()
+	counts.Waited(&x.wait, string(result))
+	x.line.Held += time.Since(now)
 	switch result {
 	case holdReleased:
 		return true
 	case holdGone:
-		x.gone()
+		x.leave()
 	case holdFull:
 		x.answer(ReasonHoldFull, "too many requests are waiting for an endpoint already")
 	case holdTimeout:
-		switch o := x.svc.current(); {
+		switch o := x.outlook(); {
 		case !o.all.ok:
 			x.answer(o.all.reason, o.all.why)
 		case o.plan == nil && !x.live(o, o.all.dest):
@@ -207,9 +225,9 @@ func (x *exchange) again(c *choice, f *failure) bool {
 	}
 	switch f.outcome {
 	case outcomeGone:
-		x.gone()
+		x.leave()
 	case outcomeClientBody:
-		x.answer(ReasonMalformed, "the request body could not be read: "+f.err.Error())
+		x.badBody(f.err)
 	case outcomeTimeout:
 		x.answer(ReasonTimeout, "the origin gave no answer in time")
 	case outcomeJunk:
@@ -222,13 +240,16 @@ func (x *exchange) again(c *choice, f *failure) bool {
 
 // sendAgain decides about attempts of which the origin has certainly seen nothing, or which may be repeated.
 func (x *exchange) sendAgain(c *choice, f *failure) bool {
-	if f.outcome != outcomeLost && !x.body.complete() {
+	if f.outcome != outcomeLost && !x.up().complete() {
 		x.answer(ReasonLost, "the connection to the origin was lost while a long request body was on its way")
 		return false
 	}
+	counts := x.route.figures(x.p)
 	switch f.outcome {
 	case outcomeMoved:
 		x.moved = true
+		counts.Retry(retrySwitch)
+		counts.Moved()
 		return true
 	case outcomeUnsent:
 		x.unsent++
@@ -237,8 +258,10 @@ func (x *exchange) sendAgain(c *choice, f *failure) bool {
 			return x.waitForEndpoint(c, ReasonConnect)
 		}
 		x.fresh, x.replaced = true, true
+		counts.Retry(retryConnect)
 		return true
 	case outcomeConnect:
+		counts.Retry(retryConnect)
 		if f.kind == KindTLS {
 			return x.waitForEndpoint(c, ReasonOriginTLS)
 		}
@@ -284,6 +307,7 @@ func (x *exchange) afterLoss(c *choice) bool {
 	}
 	x.repeats++
 	x.replaced = true
+	x.route.figures(x.p).Retry(retryLost)
 	if x.freshDone != c.endpoint {
 		x.freshDone, x.fresh = c.endpoint, true
 		return true
@@ -291,8 +315,10 @@ func (x *exchange) afterLoss(c *choice) bool {
 	return x.waitForEndpoint(c, ReasonConnect)
 }
 
-func (x *exchange) gone() {
-	x.line.Reason, x.line.Status = ReasonClientGone, statusGone
+// leave notes that nobody is there any more to be answered.
+func (x *exchange) leave() {
+	x.line.Reason, x.line.Status = string(ReasonClientGone), statusGone
+	x.broken = brokenEnd
 }
 
 // served names the way a request came through.
@@ -302,7 +328,7 @@ func (x *exchange) served(c *choice) Reason {
 		return ReasonFailedOver
 	case c.endpoint != x.first:
 		return ReasonAnother
-	case x.held > 0:
+	case x.line.Held > 0:
 		return ReasonHeld
 	case x.replaced:
 		return ReasonReplaced
@@ -312,18 +338,20 @@ func (x *exchange) served(c *choice) Reason {
 
 // match finds the profile; false: it was answered.
 func (x *exchange) match() bool {
-	if x.r.Method == http.MethodConnect || x.r.Method == http.MethodTrace {
-		x.answer(ReasonMethod, x.r.Method+" is not carried")
+	x.whoAsks()
+	switch m := x.req().Method.Of(x.head); string(m) {
+	case http.MethodConnect, http.MethodTrace:
+		x.answer(ReasonMethod, string(m)+" is not carried")
 		return false
 	}
-	t, _ := x.p.o.Hub.Load().Config(x.p.slot).(*table) // nil before the first documents
-	name := hostName(x.r.Host)
-	x.route = t.match(name)
+	x.snap = x.p.o.Hub.Load()
+	t, _ := x.snap.Config(x.p.slot).(*table) // nil before the first documents
+	x.route = t.matchHost(x.req().Host.Of(x.head))
 	if x.route == nil {
 		x.answer(ReasonNoProfile, "no profile has this host name")
 		return false
 	}
-	if x.r.TLS != nil && x.r.TLS.ServerName != "" && t.match(hostName(x.r.TLS.ServerName)) != x.route {
+	if x.door.sni != "" && t.match(hostName(x.door.sni)) != x.route {
 		x.answer(ReasonMisdirected, "the TLS server name and the Host field belong to different profiles")
 		return false
 	}
@@ -332,34 +360,29 @@ func (x *exchange) match() bool {
 		x.answer(ReasonNoProfile, "this profile is DNS only: it has no proxy section")
 		return false
 	}
-	x.svc, x.settings = x.p.service(x.route.profile.Name), x.route.profile.Proxy
+	x.svc, x.settings = x.p.serviceOf(x.route), x.route.profile.Proxy
 	return true
 }
 
 // prepare reads what the attempts need; false: it was answered.
 func (x *exchange) prepare() bool {
-	if err := checkRequest(x.r); err != nil {
-		x.answer(ReasonMalformed, err.Error())
+	req := x.req()
+	method := req.Method.Of(x.head)
+	x.safe = idempotent(method) && slices.ContainsFunc(x.settings.Retry.Methods, func(m string) bool { return m == string(method) })
+	x.upgrade = x.wantsWebsocket()
+	if err := x.up().begin(x); err != nil {
+		x.badBody(err)
 		return false
-	}
-	x.safe = idempotent(x.r.Method) && slices.Contains(x.settings.Retry.Methods, x.r.Method)
-	x.upgrade = wantsWebsocket(x.r)
-	if x.r.Body != nil && x.r.Body != http.NoBody {
-		x.body = &replay{src: x.r.Body, max: int64(x.settings.Retry.BodyBuffer), lost: x.r.ContentLength > int64(x.settings.Retry.BodyBuffer)}
-		// An origin may answer before it has the whole body.
-		if err := x.rc.EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-			x.answer(ReasonInternal, "the connection cannot be read and written at the same time")
-			return false
-		}
 	}
 	return true
 }
 
-// poolKey is the connection pool for c: with TLS the name the client asked for is SNI and is verified.
-func (x *exchange) poolKey(c *choice) poolKey {
-	k := poolKey{secure: c.dest.secure, addr: c.dest.addr}
-	if k.secure {
-		k.serverName = hostName(x.r.Host)
+// outlook is where requests may go now. It is looked up anew only when there is a newer snapshot.
+func (x *exchange) outlook() *outlook {
+	if x.seen != nil && x.p.o.Hub.Load() == x.snap {
+		return x.seen
 	}
-	return k
+	x.snap = x.p.o.Hub.Load()
+	x.seen = x.svc.currentIn(x.snap)
+	return x.seen
 }

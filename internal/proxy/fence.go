@@ -37,7 +37,7 @@ func (x *exchange) live(o *outlook, d destination) bool {
 func (a *attempt) pass() (release func(), ok bool) {
 	p := a.x.p
 	p.sending.RLock()
-	o := a.x.svc.current()
+	o := a.x.outlook()
 	if o.all.ok && o.fates[a.c.dest] == fateOpen && a.x.live(o, a.c.dest) {
 		return p.sending.RUnlock, true
 	}

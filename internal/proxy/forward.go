@@ -1,200 +1,233 @@
 package proxy
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
+	"bytes"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
-	"strings"
+
+	"jurymast/internal/proxy/figures"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/inbound"
+	"jurymast/internal/proxy/origins"
 )
 
-// hopByHop are the fields that end here, RFC 9110 7.6.1, besides those that Connection names.
-var hopByHop = []string{
-	"Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Proxy-Authenticate", "Proxy-Authorization",
+// door is the connection a request came through, as far as others are told of it.
+type door struct {
+	listener string
+	proto    string // "" is that of the head
+	peer     netip.Addr
+	trusted  bool   // the peer may tell us about the hops before it
+	hop      []byte // the peer as X-Forwarded-For has it
+	scheme   string
+	port     []byte // that was connected to
+	sni      string // "" without TLS
+	tls      string // version
+	most     int    // requests on this connection
+	number   uint32 // of the connection, from 1
+	served   uint64 // requests so far
+	source   string // where peer is from
+	shard    *figures.Shard
+	private  *origins.Conn // an origin's connection that is this client's alone
 }
 
-// endToEnd are fields that Connection must not name: removing them would change what the origin understands.
-var endToEnd = []string{
-	"Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Cookie", "Authorization",
-	"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded",
+// keep keeps an origin's connection for this client's next request.
+func (d *door) keep(c *origins.Conn) {
+	if d.private != nil && d.private != c {
+		d.private.Close()
+	}
+	d.private = c
 }
 
-// forwarded is who asks, and what we tell the origin about it.
-type forwarded struct {
-	peer    netip.Addr
-	client  netip.Addr // right-most untrusted hop
-	source  string     // where client was read: "peer" or "x-forwarded-for"
-	trusted bool       // the peer may tell us about the hops before it
+// own is the private connection to an origin, if there is one that can be used.
+func (d *door) own(p *origins.Pool) *origins.Conn {
+	c := d.private
+	if c == nil || c.Pool() != p {
+		return nil
+	}
+	d.private = nil
+	if !c.Usable() {
+		c.Close()
+		return nil
+	}
+	return c
+}
+
+// shut ends what the connection has kept.
+func (d *door) shut() {
+	if d.private != nil {
+		d.private.Close()
+		d.private = nil
+	}
+}
+
+// requestsPerConnection is how many requests a client's connection carries before it is asked for another one, give or
+// take a tenth, so that the connections of a busy moment do not all end in another.
+const requestsPerConnection = 10000
+
+func (p *Proxy) doorOf(c *inbound.Conn) door {
+	d := door{
+		listener: c.Listener, peer: c.Peer.Addr().Unmap().WithZone(""), scheme: "http", port: strconv.AppendUint(nil, uint64(c.Local.Port()), 10),
+		most: requestsPerConnection - p.dice(requestsPerConnection/10), number: p.numbers.Add(1), source: "socket", shard: p.figures.Shard(),
+	}
+	if c.TLS != nil {
+		d.scheme, d.sni, d.tls = "https", c.TLS.ServerName, tlsName(c.TLS.Version)
+	}
+	if c.Socket != c.Peer {
+		d.source = "proxy-protocol"
+	}
+	d.know(p.o.TrustedProxies)
+	return d
+}
+
+// know completes what follows from the peer.
+func (d *door) know(trusted []netip.Prefix) {
+	d.trusted = trusts(trusted, d.peer)
+	d.hop = []byte("unknown")
+	if d.peer.IsValid() {
+		d.hop = d.peer.AppendTo(nil)
+	}
 }
 
 func trusts(prefixes []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// whoAsks reads the client address: the peer, or with trusted peers the right-most hop that is not trusted.
-func whoAsks(r *http.Request, prefixes []netip.Prefix) forwarded {
-	f := forwarded{source: "peer"}
-	if ap, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		f.peer = ap.Addr().Unmap().WithZone("")
+// whoAsks reads the client's address: the peer's, or behind trusted peers that of the right-most hop that is not.
+func (x *exchange) whoAsks() {
+	x.client, x.clientSource = x.door.peer, x.door.source
+	if !x.door.trusted || x.req().Has(http1.ForwardedFor) == 0 {
+		return
 	}
-	f.client, f.trusted = f.peer, trusts(prefixes, f.peer)
-	if !f.trusted {
-		return f
-	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		a, err := netip.ParseAddr(strings.TrimSpace(hop))
-		if err != nil {
-			break
+	fields := x.req().Fields
+	for i := range slices.Backward(fields) {
+		if fields[i].Known != http1.ForwardedFor {
+			continue
 		}
-		f.client, f.source = a.Unmap(), "x-forwarded-for"
-		if !trusts(prefixes, f.client) {
-			break
-		}
-	}
-	return f
-}
-
-// tell writes X-Forwarded-*: what an untrusted peer says is replaced, what a trusted one says is kept and extended.
-func (f *forwarded) tell(h http.Header, r *http.Request) {
-	proto, port := "http", "80"
-	if r.TLS != nil {
-		proto, port = "https", "443"
-	}
-	if a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
-		port = strconv.Itoa(a.Port)
-	}
-	hops := f.peer.String()
-	if !f.peer.IsValid() {
-		hops = "unknown"
-	}
-	if before := h["X-Forwarded-For"]; f.trusted && len(before) > 0 {
-		hops = strings.Join(before, ", ") + ", " + hops
-	}
-	h["X-Forwarded-For"] = []string{hops}
-	for name, own := range map[string]string{"X-Forwarded-Proto": proto, "X-Forwarded-Host": r.Host, "X-Forwarded-Port": port} {
-		if !f.trusted || len(h[name]) == 0 {
-			h[name] = []string{own}
-		}
-	}
-}
-
-// checkRequest refuses what must not be forwarded.
-func checkRequest(r *http.Request) error {
-	for _, name := range endToEnd {
-		if hasToken(r.Header["Connection"], name) {
-			return fmt.Errorf("the Connection field names %s, which is not hop by hop", name)
-		}
-	}
-	_, err := target(r, destination{addr: "origin:80"})
-	return err
-}
-
-func wantsWebsocket(r *http.Request) bool {
-	return r.ProtoMajor == 1 && r.ProtoMinor == 1 && hasToken(r.Header["Connection"], "upgrade") &&
-		len(r.Header["Upgrade"]) == 1 && strings.EqualFold(r.Header["Upgrade"][0], "websocket")
-}
-
-// hasToken reports that one of the comma-separated lists has the token, in any letter case.
-func hasToken(fields []string, token string) bool {
-	for _, f := range fields {
-		for t := range strings.SplitSeq(f, ",") {
-			if strings.EqualFold(strings.TrimSpace(t), token) {
-				return true
+		list := fields[i].Value.Of(x.head)
+		for len(list) > 0 {
+			hop := list
+			if at := bytes.LastIndexByte(list, ','); at >= 0 {
+				hop, list = list[at+1:], list[:at]
+			} else {
+				list = nil
+			}
+			a, err := netip.ParseAddr(string(bytes.TrimSpace(hop)))
+			if err != nil {
+				return
+			}
+			x.client, x.clientSource = a.Unmap(), "x-forwarded-for"
+			if !trusts(x.p.o.TrustedProxies, x.client) {
+				return
 			}
 		}
 	}
-	return false
 }
 
-// stripHopByHop removes what is between two neighbours only.
-func stripHopByHop(h http.Header) {
-	for _, field := range h["Connection"] {
-		for name := range strings.SplitSeq(field, ",") {
-			if name = strings.TrimSpace(name); name != "" {
-				h.Del(name)
-			}
+// equalWord compares with a word in lower case, ASCII only.
+func equalWord(b []byte, word string) bool {
+	if len(b) != len(word) {
+		return false
+	}
+	for i := range b {
+		if b[i] != word[i] && b[i]|0x20 != word[i] {
+			return false
 		}
 	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
+	return true
 }
 
-// errTarget says that net/http would write another request target than it read.
-var errTarget = errors.New("the request target cannot be passed on unchanged")
-
-// target makes a URL that net/http writes exactly as the client wrote it: %2f, // and .. stay.
-func target(r *http.Request, to destination) (*url.URL, error) {
-	raw := r.RequestURI
-	if !strings.HasPrefix(raw, "/") && raw != "*" { // absolute form: the authority is in r.Host
-		_, rest, ok := strings.Cut(raw, "://")
-		if !ok {
-			return nil, errTarget
-		}
-		if i := strings.IndexAny(rest, "/?"); i >= 0 {
-			raw = rest[i:]
-		} else {
-			raw = ""
-		}
-		if !strings.HasPrefix(raw, "/") {
-			raw = "/" + raw
-		}
+// outgoing appends the head of the request as the origin gets it: the request line with the target as it came, the
+// fields as they came in their order, and behind them what we have to say.
+func (x *exchange) outgoing(b []byte) []byte {
+	req := x.req()
+	b = append(b, req.Method.Of(x.head)...)
+	b = append(b, ' ')
+	b = x.appendTarget(b)
+	b = append(b, " HTTP/1.1\r\n"...)
+	b = x.appendRequestFields(b)
+	if req.Body == http1.BodyChunked {
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
-	u := &url.URL{Scheme: to.scheme(), Host: to.addr, Opaque: raw}
-	if strings.HasPrefix(raw, "//") { // net/http would take an opaque // for an authority
-		path, query, has := strings.Cut(raw, "?")
-		plain, err := url.PathUnescape(path)
-		if err != nil {
-			return nil, errTarget
-		}
-		u.Opaque, u.Path, u.RawPath, u.RawQuery, u.ForceQuery = "", plain, path, query, has && query == ""
-	}
-	if u.RequestURI() != raw {
-		return nil, errTarget
-	}
-	return u, nil
-}
-
-// outgoing builds the request for one attempt.
-func (x *exchange) outgoing(c *choice) *http.Request {
-	u, err := target(x.r, c.dest)
-	if err != nil { // cannot happen: prepare has asked
-		u = &url.URL{Scheme: c.dest.scheme(), Host: c.dest.addr, Path: "/"}
-	}
-	h := x.r.Header.Clone()
-	trailers := hasToken(h["Te"], "trailers")
-	stripHopByHop(h)
-	if trailers {
-		h["Te"] = []string{"trailers"}
+	if req.Trailers {
+		b = append(b, "TE: trailers\r\n"...)
 	}
 	if x.upgrade {
-		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+		b = append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\n"...)
 	}
-	if len(h["User-Agent"]) == 0 {
-		h["User-Agent"] = nil // or net/http adds its own
+	b = x.tell(b)
+	return append(b, "\r\n"...)
+}
+
+// appendTarget writes the target in origin form, %2f, // and .. as they came [RFC 9112 3.2.1].
+func (x *exchange) appendTarget(b []byte) []byte {
+	path := x.req().Path.Of(x.head)
+	switch {
+	case len(path) == 0 && string(x.req().Method.Of(x.head)) == "OPTIONS":
+		return append(b, '*') // RFC 9112 3.2.4
+	case len(path) == 0 || path[0] == '?':
+		b = append(b, '/')
 	}
-	if v, ok := h["Idempotency-Key"]; ok && !x.safe {
-		// net/http repeats a POST with this field by itself. Under another letter case it does not know the field.
-		delete(h, "Idempotency-Key")
-		h["idempotency-key"] = v
+	return append(b, path...)
+}
+
+// appendRequestFields copies the fields that are passed on as they are.
+func (x *exchange) appendRequestFields(b []byte) []byte {
+	fields := x.req().Fields
+	for i := range fields {
+		f := &fields[i]
+		if f.Hop || !x.passes(f.Known) {
+			continue
+		}
+		b = append(b, x.head[f.Line.From:f.Line.To]...)
 	}
-	if v, ok := h["X-Idempotency-Key"]; ok && !x.safe {
-		delete(h, "X-Idempotency-Key")
-		h["x-idempotency-key"] = v
+	return b
+}
+
+// passes reports fields that stay where they are. What an untrusted peer says about the way here does not.
+func (x *exchange) passes(k http1.Known) bool {
+	switch k { //nolint:exhaustive // all others pass
+	case http1.ForwardedFor:
+		return false // said anew
+	case http1.ForwardedHost, http1.ForwardedPort, http1.ForwardedProto, http1.Forwarded:
+		return x.door.trusted
 	}
-	x.from.tell(h, x.r)
-	out := &http.Request{
-		Method: x.r.Method, URL: u, Host: x.r.Host, Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: x.r.ContentLength, Body: http.NoBody,
+	return true
+}
+
+// tell appends X-Forwarded-*: a trusted peer's list is extended, and what it said of the rest stands already.
+func (x *exchange) tell(b []byte) []byte {
+	req := x.req()
+	b = append(b, "X-Forwarded-For: "...)
+	if x.door.trusted {
+		for i := range req.Fields {
+			if f := &req.Fields[i]; f.Known == http1.ForwardedFor && f.Value.Len() > 0 {
+				b = append(b, f.Value.Of(x.head)...)
+				b = append(b, ", "...)
+			}
+		}
 	}
-	if x.body != nil {
-		out.Body, out.Trailer = x.body.attempt(), x.r.Trailer // the trailer's values are there when the body has been read
+	b = append(b, x.door.hop...)
+	if x.says(http1.ForwardedProto) {
+		b = append(b, "\r\nX-Forwarded-Proto: "...)
+		b = append(b, x.door.scheme...)
 	}
-	return out
+	if x.says(http1.ForwardedHost) {
+		b = append(b, "\r\nX-Forwarded-Host: "...)
+		b = append(b, req.Host.Of(x.head)...)
+	}
+	if x.says(http1.ForwardedPort) {
+		b = append(b, "\r\nX-Forwarded-Port: "...)
+		b = append(b, x.door.port...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// says reports that a field is ours to say.
+func (x *exchange) says(k http1.Known) bool { return !x.door.trusted || x.req().Has(k) == 0 }
+
+// wantsWebsocket: other upgrades are not carried, their offers are removed.
+func (x *exchange) wantsWebsocket() bool {
+	offer := x.req().Upgrades.Of(x.head)
+	return len(offer) > 0 && equalWord(offer, "websocket")
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"container/list"
-	"context"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -92,7 +91,7 @@ func (q *queue) mustWait(c *choice, t *ticket) bool {
 func (g *gate) holds(c *choice) bool { return g.endpoint == c.endpoint && g.epoch == c.epoch }
 
 // wait blocks until the request may be sent, its time is up, or the client is gone.
-func (q *queue) wait(ctx context.Context, t *ticket, maxRequests int, now time.Time) holdResult {
+func (q *queue) wait(gone <-chan struct{}, t *ticket, maxRequests int, now time.Time) holdResult {
 	if !t.deadline.After(now) {
 		return holdTimeout
 	}
@@ -105,7 +104,7 @@ func (q *queue) wait(ctx context.Context, t *ticket, maxRequests int, now time.T
 	select {
 	case <-t.open:
 		return holdReleased
-	case <-ctx.Done():
+	case <-gone:
 		return q.leave(t, holdGone)
 	case <-limit.C:
 		return q.leave(t, holdTimeout)

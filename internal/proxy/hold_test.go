@@ -80,7 +80,7 @@ func TestReleaseIsFirstInFirstOutAndRamped(t *testing.T) {
 		for i := range 800 {
 			go func() {
 				tk := &ticket{deadline: time.Now().Add(5 * time.Second)}
-				rec.note(i, d.q.wait(context.Background(), tk, 1000, time.Now()))
+				rec.note(i, d.q.wait(nil, tk, 1000, time.Now()))
 			}()
 			synctest.Wait()
 		}
@@ -123,7 +123,7 @@ func TestBoundsOfTheQueue(t *testing.T) {
 		enter := func(i int, addr netip.Addr, ctx context.Context) {
 			go func() {
 				tk := &ticket{deadline: time.Now().Add(2 * time.Second), addr: addr}
-				rec.note(i, d.q.wait(ctx, tk, 8, time.Now()))
+				rec.note(i, d.q.wait(ctx.Done(), tk, 8, time.Now()))
 			}()
 			synctest.Wait()
 		}
@@ -164,7 +164,7 @@ func TestOneTriesWhileTheEndpointIsUnreachable(t *testing.T) {
 			tk := &ticket{deadline: time.Now().Add(5 * time.Second)}
 			for {
 				if d.q.mustWait(c, tk) {
-					if res := d.q.wait(context.Background(), tk, 100, time.Now()); res != holdReleased {
+					if res := d.q.wait(nil, tk, 100, time.Now()); res != holdReleased {
 						rec.note(i, res)
 						return
 					}
@@ -219,12 +219,12 @@ func TestTrialWithoutResultLetsTheNextTry(t *testing.T) {
 		d, rec := newDesk(c), newRecord()
 		first := &ticket{deadline: time.Now().Add(time.Second)}
 		d.q.failed(c, first, time.Second, time.Now())
-		if res := d.q.wait(context.Background(), first, 10, time.Now()); res != holdReleased || d.q.gate.trial != first {
+		if res := d.q.wait(nil, first, 10, time.Now()); res != holdReleased || d.q.gate.trial != first {
 			t.Fatalf("%v, the first in line must try", res)
 		}
 		go func() {
 			tk := &ticket{deadline: time.Now().Add(time.Second)}
-			rec.note(1, d.q.wait(context.Background(), tk, 10, time.Now()))
+			rec.note(1, d.q.wait(nil, tk, 10, time.Now()))
 		}()
 		synctest.Wait()
 		if len(rec.served()) != 0 {
@@ -246,7 +246,7 @@ func TestTrialGoesOn(t *testing.T) {
 		d := newDesk(c)
 		tk := &ticket{deadline: time.Now().Add(time.Second)}
 		d.q.failed(c, tk, time.Second, time.Now())
-		d.q.wait(context.Background(), tk, 10, time.Now())
+		d.q.wait(nil, tk, 10, time.Now())
 		if d.q.mustWait(c, tk) { // just released
 			t.Error("a released request is held")
 		}
@@ -256,7 +256,7 @@ func TestTrialGoesOn(t *testing.T) {
 		if other := (&ticket{}); !d.q.mustWait(c, other) {
 			t.Error("somebody else passes beside the trial")
 		}
-		if res := d.q.wait(context.Background(), tk, 10, time.Now()); res != holdReleased {
+		if res := d.q.wait(nil, tk, 10, time.Now()); res != holdReleased {
 			t.Errorf("a trial that waits again: %v", res)
 		}
 		d.q.stop()
@@ -269,13 +269,13 @@ func TestNewDecisionOpensTheGate(t *testing.T) {
 		tk := &ticket{deadline: time.Now().Add(5 * time.Second)}
 		d.q.failed(d.c, tk, time.Second, time.Now())
 		for range 5 { // pauses have grown to more than 100 ms
-			d.q.wait(context.Background(), tk, 10, time.Now())
+			d.q.wait(nil, tk, 10, time.Now())
 			tk.pass = false
 			d.q.failed(d.c, tk, time.Second, time.Now())
 		}
 		start := time.Now()
 		time.AfterFunc(20*time.Millisecond, func() { d.decide(open("us", 2)) })
-		if res := d.q.wait(context.Background(), tk, 10, time.Now()); res != holdReleased || time.Since(start) != 20*time.Millisecond {
+		if res := d.q.wait(nil, tk, 10, time.Now()); res != holdReleased || time.Since(start) != 20*time.Millisecond {
 			t.Errorf("%v after %v, want the moment of the decision", res, time.Since(start))
 		}
 		d.q.stop()

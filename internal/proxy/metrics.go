@@ -1,84 +1,81 @@
 package proxy
 
 import (
-	"strconv"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"jurymast/internal/proxy/figures"
+	"jurymast/internal/proxy/http1"
 )
 
-// metrics of the proxy. Label values come from the configuration or from our own lists, never from a request.
-type metrics struct {
-	requests  *prometheus.CounterVec
-	seconds   *prometheus.HistogramVec
-	firstByte *prometheus.HistogramVec
-	attempts  *prometheus.CounterVec
-	inflight  prometheus.Gauge
-	held      *prometheus.GaugeVec
-	holds     *prometheus.CounterVec
-	signals   *prometheus.CounterVec
-	tunnels   *prometheus.GaugeVec
-	panics    prometheus.Counter
-	dropped   prometheus.Counter
-	handshake *prometheus.CounterVec
+// Why a request is sent again, in metrics.
+const (
+	retryConnect = "connect" // no connection, or nothing accepted
+	retryLost    = "lost"    // the connection was lost under a request that may be repeated
+	retryStale   = "stale"   // a pooled connection was dead
+	retrySwitch  = "switch"  // the decision moved
+)
+
+func (p *Proxy) newFigures() *figures.Figures {
+	var rules []string
+	for _, r := range http1.Rules() {
+		rules = append(rules, string(r))
+	}
+	return figures.New(figures.Options{
+		Reasons: words(allReasons), Kinds: words(allKinds), Attempts: outcomeNames[:],
+		Retries: []string{retryConnect, retryLost, retryStale, retrySwitch},
+		Holds:   words([]holdResult{holdReleased, holdTimeout, holdFull, holdGone}), Rules: rules,
+		Live: p.lives, LogDropped: func() uint64 { return p.log.Dropped() }, Origins: p.tellOrigins,
+	})
 }
 
-func newMetrics() *metrics {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "jurymast_proxy_" + name, Help: help}, labels)
+func words[T ~string](list []T) (out []string) {
+	for _, w := range list {
+		out = append(out, string(w))
 	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "jurymast_proxy_" + name, Help: help}, labels)
+	return out
+}
+
+// lives reports what the configuration in force has.
+func (p *Proxy) lives() func(profile, endpoint string) bool {
+	t, _ := p.o.Hub.Load().Config(p.slot).(*table) // nil before the first documents
+	if t == nil {
+		return func(string, string) bool { return false }
 	}
-	histogram := func(name, help string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "jurymast_proxy_" + name, Help: help, Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}}, []string{"profile"})
-	}
-	return &metrics{
-		requests:  counter("requests_total", "Requests by how they ended.", "profile", "endpoint", "class", "reason"),
-		seconds:   histogram("request_seconds", "Time from the request head to the end of the response."),
-		firstByte: histogram("first_byte_seconds", "Time from the request head to the first byte of the origin's answer."),
-		attempts:  counter("attempts_total", "Tries to send a request to an endpoint.", "profile", "endpoint", "result"),
-		inflight:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "jurymast_proxy_inflight", Help: "Requests being carried, tunnels included."}),
-		held:      gauge("held", "Requests waiting in hold.", "profile"),
-		holds:     counter("hold_total", "Ends of waiting in hold.", "profile", "result"),
-		signals:   counter("passive_signals_total", "Passive failures told to the engine.", "profile", "endpoint", "kind"),
-		tunnels:   gauge("tunnels", "Upgraded connections.", "profile"),
-		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: "jurymast_proxy_panics_total", Help: "Faults of our own that were contained to one request."}),
-		dropped:   prometheus.NewCounter(prometheus.CounterOpts{Name: "jurymast_proxy_log_dropped_total", Help: "Access log lines dropped because the log was slower than the requests."}),
-		handshake: counter("tls_handshakes_total", "TLS handshakes with clients.", "result"),
+	labels := map[string]map[string]bool{}
+	return func(profile, endpoint string) bool {
+		r := t.byName[profile]
+		if r == nil {
+			return false
+		}
+		if endpoint == "" {
+			return true
+		}
+		if labels[profile] == nil {
+			labels[profile] = t.labels(r)
+		}
+		return labels[profile][endpoint]
 	}
 }
 
-func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{
-		m.requests, m.seconds, m.firstByte, m.attempts, m.inflight, m.held, m.holds, m.signals, m.tunnels, m.panics, m.dropped, m.handshake,
+// figures is where the requests of a route are counted.
+func (r *route) figures(p *Proxy) *figures.Profile {
+	if f := r.counts.Load(); f != nil {
+		return f
+	}
+	f := p.figures.Profile(r.profile.Name)
+	r.counts.Store(f)
+	return f
+}
+
+func (p *Proxy) tellOrigins(tell func(figures.Origin)) {
+	for _, o := range p.pools.Figures() {
+		tell(figures.Origin{Addr: o.Addr, Idle: o.Idle, Busy: o.Busy, Stale: o.Stale, Dials: o.Dials})
 	}
 }
 
-// metric counts one attempt.
-func (s *service) metric(endpoint, result string) {
-	s.p.metrics.attempts.WithLabelValues(s.name, endpoint, result).Inc()
-}
-
-// forget drops the series of an endpoint that left the configuration.
-func (m *metrics) forget(profile, endpoint string) {
-	l := prometheus.Labels{"profile": profile, "endpoint": endpoint}
-	m.requests.DeletePartialMatch(l)
-	m.attempts.DeletePartialMatch(l)
-	m.signals.DeletePartialMatch(l)
-}
-
-func (m *metrics) forgetProfile(profile string) {
-	l := prometheus.Labels{"profile": profile}
-	m.requests.DeletePartialMatch(l)
-	m.seconds.DeletePartialMatch(l)
-	m.firstByte.DeletePartialMatch(l)
-	m.holds.DeletePartialMatch(l)
-}
-
-// class of a status code: 2xx, 5xx ...
-func class(status int) string {
-	if status < 100 || status > 999 {
-		return "none"
+// countAttempt counts one attempt.
+func (x *exchange) countAttempt(c *choice, result string) {
+	if x.counts = c.link.counts.Load(); x.counts == nil {
+		x.counts = x.route.figures(x.p).Endpoint(c.endpoint)
+		c.link.counts.Store(x.counts)
 	}
-	return strconv.Itoa(status/100) + "xx"
+	x.counts.Attempt(x.door.shard, result)
 }

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"sync/atomic"
+
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
+	"jurymast/internal/proxy/figures"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/steer"
 )
@@ -31,6 +34,13 @@ type choice struct {
 	keeps    string // endpoint that keeps what it has after a failback for new sessions
 	why      string // !ok: said to the client
 	reason   Reason // !ok: the code when waiting was in vain
+	link     *found
+}
+
+// found is the link of a choice, once a request has looked for it.
+type found struct {
+	at     atomic.Pointer[link]
+	counts atomic.Pointer[figures.Endpoint]
 }
 
 // fate is what becomes of requests at a destination.
@@ -185,7 +195,7 @@ func (s *survey) leaf(l *steer.Leaf) choice {
 	st := s.at[place{l.View, l.Endpoint}]
 	c := choice{
 		profile: l.View.Profile.Name, name: e.Config.Name, endpoint: s.label(l.View, l.Endpoint), epoch: st.epoch, keeps: s.keeps,
-		reason: ReasonHoldTime,
+		reason: ReasonHoldTime, link: &found{},
 	}
 	dest, err := destinationOf(e.Config)
 	if err != nil {

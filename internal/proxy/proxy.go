@@ -5,12 +5,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +17,12 @@ import (
 
 	"jurymast/internal/certificates"
 	"jurymast/internal/profile"
+	"jurymast/internal/proxy/accesslog"
+	"jurymast/internal/proxy/figures"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/inbound"
+	"jurymast/internal/proxy/origins"
+	"jurymast/internal/proxy/wire"
 	"jurymast/internal/snapshot"
 )
 
@@ -34,8 +38,7 @@ type Options struct {
 	ProxyProtocol  []netip.Prefix      // peers that begin with a PROXY header
 	Limits         profile.ProxyLimits // zero: the defaults
 	Locator        Locator   // where clients are, for routing methods that ask; nil: nobody knows
-	AccessLog      io.Writer // nil: off
-	Sample         int       // one in so many requests is logged
+	AccessLog      *accesslog.Log // nil: off; it is closed after the proxy
 	NodeName       string
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
@@ -49,15 +52,18 @@ type Options struct {
 type Proxy struct {
 	o        Options
 	slot     snapshot.Slot
-	sender   sender
-	metrics  *metrics
-	log      *accessLog
+	limits   http1.Limits
+	watch    *wire.Watch
+	front    *inbound.Front
+	pools    *origins.Pools
+	lookout  *lookout
+	figures  *figures.Figures
+	log      *accesslog.Log
+	numbers  atomic.Uint32 // of client connections
 	certs    certificates.Holder
 	warnOnce sync.Once
 	services sync.Map // profile name -> *service
 
-	fronts   []*front
-	serving  sync.WaitGroup // requests, so that the log can be closed after the last line
 	running  sync.WaitGroup
 	stop     chan struct{}
 	stopOnce sync.Once
@@ -74,46 +80,37 @@ func New(o Options) (*Proxy, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Proxy{o: o, sender: newTransports(o.OriginRoots), metrics: newMetrics(), stop: make(chan struct{})}
+	p := &Proxy{o: o, watch: wire.NewWatch(0), log: o.AccessLog, stop: make(chan struct{})}
+	p.limits = http1.Limits{Line: int(o.Limits.Line), Head: int(o.Limits.Head), Fields: o.Limits.Fields}
+	p.pools = origins.New(origins.Options{Roots: o.OriginRoots, Watch: p.watch, Logger: o.Logger})
+	p.lookout = newLookout(p)
+	p.figures = p.newFigures()
 	p.certs.First = o.GetCertificate
 	p.certs.Use(o.Certificates)
 	if err := p.listen(); err != nil {
 		return nil, err
 	}
 	if o.Registerer != nil {
-		for _, c := range p.metrics.all() {
+		for _, c := range p.collectors() {
 			if err := o.Registerer.Register(c); err != nil {
-				p.closeListeners()
+				p.front.Close()
 				return nil, err //nolint:wrapcheck // prometheus names the metric
 			}
 		}
 	}
 	p.slot = o.Hub.Register(compiler())
-	if o.AccessLog != nil {
-		p.log = newAccessLog(o.AccessLog, o.Sample, p.metrics.dropped.Inc)
-	}
 	return p, nil
 }
 
 // Start begins to accept. It is called once.
 func (p *Proxy) Start() {
-	p.running.Go(p.watch)
-	for _, f := range p.fronts {
-		p.running.Go(func() { f.serve(p.o.Logger) })
-	}
+	p.running.Go(p.follow)
+	p.running.Go(func() { p.lookout.run(p.stop) })
+	p.front.Start()
 }
 
 // Addrs are the addresses really listened on, in the order of Options.
-func (p *Proxy) Addrs() (plain, secure []net.Addr) {
-	for _, f := range p.fronts {
-		if f.secure {
-			secure = append(secure, f.ln.Addr())
-		} else {
-			plain = append(plain, f.ln.Addr())
-		}
-	}
-	return plain, secure
-}
+func (p *Proxy) Addrs() (plain, secure []net.Addr) { return p.front.Addrs() }
 
 // Close drains: it stops accepting, lets running requests finish with "Connection: close", then ends tunnels. What is
 // still there when ctx ends is cut, and Close says so. It may be called more than once.
@@ -124,32 +121,27 @@ func (p *Proxy) Close(ctx context.Context) error {
 }
 
 func (p *Proxy) close(ctx context.Context) error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(p.fronts))
-	for i, f := range p.fronts {
-		wg.Go(func() { errs[i] = f.shutdown(ctx) })
-	}
-	wg.Wait()
+	err := p.front.Shutdown(ctx)
 	p.closing.Store(true)
 	p.services.Range(func(_, v any) bool {
 		v.(*service).closeTunnels() //nolint:errcheck // only services are stored
 		return true
 	})
-	p.serving.Wait()
+	p.front.Close()
 	close(p.stop)
 	p.running.Wait()
 	p.services.Range(func(_, v any) bool {
 		v.(*service).queue.stop() //nolint:errcheck // only services are stored
 		return true
 	})
-	p.sender.keep(func(poolKey) bool { return false })
-	p.log.close()
+	p.pools.Close()
+	p.watch.Close()
 	if p.o.Registerer != nil {
-		for _, c := range p.metrics.all() {
+		for _, c := range p.collectors() {
 			p.o.Registerer.Unregister(c)
 		}
 	}
-	return errors.Join(errs...)
+	return err //nolint:wrapcheck // it names the listener
 }
 
 func (s *service) closeTunnels() {
@@ -160,62 +152,13 @@ func (s *service) closeTunnels() {
 	}
 }
 
-// ServeHTTP carries one request.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.serving.Add(1)
-	defer p.serving.Done()
-	p.metrics.inflight.Inc()
-	defer p.metrics.inflight.Dec()
-	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), from: whoAsks(r, p.o.TrustedProxies)}
-	x.line.Time, x.line.Node = time.Now(), p.o.NodeName
-	x.line.Listener, _ = r.Context().Value(listenerKey{}).(string)
-	defer x.finish()
-	x.run()
-}
+// now is the time.
+func (x *exchange) now() time.Time { return time.Now() }
 
-// finish accounts for the request, and contains a fault of ours to it.
-func (x *exchange) finish() {
-	fault := recover()
-	if fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // a panic value, compared as net/http does
-		x.p.metrics.panics.Inc()
-		x.p.o.Logger.Error("a request hit a fault of the proxy itself", "fault", fault, "stack", string(debug.Stack()))
-		if x.headPassed {
-			x.line.Reason, fault = ReasonInternal, http.ErrAbortHandler
-		} else {
-			x.answer(ReasonInternal, "the proxy failed to carry this request")
-			fault = nil
-		}
-	}
-	if x.cancel != nil {
-		x.cancel(nil)
-	}
-	x.account()
-	x.forgetBody()
-	if fault != nil {
-		panic(fault) // net/http breaks the connection, which is what the client must see
-	}
-}
+// timed reports that somebody wants to know exactly how long things took.
+func (x *exchange) timed() bool { return true }
 
-func (x *exchange) account() {
-	l := &x.line
-	took := time.Since(l.Time)
-	l.Total, l.HeldMS, l.BytesIn = ms(took), ms(x.held), x.body.size()
-	if x.body != nil {
-		l.Replay = "yes"
-		if !x.body.replayable() {
-			l.Replay = "no"
-		}
-	}
-	m := x.p.metrics
-	m.requests.WithLabelValues(l.Profile, l.Endpoint, class(l.Status), string(l.Reason)).Inc()
-	if l.Profile != "" && l.Upgrade == "" {
-		m.seconds.WithLabelValues(l.Profile).Observe(took.Seconds())
-		if l.FirstByte > 0 {
-			m.firstByte.WithLabelValues(l.Profile).Observe(l.FirstByte / 1000)
-		}
-	}
-	if x.p.log != nil {
-		l.describe(x.r, &x.from)
-		x.p.log.add(l)
-	}
-}
+// dice throws a number below n.
+func (p *Proxy) dice(n int) int { return rand.IntN(n) }
+
+func (p *Proxy) collectors() []prometheus.Collector { return []prometheus.Collector{p.figures, p.front} }

@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
+
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/wire"
 )
 
 // Reason is the two-letter code that says how a request ended. Every request has exactly one.
@@ -20,6 +24,8 @@ const (
 	ReasonClientGone  Reason = "CA" // client gone before the response
 	ReasonClientLeft  Reason = "CD" // client gone during the response
 	ReasonMalformed   Reason = "CM" // the client's message cannot be forwarded
+	ReasonTooSlow     Reason = "CT" // the client did not send in time
+	ReasonLimit       Reason = "CL" // the client's message is over a limit
 	ReasonMethod      Reason = "MN" // CONNECT and TRACE
 	ReasonConnect     Reason = "UC" // connect failed and the request may not wait
 	ReasonOriginTLS   Reason = "US" // TLS to the origin failed and the request may not wait
@@ -39,6 +45,12 @@ const (
 	ReasonInternal    Reason = "IE" // a fault of our own
 )
 
+var allReasons = []Reason{
+	ReasonOK, ReasonReplaced, ReasonAnother, ReasonFailedOver, ReasonHeld, ReasonClientGone, ReasonClientLeft, ReasonMalformed, ReasonTooSlow,
+	ReasonLimit, ReasonMethod, ReasonConnect, ReasonOriginTLS, ReasonLost, ReasonTimeout, ReasonJunk, ReasonBroken, ReasonNoEndpoint,
+	ReasonUnreachable, ReasonUnconfirmed, ReasonTunnelCut, ReasonHoldTime, ReasonHoldFull, ReasonNoProfile, ReasonMisdirected, ReasonBudget, ReasonInternal,
+}
+
 // statusGone is what the log says when nobody was there to read a status (nginx's 499).
 const statusGone = 499
 
@@ -50,6 +62,8 @@ type own struct {
 
 var ownAnswers = map[Reason]own{
 	ReasonMalformed:   {status: http.StatusBadRequest},
+	ReasonTooSlow:     {status: http.StatusRequestTimeout},
+	ReasonLimit:       {status: http.StatusRequestEntityTooLarge},
 	ReasonMethod:      {status: http.StatusMethodNotAllowed},
 	ReasonConnect:     {status: http.StatusBadGateway, retryAfter: 1},
 	ReasonOriginTLS:   {status: http.StatusBadGateway, retryAfter: 1},
@@ -77,28 +91,89 @@ type problem struct {
 }
 
 // answer gives the client an answer of our own.
-func (x *exchange) answer(why Reason, detail string) {
-	o := ownAnswers[why]
-	x.line.Reason, x.line.Status = why, o.status
-	body, err := json.Marshal(problem{Type: "about:blank", Title: http.StatusText(o.status), Status: o.status, Detail: detail, Reason: why})
+func (x *exchange) answer(why Reason, detail string) { x.answerAs(why, ownAnswers[why].status, detail) }
+
+func (x *exchange) answerAs(why Reason, status int, detail string) {
+	x.line.Reason, x.line.Status = string(why), status
+	body, err := json.Marshal(problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Reason: why})
 	if err != nil { // cannot happen: strings and a number
 		body = nil
 	}
-	h := x.w.Header()
-	clear(h)
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	if o.retryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(o.retryAfter))
+	var b []byte
+	add := func(name, value string) {
+		b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+	}
+	add("Content-Type", "application/problem+json")
+	add("Content-Length", strconv.Itoa(len(body)))
+	add("Cache-Control", "no-store")
+	add("Date", x.now().UTC().Format(http.TimeFormat))
+	if after := ownAnswers[why].retryAfter; after > 0 {
+		add("Retry-After", strconv.Itoa(after))
 	}
 	if why == ReasonMethod {
-		h.Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
-	x.debugHeaders(h, why)
-	x.closeIfPending(h)
-	x.w.WriteHeader(o.status)
-	if n, err := x.w.Write(body); err == nil {
-		x.line.BytesOut += int64(n)
+	b = x.debugHeaders(b, why)
+	a := reply{status: status, extra: b, body: http1.BodyLength, closes: x.head == nil || !x.requestRead()}
+	x.headPassed = true
+	if err := x.sink.begin(&a); err != nil {
+		x.broken = brokenEnd
+		return
 	}
+	if x.head == nil || string(x.req().Method.Of(x.head)) != http.MethodHead {
+		err = x.sink.write(body)
+	}
+	if err == nil {
+		err = x.sink.end(nil)
+	}
+	if err != nil {
+		x.broken = brokenEnd
+		return
+	}
+	x.line.BytesOut += int64(len(body))
+}
+
+// requestRead reports that nothing of the request is on its way any more.
+func (x *exchange) requestRead() bool {
+	return x.req().Body == http1.BodyNone || x.up().over.Load()
+}
+
+// refuse answers what is no request.
+func (x *exchange) refuse(f *http1.Fault) {
+	x.rule = f.Rule
+	x.p.figures.Rejected(string(f.Rule))
+	switch status := f.Status(); status {
+	case http.StatusBadRequest:
+		x.answer(ReasonMalformed, f.Error())
+	default:
+		x.answerAs(ReasonLimit, status, f.Error())
+	}
+}
+
+// badBody answers a request whose body cannot be read to its end.
+func (x *exchange) badBody(err error) {
+	var fault *http1.Fault
+	switch {
+	case errors.As(err, &fault):
+		x.refuse(fault)
+	case errors.Is(err, errTooLong):
+		x.answerAs(ReasonLimit, http.StatusRequestEntityTooLarge, err.Error())
+	case errors.Is(err, wire.ErrTimeout):
+		x.answer(ReasonTooSlow, "the request body came too slowly")
+	default:
+		x.leave()
+	}
+}
+
+// fault contains a fault of our own to the request it happened to.
+func (x *exchange) fault(what any, stack []byte) {
+	x.p.figures.Panic()
+	x.p.o.Logger.Error("a request hit a fault of the proxy itself", "fault", what, "stack", string(stack))
+	x.ended()
+	if x.headPassed {
+		x.line.Reason, x.broken = string(ReasonInternal), brokenReset
+	} else {
+		x.answer(ReasonInternal, "the proxy failed to carry this request")
+	}
+	x.account()
 }

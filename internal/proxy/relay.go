@@ -3,226 +3,193 @@ package proxy
 import (
 	"errors"
 	"io"
-	"maps"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
+
+	"jurymast/internal/proxy/body"
+	"jurymast/internal/proxy/figures"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/wire"
 )
 
-// flushAfter is how long a byte of known-length response may wait for company. Others are flushed at once.
-const flushAfter = 5 * time.Millisecond
+// brokenness is how a connection with a client ends that did not get all of an answer.
+type brokenness uint8
 
-// How much of a request body is read and thrown away to keep the client's connection, and for how long.
 const (
-	maxDiscard  = 64 << 10
-	discardTime = 2 * time.Second
+	brokenNot   brokenness = iota
+	brokenEnd              // the end comes before what was announced: the client sees that
+	brokenReset            // nothing was announced: only a reset tells the client
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-
-// informational passes a 1xx on.
-func (x *exchange) informational(code int, fields http.Header) {
-	if !x.r.ProtoAtLeast(1, 1) {
-		return // HTTP/1.0 knows none
-	}
-	h := x.w.Header()
-	clear(h)
-	maps.Copy(h, fields)
-	stripHopByHop(h)
-	x.w.WriteHeader(code)
-	clear(h)
-}
+// Waiting for more of an answer is cut into slices, so that the client's going away is noticed.
+const (
+	sliceFirst = 250 * time.Millisecond
+	sliceMost  = time.Second
+)
 
 // relay passes the origin's answer on.
-func (x *exchange) relay(resp *http.Response, c *choice) {
-	defer resp.Body.Close()
-	x.line.OriginStatus, x.line.Status = resp.StatusCode, resp.StatusCode
-	x.line.Reason = x.served(c)
-	if resp.StatusCode >= 500 && resp.StatusCode <= 599 && resp.StatusCode != http.StatusNotImplemented && resp.StatusCode != http.StatusHTTPVersionNotSupported {
+func (x *exchange) relay(c *choice) {
+	a, resp := &x.lap.a, &x.lap.resp
+	x.line.OriginStatus, x.line.Status = resp.Status, resp.Status
+	why := x.served(c)
+	x.line.Reason = string(why)
+	if resp.Status >= 500 && resp.Status <= 599 && resp.Status != http.StatusNotImplemented && resp.Status != http.StatusHTTPVersionNotSupported {
 		x.svc.charge(c, KindStatus)
 	}
-	x.svc.metric(c.endpoint, "ok")
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.tunnel(resp, c)
+	x.countAttempt(c, figures.AttemptOK)
+	if resp.Status == http.StatusSwitchingProtocols {
+		x.tunnel(a, why)
 		return
 	}
-	x.head(resp)
+	bytes := (*x.lap.back)[:a.used]
+	out := reply{
+		status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, extra: x.debugHeaders(nil, why),
+		body: resp.Body, closes: !x.up().over.Load(),
+	}
+	in := &x.lap.answered
+	in.Reset(a.conn, *x.lap.back, a.used, a.got, resp.Body, resp.Length)
 	x.headPassed = true
-	out := &flusher{w: x.w, rc: x.rc, now: resp.ContentLength < 0}
-	fromOrigin, err := x.copy(out, resp.Body)
-	out.stop(err != nil)
+	fromOrigin := false
+	err := x.sink.begin(&out)
+	if err == nil {
+		fromOrigin, err = x.copy(in, a)
+	}
+	x.line.BytesOut = in.Total()
 	switch {
 	case err == nil:
-		x.trailers(resp)
-	case !fromOrigin || x.r.Context().Err() != nil:
-		x.line.Reason = ReasonClientLeft
-		panic(http.ErrAbortHandler)
+		x.recycle(a)
+		return
+	case !fromOrigin:
+		x.line.Reason, x.broken = string(ReasonClientLeft), brokenEnd
 	default:
-		x.line.Reason = ReasonBroken
+		x.line.Reason, x.broken = string(ReasonBroken), brokenEnd
+		if resp.Body == http1.BodyClose {
+			x.broken = brokenReset
+		}
 		x.svc.charge(c, KindBroken)
-		panic(http.ErrAbortHandler) // the client must see that this is no complete answer
+		_ = x.sink.flush() // a client that saw no byte at all would take the closed connection for a stale one
 	}
-}
-
-// head copies status and fields, and keeps net/http from adding any.
-func (x *exchange) head(resp *http.Response) {
-	h := x.w.Header()
-	clear(h)
-	stripHopByHop(resp.Header)
-	maps.Copy(h, resp.Header)
-	for _, own := range []string{"Date", "Content-Type"} {
-		if _, ok := h[own]; !ok {
-			h[own] = nil
-		}
-	}
-	for name := range resp.Trailer {
-		h.Add("Trailer", name)
-	}
-	x.debugHeaders(h, x.line.Reason)
-	x.closeIfPending(h)
-	x.w.WriteHeader(resp.StatusCode)
-}
-
-// closeIfPending ends the client's connection after an answer that came before the request body: a client that waits
-// for its 100, or that still has much to send, must not keep us waiting for the rest.
-func (x *exchange) closeIfPending(h http.Header) {
-	if n := x.r.ContentLength; x.pending() && (n < 0 || n > maxDiscard || x.r.Header.Get("Expect") != "") {
-		h.Set("Connection", "close")
-	}
-}
-
-// pending reports that something is left of the request body.
-func (x *exchange) pending() bool { return x.r.ProtoMajor == 1 && !x.body.done(x.r.ContentLength) }
-
-// forgetBody reads what is left of the request body, for discardTime and maxDiscard at most; not at all before a close.
-// net/http must not find its end only after the handler: with full duplex it would then read the connection twice at
-// once, and break it under the client's next request.
-func (x *exchange) forgetBody() {
-	if !x.pending() || x.line.Upgrade != "" {
-		return
-	}
-	if x.w.Header().Get("Connection") == "close" {
-		_ = x.rc.SetReadDeadline(time.Unix(1, 0)) // only a broken connection has no deadline, and it needs none
-		return
-	}
-	_ = x.rc.SetReadDeadline(time.Now().Add(discardTime))
-	_ = x.rc.Flush() // the client need not wait for the reading
-	x.body.discard(maxDiscard)
-}
-
-// debugHeaders tells the client what was decided, when the profile wants that.
-func (x *exchange) debugHeaders(h http.Header, why Reason) {
-	if x.settings == nil || !x.settings.DebugHeaders {
-		return
-	}
-	h.Set("Jurymast-Reason", string(why))
-	if x.sent != nil {
-		h.Set("Jurymast-Endpoint", x.sent.endpoint)
-		h.Set("Jurymast-Epoch", strconv.FormatUint(x.sent.epoch, 10))
-		if x.sent.keeps != "" {
-			h.Set("Jurymast-Keeps", x.sent.keeps)
-		}
-	}
-}
-
-// trailers follow the body: announced ones under their name, others with net/http's prefix.
-func (x *exchange) trailers(resp *http.Response) {
-	h := x.w.Header()
-	announced := map[string]bool{}
-	for _, v := range h["Trailer"] {
-		announced[http.CanonicalHeaderKey(v)] = true
-	}
-	for k, v := range resp.Trailer {
-		if announced[k] {
-			h[k] = v
-		} else {
-			h[http.TrailerPrefix+k] = v
-		}
-	}
+	a.conn.Close()
 }
 
 // copy moves the body as it comes. fromOrigin tells whose fault an error is.
-func (x *exchange) copy(out *flusher, body io.Reader) (fromOrigin bool, err error) {
-	p := buffers.Get().(*[]byte) //nolint:errcheck // only buffers are in the pool
-	defer buffers.Put(p)
+func (x *exchange) copy(in *body.Reader, a *attempt) (fromOrigin bool, err error) {
+	slice := sliceFirst
 	for {
-		n, rerr := body.Read(*p)
-		if n > 0 {
-			if _, err := out.Write((*p)[:n]); err != nil {
-				return false, err
+		piece, err := in.Ready()
+		switch {
+		case err != nil:
+			return true, err //nolint:wrapcheck // the caller only asks whether it failed
+		case len(piece) > 0:
+			if err := x.sink.write(piece); err != nil {
+				return false, err //nolint:wrapcheck // as above
 			}
-			x.line.BytesOut += int64(n)
+			slice = sliceFirst
+			continue
+		case in.Over():
+			return false, x.sink.end(in.Tail()) //nolint:wrapcheck // as above
 		}
-		if errors.Is(rerr, io.EOF) {
-			return false, nil
+		if err := x.sink.flush(); err != nil {
+			return false, err //nolint:wrapcheck // as above
 		}
-		if rerr != nil {
-			return true, rerr
+		fromOrigin, err := x.more(in, a, slice)
+		if errors.Is(err, wire.ErrTimeout) && fromOrigin {
+			if x.sink.left() || x.up().failed() != nil {
+				return false, errClientLeft
+			}
+			slice, err = min(2*slice, sliceMost), nil
 		}
-		out.written()
-	}
-}
-
-// flusher writes a response and flushes: at once when its length is unknown (events, streams), else soon.
-type flusher struct {
-	mu      sync.Mutex
-	w       http.ResponseWriter
-	rc      *http.ResponseController
-	now     bool
-	timer   *time.Timer
-	pending bool
-	stopped bool
-}
-
-func (f *flusher) Write(p []byte) (int, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	n, err := f.w.Write(p)
-	if f.now {
-		f.flush()
-	}
-	return n, err //nolint:wrapcheck // the caller only asks whether it failed
-}
-
-// written is called between reads: more is to come, what is there must not wait for it.
-func (f *flusher) written() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case f.now, f.pending:
-	default:
-		f.pending = true
-		if f.timer == nil {
-			f.timer = time.AfterFunc(flushAfter, f.late)
-		} else {
-			f.timer.Reset(flushAfter)
+		if err != nil {
+			return fromOrigin, err
 		}
 	}
 }
 
-func (f *flusher) late() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.pending = false
-	if !f.stopped {
-		f.flush()
+// longBody is from where on bodies of known length are moved inside the kernel.
+const longBody = 128 << 10
+
+// more waits for bytes of the answer, for slice at most. A long body goes straight from one socket to the other.
+func (x *exchange) more(in *body.Reader, a *attempt, slice time.Duration) (fromOrigin bool, err error) {
+	h, ok := x.sink.(*h1)
+	if !ok || in.Left() < longBody || !h.IsPlain() || !a.conn.IsPlain() {
+		x.widen(in)
+		a.conn.Until(time.Now().Add(slice))
+		return true, in.Fill() //nolint:wrapcheck // the caller knows the connection
 	}
+	renew := func() {
+		now := time.Now()
+		a.conn.Until(now.Add(slice))
+		h.Until(now.Add(clientPause))
+	}
+	renew()
+	n, err := wire.SpliceRenew(h.Conn.Conn, a.conn.Conn, in.Left(), renew)
+	in.Passed(n)
+	var side *wire.SideError
+	return errors.As(err, &side) && side.Side == wire.Source, err //nolint:wrapcheck // as above
 }
 
-// flush may fail only when the client is gone; the next write says so.
-func (f *flusher) flush() { _ = f.rc.Flush() }
-
-// stop ends the late flushes. A response that breaks off is flushed first: a client that saw no byte at all would take
-// the closed connection for a stale one and send its request again.
-func (f *flusher) stop(broken bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if broken || f.now { // net/http would give an unflushed short body a length that the origin has not given
-		f.flush()
+// widen takes a larger buffer for what is more than a few kilobytes.
+func (x *exchange) widen(in *body.Reader) {
+	l := x.lap
+	in.Free()
+	if len(*l.back) >= bufferLarge || in.Total() < bufferUsual/2 {
+		return
 	}
-	f.stopped = true
-	if f.timer != nil {
-		f.timer.Stop()
-	}
+	larger := wire.Get(bufferLarge)
+	in.Use(*larger)
+	wire.Put(l.back)
+	l.back = larger
 }
+
+var errClientLeft = errors.New("the client left during the answer")
+
+// recycle gives the connection back, if nothing about it is in doubt: all was sent, all was read, and not a byte more.
+func (x *exchange) recycle(a *attempt) {
+	in := &x.lap.answered
+	resp := &x.lap.resp
+	if resp.Closes || !in.Over() || len(in.Rest()) > 0 || !x.up().over.Load() || a.called.Load() != calledNot {
+		a.conn.Close()
+		return
+	}
+	a.conn.Until(time.Time{})
+	if resp.KeepFor >= 0 {
+		a.conn.KeepFor = time.Duration(max(resp.KeepFor-1, 0)) * time.Second
+	}
+	if resp.Bound { // it is this client's from now on, proxy.md 9.2
+		a.conn.Private()
+	}
+	if a.conn.IsPrivate() {
+		x.door.keep(a.conn)
+		return
+	}
+	a.conn.Pool().Put(a.conn)
+}
+
+// debugHeaders tells the client what was decided, when the profile wants that.
+func (x *exchange) debugHeaders(b []byte, why Reason) []byte {
+	if x.settings == nil || !x.settings.DebugHeaders {
+		return b
+	}
+	add := func(name, value string) {
+		b = append(append(append(append(b, name...), ": "...), value...), "\r\n"...)
+	}
+	add("Jurymast-Reason", string(why))
+	if x.sent != nil {
+		add("Jurymast-Endpoint", x.sent.endpoint)
+		add("Jurymast-Epoch", strconv.FormatUint(x.sent.epoch, 10))
+		if x.sent.keeps != "" {
+			add("Jurymast-Keeps", x.sent.keeps)
+		}
+	}
+	return b
+}
+
+// clientCut reports errors of a body that mean that its client has gone.
+func clientCut(err error) bool {
+	var fault *http1.Fault
+	return !errors.As(err, &fault) && !errors.Is(err, wire.ErrTimeout) && !errors.Is(err, errTooLong) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// errTooLong says that a body is longer than the profile's limits.body.
+var errTooLong = errors.New("the request body is longer than limits.body")

@@ -103,7 +103,7 @@ func TestHTTP10Client(t *testing.T) {
 		_, _ = io.WriteString(w, "b")
 	}, nil)
 	got := raw(t, r.addr, "GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.0 200") || !strings.HasSuffix(got, "\r\n\r\nab") || strings.Contains(got, "103") {
+	if !strings.HasPrefix(got, "HTTP/1.1 200") || !strings.HasSuffix(got, "\r\n\r\nab") || strings.Contains(got, "103") {
 		t.Errorf("%q", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
+	"jurymast/internal/proxy/accesslog"
 	"jurymast/internal/snapshot"
 	"jurymast/internal/testbed"
 )
@@ -36,6 +37,7 @@ type rig struct {
 	tlsAddr string
 	client  *http.Client
 	log     *syncBuffer
+	journal *accesslog.Log
 	reg     *prometheus.Registry
 
 	mu       sync.Mutex
@@ -87,11 +89,15 @@ func newRig(t *testing.T, change func(*proxy.Options, *profile.Profile), names .
 		r.origins = append(r.origins, origin(t, n, nil))
 	}
 	r.profile = testProfile(r.origins...)
-	o := proxy.Options{Hub: r.hub, HTTP: []string{"127.0.0.1:0"}, AccessLog: r.log, Registerer: r.reg, NodeName: "n1", Signal: r.signal}
+	log, err := accesslog.Open(accesslog.Options{Out: r.log, Node: "n1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.journal = log
+	o := proxy.Options{Hub: r.hub, HTTP: []string{"127.0.0.1:0"}, AccessLog: log, Registerer: r.reg, NodeName: "n1", Signal: r.signal}
 	if change != nil {
 		change(&o, r.profile)
 	}
-	var err error
 	if r.p, err = proxy.New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -127,6 +133,7 @@ func (r *rig) close() {
 	defer cancel()
 	r.client.CloseIdleConnections()
 	_ = r.p.Close(ctx)
+	_ = r.journal.Close(ctx)
 }
 
 func (r *rig) signal(s proxy.Signal) {

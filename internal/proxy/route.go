@@ -1,14 +1,17 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
+	"jurymast/internal/proxy/figures"
 	"jurymast/internal/snapshot"
 )
 
@@ -23,6 +26,8 @@ type table struct {
 type route struct {
 	index   int // in Documents().Profiles
 	profile *profile.Profile
+	service atomic.Pointer[service]         // found by the first request
+	counts  atomic.Pointer[figures.Profile] // found by the first request
 }
 
 // destination is where an endpoint's requests go.
@@ -49,6 +54,37 @@ func (t *table) match(name string) *route {
 	}
 	if _, rest, ok := strings.Cut(name, "."); ok {
 		return t.wild[rest]
+	}
+	return nil
+}
+
+// matchHost is match for a Host field as it came.
+func (t *table) matchHost(host []byte) *route {
+	var room [253 + len(".:65535")]byte
+	if len(host) == 0 || len(host) > len(room) || host[0] == '[' {
+		return t.match(hostName(string(host)))
+	}
+	n := 0
+	for n < len(host) && host[n] != ':' {
+		c := host[n]
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		room[n] = c
+		n++
+	}
+	if n > 0 && room[n-1] == '.' {
+		n--
+	}
+	name := room[:n]
+	if t == nil {
+		return nil
+	}
+	if r := t.exact[string(name)]; r != nil {
+		return r
+	}
+	if i := bytes.IndexByte(name, '.'); i >= 0 {
+		return t.wild[string(name[i+1:])]
 	}
 	return nil
 }

@@ -5,19 +5,22 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jurymast/internal/proxy/origins"
+	"jurymast/internal/snapshot"
 )
 
 // service is what the proxy remembers of one profile. It outlives snapshots and reloads, by the profile's name.
 type service struct {
-	p      *Proxy
-	name   string
-	queue  *queue
-	budget budget
+	p       *Proxy
+	name    string
+	queue   *queue
+	budget  budget
+	waiting [waiterLists]waiters // attempts without the head of an answer
 
 	mu      sync.Mutex
-	waiting map[*attempt]struct{} // sent or connecting, no response head yet
 	tunnels map[*tunnel]struct{}
-	paces   map[string]*pace
+	links   map[string]*link
 	live    atomic.Int64  // exchanges, for retiring
 	pausing atomic.Int64  // exchanges that wait alone
 	seen    *outlook      // followed last
@@ -28,15 +31,26 @@ func (p *Proxy) service(name string) *service {
 	if s, ok := p.services.Load(name); ok {
 		return s.(*service) //nolint:errcheck // only services are stored
 	}
-	s := &service{p: p, name: name, waiting: map[*attempt]struct{}{}, tunnels: map[*tunnel]struct{}{}, paces: map[string]*pace{}}
+	s := &service{p: p, name: name, tunnels: map[*tunnel]struct{}{}, links: map[string]*link{}}
 	s.queue = newQueue(func() *choice { return &s.current().all })
 	kept, _ := p.services.LoadOrStore(name, s)
 	return kept.(*service) //nolint:errcheck // only services are stored
 }
 
+// serviceOf is the service of a route.
+func (p *Proxy) serviceOf(r *route) *service {
+	if s := r.service.Load(); s != nil {
+		return s
+	}
+	s := p.service(r.profile.Name)
+	r.service.Store(s)
+	return s
+}
+
 // current is where this profile's requests may go now, never nil.
-func (s *service) current() *outlook {
-	snap := s.p.o.Hub.Load()
+func (s *service) current() *outlook { return s.currentIn(s.p.o.Hub.Load()) }
+
+func (s *service) currentIn(snap *snapshot.Snapshot) *outlook {
 	t, _ := snap.Config(s.p.slot).(*table) // nil before the first documents
 	if t != nil {
 		if r := t.byName[s.name]; r != nil && r.profile.Proxy != nil {
@@ -46,28 +60,48 @@ func (s *service) current() *outlook {
 	return &outlook{all: choice{gone: true, why: "the profile is not served any more", reason: ReasonNoProfile}}
 }
 
-func (s *service) pace(endpoint string) *pace {
+// link is what the proxy knows of the way to one endpoint. It outlives snapshots, by the endpoint's name.
+type link struct {
+	pace    pace
+	plain   atomic.Pointer[origins.Pool] // without TLS; with it the pool hangs on the host name
+	stalled time.Time                    // charged last; of the lookout
+}
+
+func (s *service) link(endpoint string) *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := s.paces[endpoint]
-	if p == nil {
-		p = &pace{}
-		s.paces[endpoint] = p
+	l := s.links[endpoint]
+	if l == nil {
+		l = &link{}
+		s.links[endpoint] = l
 	}
-	return p
+	return l
 }
 
-func (s *service) enter(a *attempt) {
-	s.mu.Lock()
-	s.waiting[a] = struct{}{}
-	s.mu.Unlock()
-	s.review(a, s.current()) // the decision may have changed since it was read
+// link finds the link of a choice, by name only the first time.
+func (x *exchange) link(c *choice) *link {
+	if l := c.link.at.Load(); l != nil {
+		return l
+	}
+	l := x.svc.link(c.endpoint)
+	c.link.at.Store(l)
+	return l
 }
 
-func (s *service) leave(a *attempt) {
-	s.mu.Lock()
-	delete(s.waiting, a)
-	s.mu.Unlock()
+// pool is the connections to c's endpoint that may carry this request: with TLS the name the client asked for is SNI and
+// is verified.
+func (x *exchange) pool(c *choice, l *link) *origins.Pool {
+	key := origins.Key{Secure: c.dest.secure, Addr: c.dest.addr}
+	if !c.dest.secure {
+		if p := l.plain.Load(); p != nil && !p.Gone() && p.Key() == key {
+			return p
+		}
+		p := x.p.pools.For(key)
+		l.plain.Store(p)
+		return p
+	}
+	key.ServerName = hostName(string(x.req().Host.Of(x.head)))
+	return x.p.pools.For(key)
 }
 
 // review moves an attempt whose endpoint must not get it any more: in its connect phase any, later only what may be sent
@@ -78,7 +112,7 @@ func (s *service) review(a *attempt, o *outlook) {
 	}
 	called := a.phase.CompareAndSwap(phaseConnecting, phaseCalledOff)
 	if called || (o.fates[a.c.dest] == fateNone && a.x.mayResend()) {
-		a.cancel(errMoved)
+		a.callOff(calledMoved)
 	}
 }
 
@@ -98,9 +132,6 @@ func (s *service) follow(o *outlook) {
 		left = slices.DeleteFunc(s.open, func(d destination) bool { return o.fates[d] == fateOpen })
 		s.open = o.openOnes()
 	}
-	for a := range s.waiting {
-		s.review(a, o)
-	}
 	var cut []*tunnel
 	for t := range s.tunnels {
 		if o.cuts(t.dest) {
@@ -108,29 +139,17 @@ func (s *service) follow(o *outlook) {
 		}
 	}
 	s.mu.Unlock()
+	s.each(func(a *attempt) { s.review(a, o) })
 	for _, d := range left {
-		s.p.sender.drop(d.addr)
+		s.p.pools.Drop(d.addr)
 	}
 	for i, t := range cut { // spread, so that the clients do not come back as one herd
 		t.cutAfter(o.spread() * time.Duration(i) / time.Duration(len(cut)))
 	}
 }
 
-// stall is asked by an attempt that has waited long: does the endpoint hang?
-func (s *service) stall(a *attempt, now time.Time) bool {
-	var starts []time.Time
-	s.mu.Lock()
-	for o := range s.waiting {
-		if o.c.dest == a.c.dest && o.phase.Load() == phaseSending {
-			starts = append(starts, o.start)
-		}
-	}
-	s.mu.Unlock()
-	return a.pace.stalled(starts, now)
-}
-
-// watch follows the snapshots until the proxy stops.
-func (p *Proxy) watch() {
+// follow keeps up with the snapshots until the proxy stops.
+func (p *Proxy) follow() {
 	var known *table
 	for {
 		snap := p.o.Hub.Load()
@@ -162,26 +181,15 @@ func (p *Proxy) retire(old, t *table) {
 			}
 		}
 	}
-	p.sender.keep(func(k poolKey) bool {
-		return addrs[destination{secure: k.secure, addr: k.addr}.scheme()+k.addr]
+	p.pools.Keep(func(k origins.Key) bool {
+		return addrs[destination{secure: k.Secure, addr: k.Addr}.scheme()+k.Addr]
 	})
 	if old == nil {
 		return
 	}
 	for name, r := range old.byName {
 		now := t.byName[name]
-		carried := now != nil && (now.profile.Proxy != nil || r.profile.Proxy == nil)
-		var labels map[string]bool
-		if carried {
-			labels = t.labels(now)
-		}
-		for label := range old.labels(r) {
-			if !labels[label] {
-				p.metrics.forget(name, label)
-			}
-		}
-		if !carried {
-			p.metrics.forgetProfile(name)
+		if carried := now != nil && (now.profile.Proxy != nil || r.profile.Proxy == nil); !carried {
 			p.forgetService(name)
 		}
 	}

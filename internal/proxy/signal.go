@@ -23,6 +23,10 @@ const (
 	KindStatus         Kind = "status"  // 500-599 except 501 and 505
 )
 
+var allKinds = []Kind{
+	KindRefused, KindConnectTimeout, KindUnreachable, KindTLS, KindReset, KindStall, KindTimeout, KindJunk, KindBroken, KindStatus,
+}
+
 // Signal is a passive failure: not a vote, but a reason to probe now.
 type Signal struct {
 	Profile  string // that the endpoint belongs to: the one asked for, or one nested in it
@@ -34,7 +38,7 @@ type Signal struct {
 // charge tells the engine and the metrics that an attempt failed through the endpoint's fault. An endpoint of a nested
 // profile is charged there: that profile's probes look at it.
 func (s *service) charge(c *choice, kind Kind) {
-	s.p.metrics.signals.WithLabelValues(c.profile, c.name, string(kind)).Inc()
+	s.p.figures.Profile(c.profile).Endpoint(c.name).Signal(string(kind))
 	if s.p.o.Signal != nil {
 		s.p.o.Signal(Signal{Profile: c.profile, Endpoint: c.name, Kind: kind, At: time.Now()})
 	}

@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"bufio"
-	"io"
-	"net"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"jurymast/internal/proxy/origins"
+	"jurymast/internal/proxy/wire"
 )
 
 const cutSpread = 5 * time.Second // over which tunnels are cut at a switch
@@ -17,8 +15,8 @@ const cutSpread = 5 * time.Second // over which tunnels are cut at a switch
 type tunnel struct {
 	dest   destination
 	silent time.Duration // timeouts.tunnel
-	client net.Conn
-	origin io.ReadWriteCloser
+	client *wire.Conn
+	origin *origins.Conn
 
 	mu    sync.Mutex
 	timer *time.Timer // of the cut
@@ -28,47 +26,50 @@ type tunnel struct {
 }
 
 // tunnel relays the 101 and then the bytes.
-func (x *exchange) tunnel(resp *http.Response, c *choice) {
-	origin, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok || !x.upgrade || !strings.EqualFold(resp.Header.Get("Upgrade"), "websocket") {
+func (x *exchange) tunnel(a *attempt, why Reason) {
+	resp, l := &x.lap.resp, x.lap
+	bytes := (*l.back)[:a.used]
+	offer := resp.Upgrades.Of(bytes)
+	h, ok := x.sink.(*h1)
+	if !ok || !x.upgrade || !equalWord(offer, "websocket") {
+		a.conn.Close()
 		x.answer(ReasonJunk, "the origin switched to a protocol the client has not asked for")
 		return
 	}
-	x.debugHeaders(resp.Header, x.line.Reason)
-	client, buffered, err := x.rc.Hijack()
-	if err != nil {
-		x.answer(ReasonInternal, "this connection cannot be upgraded")
-		return
-	}
-	x.headPassed, x.line.Upgrade = true, "websocket"
-	t := &tunnel{dest: c.dest, silent: x.settings.Timeouts.Tunnel, client: client, origin: origin}
+	x.headPassed, x.tunnelled, x.line.Upgrade = true, true, "websocket"
+	t := &tunnel{dest: a.c.dest, silent: x.settings.Timeouts.Tunnel, client: h.Conn.Conn, origin: a.conn}
+	h.Tunnelling()
 	x.svc.addTunnel(t)
+	counts := x.route.figures(x.p)
+	counts.Tunnel(1)
+	defer counts.Tunnel(-1)
 	defer x.svc.removeTunnel(t)
-	if err := writeSwitch(buffered.Writer, resp); err != nil {
+	out := reply{status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, hop: offer, extra: x.debugHeaders(nil, why)}
+	err := h.begin(&out)
+	if err == nil {
+		err = h.out.Write((*l.back)[a.used:a.got])
+	}
+	if err == nil {
+		err = h.flush()
+	}
+	if err != nil {
 		t.close()
-		x.line.Reason = ReasonClientLeft
+		x.line.Reason = string(ReasonClientLeft)
 		return
 	}
-	in, out := t.run(buffered.Reader)
-	x.line.TunnelIn, x.line.BytesOut = in, out
+	h.Until(time.Time{})
+	a.conn.Until(time.Time{})
+	h.Unread((*l.in)[len(x.head):h.taken])
+	in, sent := t.run()
+	x.line.TunnelIn, x.line.BytesOut = in, sent+int64(a.got-a.used)
 	if t.cut.Load() {
-		x.line.Reason = ReasonTunnelCut
+		x.line.Reason = string(ReasonTunnelCut)
+		x.route.figures(x.p).Cut()
 	}
-}
-
-func writeSwitch(w *bufio.Writer, resp *http.Response) error {
-	h := resp.Header.Clone()
-	stripHopByHop(h)
-	h.Set("Connection", "Upgrade")
-	h.Set("Upgrade", resp.Header.Get("Upgrade"))
-	_, _ = w.WriteString("HTTP/1.1 " + resp.Status + "\r\n") // a bufio.Writer keeps its first error
-	_ = h.Write(w)
-	_, _ = w.WriteString("\r\n")
-	return w.Flush() //nolint:wrapcheck // the caller only asks whether it failed
 }
 
 // run moves bytes both ways with half-close and returns how many.
-func (t *tunnel) run(fromClient io.Reader) (in, out int64) {
+func (t *tunnel) run() (in, out int64) {
 	t.last.Store(time.Now().UnixNano())
 	t.mu.Lock()
 	t.idle = time.AfterFunc(t.silent, t.whenIdle)
@@ -76,46 +77,23 @@ func (t *tunnel) run(fromClient io.Reader) (in, out int64) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		in = t.pipe(t.origin, fromClient)
-		halfClose(t.origin)
+		in = t.pipe(t.origin.Conn, t.client)
 	}()
-	out = t.pipe(t.client, t.origin)
-	halfClose(t.client)
+	out = t.pipe(t.client, t.origin.Conn)
 	<-done
 	t.close()
 	return in, out
 }
 
-// pipe copies until the source ends. When the destination fails, the source is of no use either.
-func (t *tunnel) pipe(dst io.Writer, src io.Reader) (n int64) {
-	p := buffers.Get().(*[]byte) //nolint:errcheck // only buffers are in the pool
-	defer buffers.Put(p)
-	for {
-		r, err := src.Read(*p)
-		if r > 0 {
-			t.last.Store(time.Now().UnixNano())
-			if _, werr := dst.Write((*p)[:r]); werr != nil {
-				t.close()
-				return n
-			}
-			n += int64(r)
-		}
-		if err != nil {
-			if err != io.EOF {
-				t.close()
-			}
-			return n
-		}
+// pipe moves bytes until the source ends. When one side fails, the other is of no use either.
+func (t *tunnel) pipe(dst, src *wire.Conn) int64 {
+	n, err := wire.SpliceRenew(dst, src, -1, func() { t.last.Store(time.Now().UnixNano()) })
+	if err != nil {
+		t.close()
+	} else if dst.CloseWrite() != nil {
+		_ = dst.Close() // no half-close: the other side learns of the end all the same
 	}
-}
-
-func halfClose(c any) {
-	if h, ok := c.(interface{ CloseWrite() error }); ok && h.CloseWrite() == nil {
-		return
-	}
-	if cl, ok := c.(io.Closer); ok {
-		_ = cl.Close() // no half-close: the other side learns of the end all the same
-	}
+	return n
 }
 
 func (t *tunnel) whenIdle() {
@@ -155,7 +133,6 @@ func (s *service) addTunnel(t *tunnel) {
 	s.mu.Lock()
 	s.tunnels[t] = struct{}{}
 	s.mu.Unlock()
-	s.p.metrics.tunnels.WithLabelValues(s.name).Inc()
 	if s.p.closing.Load() {
 		t.close()
 	}
@@ -168,5 +145,4 @@ func (s *service) removeTunnel(t *tunnel) {
 	s.mu.Lock()
 	delete(s.tunnels, t)
 	s.mu.Unlock()
-	s.p.metrics.tunnels.WithLabelValues(s.name).Dec()
 }

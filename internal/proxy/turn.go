@@ -36,7 +36,7 @@ func (x *exchange) next(o *outlook) *choice {
 	}
 	if t.under != o {
 		t.under = o
-		t.order, t.none = x.p.order(o, x.from.client, t.buf[:0])
+		t.order, t.none = x.p.order(o, x.client, t.buf[:0])
 	}
 	if len(t.order) == 0 {
 		return &t.none

@@ -2,96 +2,60 @@ package proxy
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
+
+	"jurymast/internal/proxy/body"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/origins"
+	"jurymast/internal/proxy/wire"
 )
 
 func TestClassify(t *testing.T) {
 	reset := errors.New("connection reset by peer")
-	conn := func(wrote int64, reused bool, answered int64) *trip {
-		tr := &trip{}
-		c := &countedConn{}
-		c.written.Store(wrote)
-		tr.conn.Store(c)
-		tr.reused.Store(reused)
-		tr.firstByte.Store(answered)
-		return tr
-	}
+	sent := func(wrote int64, answered bool) facts { return facts{connected: true, wrote: wrote, firstByte: answered} }
+	off := func(why int32, wrote int64) facts { return facts{called: why, connected: true, wrote: wrote} }
+	upload := func(err error) facts { return facts{called: calledUpload, connected: true, wrote: 100, clientBody: err} }
+	dial := func(p origins.Phase) error { return fmt.Errorf("x: %w", &origins.DialError{Phase: p, Err: reset}) }
 	rows := []struct {
-		name       string
-		trip       *trip
-		err, cause error
-		gone       bool
-		body       error
-		want       outcome
-		kind       Kind
+		name  string
+		facts facts
+		err   error
+		want  outcome
+		kind  Kind
 	}{
-		{"refused", &trip{}, &dialError{KindRefused, reset}, nil, false, nil, outcomeConnect, KindRefused},
-		{"connect timeout", &trip{}, &dialError{KindConnectTimeout, reset}, nil, false, nil, outcomeConnect, KindConnectTimeout},
-		{"TLS", &trip{}, &dialError{KindTLS, reset}, nil, false, nil, outcomeConnect, KindTLS},
-		{"stale before the write", conn(0, true, 0), reset, nil, false, nil, outcomeUnsent, KindReset},
-		{"nothing accepted", conn(0, false, 0), reset, nil, false, nil, outcomeUnsent, KindReset},
-		{"lost", conn(100, true, 0), reset, nil, false, nil, outcomeLost, KindReset},
-		{"half a head", conn(100, false, 7), reset, nil, false, nil, outcomeJunk, KindJunk},
-		{"no first byte", conn(100, false, 0), errNoFirstByte, errNoFirstByte, false, nil, outcomeTimeout, KindTimeout},
-		{"moved", conn(100, false, 0), errMoved, errMoved, false, nil, outcomeMoved, ""},
-		{"refused to send", conn(0, true, 0), errRefusedToSend, nil, false, nil, outcomeMoved, ""},
-		{"client gone", conn(100, false, 0), reset, nil, true, nil, outcomeGone, ""},
-		{"client gone beats all", &trip{}, &dialError{KindRefused, reset}, errMoved, true, nil, outcomeGone, ""},
-		{"client body cut", conn(100, false, 0), reset, nil, false, io.ErrUnexpectedEOF, outcomeGone, ""},
-		{"client body malformed", conn(100, false, 0), reset, nil, false, errors.New("malformed chunked encoding"), outcomeClientBody, ""},
+		{"refused", facts{}, dial(origins.Refused), outcomeConnect, KindRefused},
+		{"connect timeout", facts{}, dial(origins.Timeout), outcomeConnect, KindConnectTimeout},
+		{"no route", facts{}, dial(origins.Unreachable), outcomeConnect, KindUnreachable},
+		{"TLS", facts{}, dial(origins.Handshake), outcomeConnect, KindTLS},
+		{"nothing accepted", sent(0, false), reset, outcomeUnsent, KindReset},
+		{"lost", sent(100, false), reset, outcomeLost, KindReset},
+		{"lost, ended", sent(100, false), io.ErrUnexpectedEOF, outcomeLost, KindReset},
+		{"half a head", sent(100, true), reset, outcomeJunk, KindJunk},
+		{"half a head, then silence", sent(100, true), wire.ErrTimeout, outcomeJunk, KindJunk},
+		{"no answer", sent(100, true), &http1.Fault{Rule: http1.BareLF}, outcomeJunk, KindJunk},
+		{"no first byte", sent(100, false), wire.ErrTimeout, outcomeTimeout, KindTimeout},
+		{"moved", off(calledMoved, 100), errCalledOff, outcomeMoved, ""},
+		{"refused to send", sent(0, false), errRefusedToSend, outcomeMoved, ""},
+		{"client gone", off(calledGone, 100), errCalledOff, outcomeGone, ""},
+		{"client gone beats all", facts{called: calledGone}, dial(origins.Refused), outcomeGone, ""},
+		{"client body cut", upload(body.ErrCut), errCalledOff, outcomeGone, ""},
+		{"client body reset", upload(reset), errCalledOff, outcomeGone, ""},
+		{"client body malformed", upload(&http1.Fault{Rule: http1.ChunkSize}), errCalledOff, outcomeClientBody, ""},
+		{"client body too slow", upload(wire.ErrTimeout), errCalledOff, outcomeClientBody, ""},
 	}
 	for _, r := range rows {
-		f := classify(r.trip, r.err, r.cause, r.gone, r.body)
+		f := classify(r.facts, r.err)
 		if f.outcome != r.want || f.kind != r.kind {
 			t.Errorf("%s: %v %q, want %v %q", r.name, f.outcome, f.kind, r.want, r.kind)
 		}
 	}
-}
-
-func TestBodyIsReplayedUpToItsBuffer(t *testing.T) {
-	b := &replay{src: iotest.OneByteReader(strings.NewReader("hello world")), max: 20}
-	first := b.attempt()
-	_, _ = io.ReadFull(first, make([]byte, 5))
-	first.Close()
-	if _, err := first.Read(make([]byte, 1)); err == nil {
-		t.Error("an abandoned attempt still reads")
-	}
-	if got, err := io.ReadAll(b.attempt()); string(got) != "hello world" || err != nil {
-		t.Errorf("%q %v", got, err)
-	}
-	if got, _ := io.ReadAll(b.attempt()); string(got) != "hello world" || !b.replayable() || b.size() != 11 {
-		t.Errorf("a third time: %q", got)
-	}
-	b = &replay{src: strings.NewReader(strings.Repeat("x", 100)), max: 20}
-	if got, err := io.ReadAll(b.attempt()); len(got) != 100 || err != nil {
-		t.Errorf("a long body must stream on: %d %v", len(got), err)
-	}
-	if b.replayable() || b.complete() {
-		t.Error("a long body cannot be sent again")
-	}
-	if _, err := io.ReadAll(b.attempt()); !errors.Is(err, errNotReplayable) {
-		t.Errorf("half a body must not be sent as a whole: %v", err)
-	}
-}
-
-func TestAbandonedReadKeepsItsBytes(t *testing.T) {
-	pr, pw := io.Pipe()
-	b := &replay{src: pr, max: 100}
-	old := b.attempt()
-	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = old.Read(make([]byte, 10)) }) // blocked in the client's socket when the attempt is given up
-	wg.Go(func() { _, _ = io.WriteString(pw, "ab"); _, _ = io.WriteString(pw, "cd"); _ = pw.Close() })
-	if got, err := io.ReadAll(b.attempt()); string(got) != "abcd" || err != nil {
-		t.Errorf("%q %v", got, err)
-	}
-	wg.Wait()
 }
 
 func TestBudget(t *testing.T) {
@@ -157,24 +121,14 @@ func TestStallRule(t *testing.T) {
 }
 
 func TestFaultOfOurOwnIsContained(t *testing.T) {
-	p := &Proxy{metrics: newMetrics()} // no hub: the first look at it is a nil dereference
+	p := &Proxy{} // no hub: the first look at it is a nil dereference
 	p.o.Logger = quiet()
-	rec := &recorder{h: http.Header{}}
-	req, _ := http.NewRequest("GET", "http://a.example/", nil)
-	p.ServeHTTP(rec, req)
-	if rec.status != 500 || !strings.Contains(rec.body.String(), `"IE"`) {
-		t.Errorf("%d %s", rec.status, rec.body.String())
+	p.lookout, p.figures = newLookout(p), p.newFigures()
+	rec := httptest.NewRecorder()
+	p.serveHTTP2(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+	if rec.Code != 500 || !strings.Contains(rec.Body.String(), `"IE"`) {
+		t.Errorf("%d %s", rec.Code, rec.Body.String())
 	}
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
-
-type recorder struct {
-	h      http.Header
-	status int
-	body   strings.Builder
-}
-
-func (r *recorder) Header() http.Header         { return r.h }
-func (r *recorder) WriteHeader(s int)           { r.status = s }
-func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }

@@ -27,21 +27,18 @@ var (
 	tunnelsDesc    = desc("tunnels", "Upgraded connections.", "profile")
 	signalsDesc    = desc("passive_signals_total", "Passive failures told to the engine.", "profile", "endpoint", "kind")
 	rejectedDesc   = desc("rejected_total", "Messages of clients that were refused, by the rule they broke.", "rule")
-	handshakesDesc = desc("tls_handshakes_total", "TLS handshakes with clients.", "result")
 	panicsDesc     = desc("panics_total", "Faults of our own that were contained to one request.")
 	droppedDesc    = desc("log_dropped_total", "Access log lines dropped because the log was slower than the requests, or could not be written.")
 	poolDesc       = desc("pool_connections", "Connections to an origin.", "origin", "state")
 	staleDesc      = desc("pool_stale_total", "Pooled connections to an origin that had ended before they were used.", "origin")
 	dialsDesc      = desc("pool_dials_total", "New connections to an origin.", "origin", "result")
-	clientsDesc    = desc("connections", "Connections of clients.", "listener", "state")
-	refusedDesc    = desc("connections_refused_total", "Connections of clients that were refused.", "listener", "cause")
 )
 
 // Describe is prometheus.Collector's.
 func (f *Figures) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		requestsDesc, secondsDesc, firstByteDesc, attemptsDesc, retriesDesc, inflightDesc, heldDesc, oldestDesc, holdsDesc, movedDesc, cutDesc,
-		tunnelsDesc, signalsDesc, rejectedDesc, handshakesDesc, panicsDesc, droppedDesc, poolDesc, staleDesc, dialsDesc, clientsDesc, refusedDesc,
+		tunnelsDesc, signalsDesc, rejectedDesc, panicsDesc, droppedDesc, poolDesc, staleDesc, dialsDesc,
 	} {
 		to <- d
 	}
@@ -77,7 +74,6 @@ func (f *Figures) Collect(ch chan<- prometheus.Metric) {
 	to.gauge(inflightDesc, float64(max(inflight, 0))) // read one after the other: an end may be seen without its beginning
 	to.counter(panicsDesc, f.panics.Load())
 	to.some(rejectedDesc, f.words.rules.words, f.rejected)
-	to.some(handshakesDesc, f.words.handshakes.words, f.handshakes)
 	if f.o.LogDropped != nil {
 		to.counter(droppedDesc, f.o.LogDropped())
 	}
@@ -106,15 +102,6 @@ func (f *Figures) others(to teller) {
 			to.counter(staleDesc, o.Stale, o.Addr)
 			for result, n := range o.Dials {
 				to.counter(dialsDesc, n, o.Addr, result)
-			}
-		})
-	}
-	if f.o.Listeners != nil {
-		f.o.Listeners(func(l Listener) {
-			to.gauge(clientsDesc, float64(l.Idle), l.Addr, "idle")
-			to.gauge(clientsDesc, float64(l.Busy), l.Addr, "busy")
-			for cause, n := range l.Refused {
-				to.counter(refusedDesc, n, l.Addr, cause)
 			}
 		})
 	}

@@ -15,7 +15,6 @@ type Options struct {
 	Retries    []string // why a request is sent again
 	Holds      []string // how waiting ends
 	Rules      []string // that clients' messages break
-	Handshakes []string // how TLS handshakes end
 
 	// Live is asked once per scrape, with a lock held, and returns what the configuration in force has: a profile
 	// (endpoint "") and its endpoints. nil: everything lives.
@@ -24,7 +23,6 @@ type Options struct {
 	// What others count, asked at each scrape; nil: not told.
 	LogDropped func() uint64
 	Origins    func(tell func(Origin))
-	Listeners  func(tell func(Listener))
 
 	Shards int // rounded up to a power of two; 0: twice the processors, 64 at most
 }
@@ -40,13 +38,6 @@ type Origin struct {
 	Dials      map[string]uint64 // by result
 }
 
-// Listener is what is known about the client connections of one listener.
-type Listener struct {
-	Addr       string // host:port, as the configuration has it
-	Idle, Busy int
-	Refused    map[string]uint64 // by cause
-}
-
 // Figures holds all counters. It is a prometheus.Collector.
 type Figures struct {
 	o      Options
@@ -56,7 +47,6 @@ type Figures struct {
 
 	panics     atomic.Uint64
 	rejected   []atomic.Uint64 // by rule
-	handshakes []atomic.Uint64 // by result
 
 	mu       sync.Mutex
 	profiles map[string]*Profile
@@ -66,7 +56,7 @@ type Figures struct {
 // words are the label values of each list.
 type words struct {
 	reasons                                            codes
-	kinds, attempts, retries, holds, rules, handshakes list
+	kinds, attempts, retries, holds, rules list
 }
 
 // Shard is where some connections count. It is 128 bytes, so that processors do not fight over the lines between two.
@@ -92,14 +82,13 @@ func New(o Options) *Figures {
 		o: o, shards: make([]Shard, n), profiles: map[string]*Profile{},
 		words: words{
 			reasons: codesOf(o.Reasons), kinds: listOf(o.Kinds), attempts: listOf(o.Attempts), retries: listOf(o.Retries),
-			holds: listOf(o.Holds), rules: listOf(o.Rules), handshakes: listOf(o.Handshakes),
+			holds: listOf(o.Holds), rules: listOf(o.Rules),
 		},
 	}
 	for i := range f.shards {
 		f.shards[i].index = uint32(i)
 	}
 	f.rejected = f.words.rules.counters()
-	f.handshakes = f.words.handshakes.counters()
 	f.none = newProfile(f, "").Endpoint("")
 	return f
 }
@@ -136,9 +125,6 @@ func (f *Figures) Panic() { f.panics.Add(1) }
 
 // Rejected counts a client's message that broke a rule.
 func (f *Figures) Rejected(rule string) { f.rejected[f.words.rules.index(rule)].Add(1) }
-
-// Handshake counts a TLS handshake with a client.
-func (f *Figures) Handshake(result string) { f.handshakes[f.words.handshakes.index(result)].Add(1) }
 
 // Sweep forgets what the configuration no longer has and nobody has asked for since the last scrape or Sweep. Scrapes do
 // it too: this is for a node that nobody scrapes.

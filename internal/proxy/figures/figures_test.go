@@ -19,7 +19,7 @@ import (
 
 var words = figures.Options{
 	Reasons: []string{"OK", "OF", "UN", "DN", "PR"}, Kinds: []string{"refused", "reset"}, Attempts: []string{"ok", "connect", "lost"},
-	Retries: []string{"lost", "connect"}, Holds: []string{"released", "timeout"}, Rules: []string{"bare-lf"}, Handshakes: []string{"ok", "failed"},
+	Retries: []string{"lost", "connect"}, Holds: []string{"released", "timeout"}, Rules: []string{"bare-lf"},
 }
 
 // scrape gathers all: "name{label=value,...}" -> value; a histogram gives _count, _sum and its buckets.
@@ -83,9 +83,6 @@ func TestAllFigures(t *testing.T) {
 		o.Origins = func(tell func(figures.Origin)) {
 			tell(figures.Origin{Addr: "eu:443", Idle: 2, Busy: 1, Stale: 4, Dials: map[string]uint64{"ok": 9}})
 		}
-		o.Listeners = func(tell func(figures.Listener)) {
-			tell(figures.Listener{Addr: "0.0.0.0:80", Idle: 5, Busy: 6, Refused: map[string]uint64{"address-limit": 7}})
-		}
 		f := figures.New(o)
 		s := f.Shard()
 		p := f.Profile("shop")
@@ -117,7 +114,6 @@ func TestAllFigures(t *testing.T) {
 		f.Panic()
 		f.Rejected("bare-lf")
 		f.Rejected("GET /secret")
-		f.Handshake("ok")
 		p.Observe(s, 2*time.Minute, 0)
 		var first, second, third figures.Wait
 		p.Wait(&first, time.Now())
@@ -150,14 +146,10 @@ func TestAllFigures(t *testing.T) {
 			"hold_total{profile=shop,result=released}":                           1,
 			"rejected_total{rule=bare-lf}":                                       1,
 			"rejected_total{rule=other}":                                         1,
-			"tls_handshakes_total{result=ok}":                                    1,
 			"pool_connections{origin=eu:443,state=idle}":                         2,
 			"pool_connections{origin=eu:443,state=busy}":                         1,
 			"pool_stale_total{origin=eu:443}":                                    4,
 			"pool_dials_total{origin=eu:443,result=ok}":                          9,
-			"connections{listener=0.0.0.0:80,state=idle}":                        5,
-			"connections{listener=0.0.0.0:80,state=busy}":                        6,
-			"connections_refused_total{cause=address-limit,listener=0.0.0.0:80}": 7,
 			"request_seconds_count{profile=shop}":                                3,
 			"request_seconds_sum{profile=shop}":                                  120.008,
 			"first_byte_seconds_count{profile=shop}":                             2,

@@ -1,0 +1,239 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"jurymast/internal/proxy/body"
+	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/wire"
+)
+
+// upload is the body of a request on its way to an origin, or to several, one after the other. What has been read of it
+// is kept up to retry.body_buffer, for another attempt; beyond that the copy is dropped and the body only streams on,
+// without a second chance. Nothing is read from the connection before an attempt has one to an origin.
+//
+//	all there with the head -> inline: it leaves with the head, in one write
+//	else                    -> a goroutine of its own: read -> keep -> write to the attempt's connection
+//	                                                    ^-- waits while there is no attempt
+type upload struct {
+	x      *exchange
+	inline bool   // kept is all of it
+	kept   []byte // what has been read, unless lost
+	max    int64
+
+	lost atomic.Bool  // kept is incomplete
+	read atomic.Int64 // bytes of data
+	over atomic.Bool  // the client has sent all of it, and it was written to the attempt's connection
+
+	// Of the goroutine. The lock is held while it writes: whoever closes the connection gets it.
+	mu      sync.Mutex
+	change  *sync.Cond // nil: there is no goroutine
+	target  *body.Writer
+	current *attempt // that target belongs to
+	stopped bool
+	done    chan struct{}
+	err     error // of the client; io.EOF: all was read
+}
+
+// begin looks at what came with the head. An error: the body is malformed already.
+func (u *upload) begin(x *exchange) error {
+	u.x, u.max = x, int64(x.settings.Retry.BodyBuffer)
+	if x.req().Body == http1.BodyNone {
+		u.inline = true
+		u.over.Store(true)
+		return nil
+	}
+	for {
+		piece, over, err := x.source.ready()
+		if err != nil {
+			return err
+		}
+		if over && u.kept == nil {
+			u.kept = piece // where it stands: nothing overwrites it any more
+		} else if len(piece) > 0 {
+			u.keep(piece)
+		}
+		if u.inline = over; over || len(piece) == 0 {
+			break
+		}
+	}
+	if u.inline {
+		u.read.Store(int64(len(u.kept)))
+		u.over.Store(true)
+	}
+	return nil
+}
+
+// keep takes a piece in.
+func (u *upload) keep(p []byte) {
+	n := u.read.Add(int64(len(p)))
+	switch {
+	case u.lost.Load():
+	case n > u.max && u.change != nil:
+		u.lost.Store(true)
+		u.kept = nil
+	default:
+		u.kept = append(u.kept, p...)
+	}
+}
+
+// replayable reports that a new attempt can send the whole body, and may. Anybody may ask.
+func (u *upload) replayable() bool { return !u.lost.Load() && u.read.Load() <= u.max }
+
+// complete reports that an attempt can still start with the first byte: all that was read is kept.
+func (u *upload) complete() bool { return !u.lost.Load() }
+
+// failed is the client's own error while its body was read, or nil.
+func (u *upload) failed() error {
+	if u.change == nil {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if errors.Is(u.err, io.EOF) {
+		return nil
+	}
+	return u.err
+}
+
+// send writes the head that stands in the lap, and the body behind it as far as it is there.
+func (u *upload) send(a *attempt) error {
+	l := u.x.lap
+	w := &l.upstream
+	if u.inline {
+		err := u.replay(w, a.conn.Conn)
+		l.toward = w.Room()[:0]
+		return err
+	}
+	u.start()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	err := u.replay(w, a.conn.Conn)
+	if err == nil {
+		u.target, u.current = w, a
+		u.change.Signal()
+	}
+	return err
+}
+
+// replay writes the head and what is kept of the body.
+func (u *upload) replay(w *body.Writer, conn *wire.Conn) error {
+	w.Reset(conn, u.x.lap.toward)
+	if u.x.req().Body == http1.BodyChunked {
+		w.Chunked()
+	}
+	err := w.Write(u.kept)
+	switch {
+	case err != nil:
+	case u.inline, errors.Is(u.err, io.EOF):
+		if err = w.End(u.x.source.tail()); err == nil {
+			u.over.Store(true)
+		}
+	default:
+		err = w.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errWrite, err)
+	}
+	return nil
+}
+
+// start begins to read from the client's connection, once.
+func (u *upload) start() {
+	if u.change != nil {
+		return
+	}
+	u.change = sync.NewCond(&u.mu)
+	u.done = make(chan struct{})
+	go u.run()
+}
+
+func (u *upload) run() {
+	defer close(u.done)
+	for u.await() {
+		if !u.take(u.x.source.next()) {
+			return
+		}
+	}
+}
+
+// take keeps a piece, or what ended the body, and passes it on; false: there is no more.
+func (u *upload) take(p []byte, err error) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped {
+		return false
+	}
+	if err != nil {
+		u.err = err
+	} else {
+		u.keep(p)
+	}
+	u.pass(p, err)
+	if err != nil && !errors.Is(err, io.EOF) && u.current != nil {
+		u.x.svc.callOff(u.current, calledUpload)
+	}
+	return err == nil
+}
+
+// pass writes a piece, or the end, to the attempt's connection, with the lock held. A connection that fails is left
+// alone: the attempt finds out by itself.
+func (u *upload) pass(p []byte, err error) {
+	w := u.target
+	if w == nil {
+		return
+	}
+	switch {
+	case err == nil:
+		if err = w.Write(p); err == nil {
+			err = w.Flush()
+		}
+	case errors.Is(err, io.EOF):
+		if err = w.End(u.x.source.tail()); err == nil {
+			u.over.Store(true)
+		}
+	}
+	if err != nil {
+		u.target = nil
+	}
+}
+
+// await waits for an attempt; false: nobody wants the rest.
+func (u *upload) await() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.target == nil && !u.stopped {
+		u.change.Wait()
+	}
+	return !u.stopped
+}
+
+// detach takes the connection of a failed attempt away. It must be closed.
+func (u *upload) detach() {
+	if u.change == nil {
+		return
+	}
+	u.mu.Lock()
+	u.target, u.current = nil, nil
+	u.mu.Unlock()
+}
+
+// stop ends the goroutine. The connection it may be writing to must be closed or called off.
+func (u *upload) stop() {
+	if u.change == nil {
+		return
+	}
+	u.mu.Lock()
+	u.stopped = true
+	u.change.Signal()
+	running := u.err == nil
+	u.mu.Unlock()
+	if running {
+		u.x.source.halt()
+	}
+	<-u.done
+}
