@@ -34,7 +34,7 @@ func (a *App) buildProxy(metrics prometheus.Registerer) error {
 	a.undo.add("access log", 5*time.Second, a.requests.Close)
 	a.web, err = proxy.New(proxy.Options{
 		Hub: a.hub, HTTP: n.HTTP, HTTPS: n.HTTPS, Certificates: certs, MinVersion: n.TLS.MinVersion, TrustedProxies: trusted, Locator: a.places,
-		Confirmed: func(term uint64) bool { return a.cluster.Confirmed(term) },
+		Confirmed:     func(term uint64) bool { return a.cluster.Confirmed(term) },
 		ProxyProtocol: announcers, Limits: n.Limits,
 		AccessLog: a.requests, NodeName: a.file.Node.Name, Logger: a.log, Registerer: metrics, Signal: a.signal,
 	})
@@ -46,7 +46,7 @@ func (a *App) accessLog(l profile.AccessLog) (*accesslog.Log, error) {
 	if l.File == "" {
 		return nil, nil //nolint:nilnil // off
 	}
-	o := accesslog.Options{File: l.File, Sample: l.Sample, Node: a.file.Node.Name, Logger: a.log}
+	o := accesslog.Options{File: l.File, Sample: l.Sample, Errors: l.Errors, PlainQuery: l.Query == profile.QueryPlain, Node: a.file.Node.Name, Logger: a.log}
 	if l.File == "-" {
 		o.File, o.Out = "", a.o.Out
 	}

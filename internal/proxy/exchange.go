@@ -42,9 +42,9 @@ type exchange struct {
 
 	ticket     ticket
 	turn       turn
-	watch      *watch // of the client while we wait; nil: not begun
+	watch      *watch        // of the client while we wait; nil: not begun
 	spent      time.Duration // in attempts, until their first byte
-	repeats    int // attempts that count against retry.attempts
+	repeats    int           // attempts that count against retry.attempts
 	unsent     int
 	pauses     int
 	fresh      bool   // the next attempt takes a connection of its own

@@ -215,4 +215,3 @@ func (s *h2) end(tail []byte) error {
 	}
 	return nil
 }
-

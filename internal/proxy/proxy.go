@@ -37,8 +37,8 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	ProxyProtocol  []netip.Prefix      // peers that begin with a PROXY header
 	Limits         profile.ProxyLimits // zero: the defaults
-	Locator        Locator   // where clients are, for routing methods that ask; nil: nobody knows
-	AccessLog      *accesslog.Log // nil: off; it is closed after the proxy
+	Locator        Locator             // where clients are, for routing methods that ask; nil: nobody knows
+	AccessLog      *accesslog.Log      // nil: off; it is closed after the proxy
 	NodeName       string
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
@@ -161,4 +161,6 @@ func (x *exchange) timed() bool { return true }
 // dice throws a number below n.
 func (p *Proxy) dice(n int) int { return rand.IntN(n) }
 
-func (p *Proxy) collectors() []prometheus.Collector { return []prometheus.Collector{p.figures, p.front} }
+func (p *Proxy) collectors() []prometheus.Collector {
+	return []prometheus.Collector{p.figures, p.front}
+}

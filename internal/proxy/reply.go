@@ -39,7 +39,7 @@ type reply struct {
 	bytes  []byte          // that head was read from
 	extra  []byte          // fields of ours, each with its CRLF
 	body   http1.Body
-	closes bool // the client's connection ends with this answer
+	closes bool   // the client's connection ends with this answer
 	hop    []byte // value of Upgrade for a 101
 }
 

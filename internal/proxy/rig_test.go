@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -247,7 +248,7 @@ func (a answer) reason(t *testing.T) string {
 	return p.Reason
 }
 
-// lines waits for n lines of the access log.
+// lines waits for n lines of the access log and puts them in the order the requests came.
 func (r *rig) lines(n int) []map[string]any {
 	r.t.Helper()
 	var out []map[string]any
@@ -262,6 +263,14 @@ func (r *rig) lines(n int) []map[string]any {
 		}
 		return len(out) >= n
 	})
+	began := func(l map[string]any) time.Time {
+		at, err := time.Parse(time.RFC3339Nano, fmt.Sprint(l["time"]))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return at
+	}
+	slices.SortFunc(out, func(a, b map[string]any) int { return began(a).Compare(began(b)) })
 	return out
 }
 

@@ -19,9 +19,13 @@ import (
 
 func TestClassify(t *testing.T) {
 	reset := errors.New("connection reset by peer")
-	sent := func(wrote int64, answered bool) facts { return facts{connected: true, wrote: wrote, firstByte: answered} }
+	sent := func(wrote int64, answered bool) facts {
+		return facts{connected: true, wrote: wrote, firstByte: answered}
+	}
 	off := func(why int32, wrote int64) facts { return facts{called: why, connected: true, wrote: wrote} }
-	upload := func(err error) facts { return facts{called: calledUpload, connected: true, wrote: 100, clientBody: err} }
+	upload := func(err error) facts {
+		return facts{called: calledUpload, connected: true, wrote: 100, clientBody: err}
+	}
 	dial := func(p origins.Phase) error { return fmt.Errorf("x: %w", &origins.DialError{Phase: p, Err: reset}) }
 	rows := []struct {
 		name  string
