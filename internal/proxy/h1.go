@@ -150,6 +150,7 @@ func (h *h1) refuse(fault *http1.Fault) {
 // open makes the lap's exchange ready. head is nil when there is none that could be relied on.
 func (h *h1) open(head []byte) *exchange {
 	l := h.lap
+	l.up = upload{}
 	x := &l.x
 	*x = exchange{p: h.p, lap: l, door: &h.door, head: head, source: h, sink: h}
 	x.line.Time = time.Now()

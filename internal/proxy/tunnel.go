@@ -33,6 +33,7 @@ func (x *exchange) tunnel(a *attempt, why Reason) {
 	h, ok := x.sink.(*h1)
 	if !ok || !x.upgrade || !equalWord(offer, "websocket") {
 		a.conn.Close()
+		x.svc.charge(a.c, KindJunk)
 		x.answer(ReasonJunk, "the origin switched to a protocol the client has not asked for")
 		return
 	}

@@ -53,7 +53,7 @@ func (u *upload) begin(x *exchange) error {
 			return err
 		}
 		if over && u.kept == nil {
-			u.kept = piece // where it stands: nothing overwrites it any more
+			u.kept = piece[:len(piece):len(piece)] // where it stands: nothing overwrites it any more
 		} else if len(piece) > 0 {
 			u.keep(piece)
 		}
