@@ -9,7 +9,8 @@ import "bytes"
 //
 // The zero value, after Reset, stands before the first chunk.
 type Chunks struct {
-	limits Limits
+	given  Limits // as Reset was told
+	limits Limits // with what is used for zero
 	state  chunkState
 	left   int64 // bytes of the chunk's data
 	seen   int   // bytes of an incomplete line that hold no end of it
@@ -28,7 +29,12 @@ const (
 )
 
 // Reset begins a new body.
-func (c *Chunks) Reset(l Limits) { *c = Chunks{limits: l.or(DefaultLimits)} }
+func (c *Chunks) Reset(l Limits) {
+	if c.given != l || c.limits.Head == 0 {
+		c.given, c.limits = l, l.or(DefaultLimits)
+	}
+	c.state, c.left, c.seen, c.tail, c.count = atSize, 0, 0, 0, 0
+}
 
 // Over reports that the body has ended, trailers and all.
 func (c *Chunks) Over() bool { return c.state == over }
