@@ -5,7 +5,6 @@ package rawcases_test
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -60,7 +59,7 @@ func sameToAll(t *testing.T, servers []rawcases.Server, c rawcases.Case, raw []b
 				t.Logf("%s: %s refuses it", c.Name(), s.Name)
 			case want.Target == "*" && len(v.Seen) == 1 && v.Seen[0] == next:
 				t.Logf("%s: %s answers it for itself", c.Name(), s.Name)
-			case len(v.Seen) != 2 || v.Seen[1] != next || !alike(s.Name, v.Seen[0], want):
+			case len(v.Seen) != 2 || v.Seen[1] != next || !s.Alike(v.Seen[0], want):
 				t.Errorf("%s: %s sees %s, want %v", c.Name(), s.Name, v, want)
 			}
 		})
@@ -68,91 +67,31 @@ func sameToAll(t *testing.T, servers []rawcases.Server, c rawcases.Case, raw []b
 	wait.Wait()
 }
 
-// alike compares a request with what was sent, apart from what a server is known to change before it passes it on.
-func alike(server string, got, want rawcases.Seen) bool {
-	got.Target, want.Target = origin(got.Target), origin(want.Target)
-	got.Host, want.Host = strings.ToLower(got.Host), strings.ToLower(want.Host)
-	switch server {
-	case "apache2": // its prefix takes the first of several slashes
-		want.Target = "/" + strings.TrimLeft(want.Target, "/")
-		got.Target = "/" + strings.TrimLeft(got.Target, "/")
-	case "lighttpd": // writes names its own way
-		want.Host = strings.TrimSuffix(strings.TrimSuffix(want.Host, ":80"), ".")
-	}
-	return got == want
-}
-
-// origin is a target without scheme and authority.
-func origin(target string) string {
-	_, rest, found := strings.Cut(target, "://")
-	if !found || strings.HasPrefix(target, "/") {
-		return target
-	}
-	if i := strings.IndexAny(rest, "/?"); i >= 0 && rest[i] == '/' {
-		return rest[i:]
-	} else if i >= 0 {
-		return "/" + rest[i:]
-	}
-	return "/"
-}
-
-// forward renders a request as the proxy passes it on, until it does so itself: the line and the fields as they came, without
-// those of one hop, the body framed anew.
+// forward renders a request as the proxy passes it on: the line and the fields as they came, without those of one hop, the body
+// framed anew.
 func forward(b []byte) (out []byte, want rawcases.Seen, f *http1.Fault) {
-	var r http1.Request
-	r.Reset(http1.Limits{})
-	n, f := r.Parse(b)
-	if f != nil || n == 0 {
-		return nil, want, f
-	}
-	body, tail, f := whole(&r, b[n:])
+	r, body, tail, f := rawcases.Read(b)
 	if f != nil {
 		return nil, want, f
 	}
-	out = fmt.Appendf(out, "%s %s HTTP/1.1\r\n", r.Method.Of(b), r.Target.Of(b))
+	want = rawcases.Want(r, b, body)
+	out = fmt.Appendf(out, "%s %s HTTP/1.1\r\n", want.Method, want.Target)
 	if r.Has(http1.Host) == 0 {
-		host := string(r.Host.Of(b))
-		if host == "" {
-			host = rawcases.Host // of the endpoint
-		}
-		out = fmt.Appendf(out, "Host: %s\r\n", host)
-		want.Host = host
-	} else {
-		want.Host = string(r.Host.Of(b))
+		out = fmt.Appendf(out, "Host: %s\r\n", want.Host)
 	}
 	for _, field := range r.Fields {
 		if !field.Hop && (field.Known != http1.Expect || r.Continue) {
 			out = append(out, field.Line.Of(b)...)
 		}
 	}
-	want.Method, want.Target, want.Length = string(r.Method.Of(b)), string(r.Target.Of(b)), len(body)
-	switch r.Body {
-	case http1.BodyChunked:
-		out = append(out, "Transfer-Encoding: chunked\r\n\r\n"...)
-		if len(body) > 0 {
-			out = fmt.Appendf(out, "%x\r\n%s\r\n", len(body), body)
-		}
-		return fmt.Appendf(out, "0\r\n%s\r\n", tail), want, nil
-	case http1.BodyLength, http1.BodyNone, http1.BodyClose:
-	}
-	return fmt.Appendf(out, "\r\n%s", body), want, nil
-}
-
-// whole is the body of a request, and its trailers.
-func whole(r *http1.Request, b []byte) (body, tail []byte, f *http1.Fault) {
 	if r.Body != http1.BodyChunked {
-		return b[:r.Length], nil, nil
+		return fmt.Appendf(out, "\r\n%s", body), want, nil
 	}
-	var c http1.Chunks
-	c.Reset(http1.Limits{})
-	for !c.Over() {
-		p, f := c.Next(b)
-		if f != nil {
-			return nil, nil, f
-		}
-		body, tail, b = append(body, b[p.Skip:p.Skip+p.Data]...), append(tail, p.Tail...), b[p.Skip+p.Data:]
+	out = append(out, "Transfer-Encoding: chunked\r\n\r\n"...)
+	if len(body) > 0 {
+		out = fmt.Appendf(out, "%x\r\n%s\r\n", len(body), body)
 	}
-	return body, tail, nil
+	return fmt.Appendf(out, "0\r\n%s\r\n", tail), want, nil
 }
 
 // disagreements sends what we refuse to every server as it is, and prints where they do not agree.
@@ -206,7 +145,7 @@ func differing(views []rawcases.View) bool {
 				continue
 			}
 			for i := range min(len(a.Seen), len(b.Seen)) {
-				if a.Seen[i].Length != b.Seen[i].Length || !alike("", a.Seen[i], b.Seen[i]) {
+				if a.Seen[i].Length != b.Seen[i].Length || !(rawcases.Server{}).Alike(a.Seen[i], b.Seen[i]) {
 					return true
 				}
 			}
