@@ -10,7 +10,7 @@ func jurymastConfig(w world) []file {
 	fmt.Fprintf(&o, `node:
   name: bench
   data: %s/data
-  proxy: {http: ["127.0.0.1:%d"]}
+  proxy: {http: ["127.0.0.1:%d"], limits: {per_client: 50000}}
   api: {listen: "127.0.0.1:%d"}
   store: {seal: {file: %[1]s/seal.key}}
 profiles:

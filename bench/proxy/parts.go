@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"jurymast/bench/side"
@@ -107,7 +108,7 @@ func (b *bench) costOf(l *live, p plan) (side.Values, error) {
 // perf starts a recording that ends by itself.
 func (b *bench) perf(l *live, what string) error {
 	c := exec.CommandContext(b.ctx, "perf", "record", "-q", "-e", "cpu-clock", "-F", "4000", "-g", "-p", strconv.Itoa(l.pid), //nolint:gosec // a tool on request
-		"-o", filepath.Join(b.Perf, what+"-"+l.name+".data"), "sleep", fmt.Sprint(b.Seconds))
+		"-o", filepath.Join(b.Perf, what+"-"+strings.ReplaceAll(l.name, "/", "_")+".data"), "sleep", fmt.Sprint(b.Seconds))
 	if err := c.Start(); err != nil {
 		return err
 	}

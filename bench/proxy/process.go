@@ -27,7 +27,7 @@ type live struct {
 // start writes the configuration, starts the proxy alone on its core and waits until it answers every host.
 func (b *bench) start(p *proxy) (l *live, err error) {
 	l = &live{proxy: p, world: world{origins: b.rig.ports, connections: max(b.Connections, 600)}}
-	if l.dir, err = os.MkdirTemp(b.dir, p.name+"-"); err != nil {
+	if l.dir, err = os.MkdirTemp(b.dir, "proxy-"); err != nil {
 		return nil, err
 	}
 	if err := os.Chmod(l.dir, 0o755); err != nil { //nolint:gosec // nginx's worker is another user when root starts it
