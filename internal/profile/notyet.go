@@ -57,8 +57,6 @@ func laterWords(c chooser) func(string) bool {
 }
 
 func notYetNode(r *report, a *at, n *Node) {
-	r.notYet(a.child("proxy").child("proxy_protocol"), len(n.Proxy.ProxyProtocol) > 0,
-		"the PROXY protocol", "let the balancer in front send X-Forwarded-For and name it in trusted_proxies")
 	r.notYet(a.child("store").child("members"), len(n.Store.Members) > 0,
 		"an embedded store of several members", "run etcd on 3 machines and name it in store.endpoints")
 }
