@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,12 +18,13 @@ import (
 // childEnv makes the test binary another program.
 const childEnv = "JURYMAST_INBOUND_CHILD"
 
-// beChild is that program: "hold ADDR N" has N connections to ADDR open until its input ends; "starve" is a front that
+// beChild is that program: "hold ADDR N" has N connections to ADDR open until its input ends, "ask ADDR N"
+// has an answer on each first; "starve" is a front that
 // may open few files.
 func beChild(what string) {
 	words := strings.Fields(what)
 	switch words[0] {
-	case "hold":
+	case "hold", "ask":
 		n, _ := strconv.Atoi(words[2])
 		var conns []net.Conn
 		for range n {
@@ -32,6 +34,10 @@ func beChild(what string) {
 				os.Exit(1)
 			}
 			conns = append(conns, c)
+			if words[0] == "ask" {
+				_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+				_, _ = c.Read(make([]byte, 4096))
+			}
 		}
 		fmt.Println("ready", len(conns))
 	case "starve":
@@ -133,25 +139,52 @@ func TestFilesRunOut(t *testing.T) {
 	}
 }
 
-// BenchmarkIdle measures what an idle connection costs, all of our process included, the kernel's buffers not.
+// BenchmarkIdle measures what a waiting connection costs, all of our process included, the kernel's buffers not: before
+// its first request, and after one.
 func BenchmarkIdle(b *testing.B) {
-	const n = 5000
-	for b.Loop() {
-		r := newRig(b, func(o *Options) { o.PerClient, o.Secure, o.HTTP2 = -1, nil, nil })
-		before := resident(b)
-		line, end := child(b, fmt.Sprintf("hold %s %d", r.plain, n))
-		if line != fmt.Sprintf("ready %d", n) {
-			b.Fatal(line)
-		}
-		r.eventually("all connections wait", func() bool { return r.state(Fresh) == n })
-		b.ReportMetric(float64(resident(b)-before)/n, "B/conn")
-		end()
-		ctx, cancel := context.WithTimeout(b.Context(), patience)
-		if err := r.front.Shutdown(ctx); err != nil {
-			b.Error(err)
-		}
-		cancel()
+	const n = 10_000
+	for what, state := range map[string]State{"hold": Fresh, "ask": Idle} {
+		b.Run(state.String(), func(b *testing.B) {
+			for b.Loop() {
+				r := newRig(b, func(o *Options) { o.PerClient, o.Secure, o.HTTP2 = -1, nil, nil })
+				runtime.GC()
+				before := resident(b)
+				line, end := child(b, fmt.Sprintf("%s %s %d", what, r.plain, n))
+				if line != fmt.Sprintf("ready %d", n) {
+					b.Fatal(line)
+				}
+				r.eventually("all connections wait", func() bool { return r.state(state) == n })
+				b.ReportMetric(float64(resident(b)-before)/n, "B/conn")
+				end()
+				ctx, cancel := context.WithTimeout(b.Context(), patience)
+				if err := r.front.Shutdown(ctx); err != nil {
+					b.Error(err)
+				}
+				cancel()
+			}
+		})
 	}
+}
+
+// BenchmarkConnections opens, uses and closes a connection after the other, from several clients.
+func BenchmarkConnections(b *testing.B) {
+	r := newRig(b, func(o *Options) { o.PerClient = -1 })
+	b.RunParallel(func(p *testing.PB) {
+		answer := make([]byte, 4096)
+		for p.Next() {
+			c, err := net.Dial("tcp", r.plain)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			_, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n"))
+			if _, err = c.Read(answer); err != nil {
+				b.Error(err)
+			}
+			_ = c.(*net.TCPConn).SetLinger(0) // no address is left waiting
+			c.Close()
+		}
+	})
 }
 
 func resident(t testing.TB) int64 {
