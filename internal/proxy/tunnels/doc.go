@@ -10,6 +10,6 @@
 //	relaying -> Cut -> the frame under way ends -> close frame, end -> the client's end or patience -> ErrCut
 //	                \-> no websocket, frames lost, or patience over -> plain close                  -> ErrCut
 //
-// A silent direction holds neither a buffer nor a pipe; a busy one holds one buffer of 16 KiB. Bulk between two plain
+// A silent direction holds neither a buffer nor a pipe; a busy one holds one buffer of 16 KiB or 64 KiB. Bulk between two plain
 // connections is spliced and does not come here at all.
 package tunnels

@@ -19,11 +19,15 @@ type pump struct {
 
 // run relays until the source ends (nil) or one side fails.
 func (p *pump) run() (wire.Side, error) {
+	size := piece
 	for {
 		if err := p.src.Await(); err != nil {
 			return wire.Source, err //nolint:wrapcheck // the caller knows the side
 		}
-		full, err := p.copy(piece)
+		full, err := p.copy(size)
+		if size = piece; full {
+			size = bulk
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return 0, nil

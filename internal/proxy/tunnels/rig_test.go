@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +20,13 @@ import (
 	"jurymast/internal/proxy/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(peerRole); role != "" {
+		bePeer(role)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // outcome is what Run returned.
 type outcome struct {

@@ -16,7 +16,7 @@ const (
 	defaultPatience = 5 * time.Second
 
 	piece  = 16 << 10 // of a copy; a whole TLS record
-	bulk   = 64 << 10 // of a frame, from which splicing pays
+	bulk   = 64 << 10 // the same while there is much; and what must be left of a frame to splice it
 	stride = 1 << 20  // spliced before looking again whether it still pays
 )
 

@@ -28,6 +28,7 @@ type Conn struct {
 	// Of the reader.
 	back  []byte // read too far (Unread), or read ahead by Await
 	stash []byte // room for reading ahead, allocated by the first Await that needs it
+	deep  bool   // the stash was filled to the brim: TLS may hold more
 	ended error  // what Await found instead of bytes; the next Read's
 
 	written atomic.Int64
@@ -93,6 +94,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		n := copy(p, c.back)
 		if c.back = c.back[n:]; len(c.back) == 0 {
 			c.back = nil
+			if c.deep && n < len(p) {
+				n += c.held(p[n:])
+			}
 		}
 		return n, nil
 	}
@@ -100,6 +104,24 @@ func (c *Conn) Read(p []byte) (int, error) {
 		return 0, c.ended
 	}
 	return c.receive(p)
+}
+
+// held reads what TLS has taken from the socket already, the rest of a record of which Await has read the beginning,
+// and does not wait for more: with a deadline in the past the socket has nothing.
+func (c *Conn) held(p []byte) int {
+	c.deep = false
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.armed.Load() {
+		return 0
+	}
+	_ = c.conn.SetReadDeadline(past) // a closed connection says so at the next Read
+	n, err := c.conn.Read(p)
+	c.disarm()
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.ended = err
+	}
+	return n
 }
 
 // receive reads past what was put back.
@@ -156,7 +178,7 @@ func (c *Conn) Await() error {
 		c.stash = make([]byte, stashSize)
 	}
 	n, err := c.receive(c.stash)
-	c.back = c.stash[:n]
+	c.back, c.deep = c.stash[:n], n == len(c.stash) && c.tls
 	if err != nil && !c.interrupted(err) {
 		c.ended, err = err, nil
 	}

@@ -105,6 +105,40 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// TestAwaitWholeRecord: reading ahead does not tear records, and one that fits exactly makes nobody wait.
+func TestAwaitWholeRecord(t *testing.T) {
+	c, peer := tlsPair(t)
+	w := NewWatch(0)
+	defer w.Close()
+	w.Add(c)
+	p := make([]byte, largest)
+	for _, size := range []int{stashSize - 1, stashSize, stashSize + 1, 5000, 16000} {
+		for range 2 {
+			if _, err := peer.Write(p[:size]); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Await(); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := c.Read(p); n != size || err != nil {
+				t.Errorf("a record of %d was read as %d, %v", size, n, err)
+			}
+		}
+	}
+	if _, err := peer.Write(p[:stashSize]); err != nil {
+		t.Fatal(err)
+	}
+	_ = peer.Close()
+	if err := c.Await(); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []error{nil, io.EOF, io.EOF} {
+		if _, err := c.Read(p); !errors.Is(err, want) {
+			t.Errorf("read %d after the goodbye: %v", n, err)
+		}
+	}
+}
+
 func TestCloseWakesAll(t *testing.T) {
 	each(t, func(t *testing.T, c, _ *Conn) {
 		started := make(chan struct{})

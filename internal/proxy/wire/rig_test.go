@@ -93,8 +93,8 @@ func closing(t testing.TB, c, peer *Conn) (*Conn, *Conn) {
 // secure does the handshake; the first is the client.
 func secure(t testing.TB, a, b net.Conn) (c, peer *Conn) {
 	t.Helper()
-	client := tls.Client(a, &tls.Config{RootCAs: roots(t), ServerName: "wire.test", MinVersion: tls.VersionTLS13, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
-	server := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS13})
+	client := tls.Client(a, &tls.Config{RootCAs: roots(t), ServerName: "wire.test", MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true, ClientSessionCache: tls.NewLRUClientSessionCache(1)})
+	server := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS13, DynamicRecordSizingDisabled: true})
 	done := make(chan error, 1)
 	go func() { done <- server.HandshakeContext(t.Context()) }()
 	if err := client.HandshakeContext(t.Context()); err != nil {

@@ -123,25 +123,30 @@ func TestSpliceUntil(t *testing.T) {
 		defer w.Close()
 		w.Add(in)
 		w.Add(out)
-		const pause = time.Second
+		const limit = time.Second
 		t.Parallel()
-		renew := func() {
-			soon := time.Now().Add(pause)
-			in.Until(soon)
-			out.Until(soon)
+		both := func(end time.Time) {
+			in.Until(end)
+			out.Until(end)
 		}
-		go func() {
-			for range 15 {
-				_, _ = client.Write([]byte("drop"))
-				time.Sleep(pause / 6)
-			}
-		}()
+		if _, err := client.Write([]byte("drop")); err != nil {
+			t.Fatal(err)
+		}
 		go func() { _, _ = io.Copy(io.Discard, origin) }()
-		renew()
+		var later *time.Timer
+		defer func() { later.Stop() }()
 		start := time.Now()
-		n, err := SpliceRenew(out, in, 1<<20, renew)
+		both(start.Add(limit))
+		n, err := SpliceRenew(out, in, 1<<20, func() {
+			if later == nil { // long after the first limit comes the second drop
+				both(time.Now().Add(time.Hour))
+				later = time.AfterFunc(limit*3/2, func() { _, _ = client.Write([]byte("last")) })
+				return
+			}
+			both(time.Now().Add(limit / 10))
+		})
 		checkSide(t, err, Source, ErrTimeout)
-		if n != 60 || time.Since(start) < 2*pause {
+		if n != 8 || time.Since(start) < limit*3/2 {
 			t.Errorf("moved %d in %v", n, time.Since(start))
 		}
 	})

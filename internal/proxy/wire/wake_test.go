@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -202,11 +203,12 @@ func TestLateWake(t *testing.T) {
 						return
 					default:
 						w.sweep(clock())
+						runtime.Gosched()
 					}
 				}
 			})
 			p, q := bytes.Repeat([]byte("0123456789"), 10), make([]byte, 100)
-			for range 3000 {
+			for i, end := 0, time.Now().Add(500*time.Millisecond); i < 3000 && time.Now().Before(end); i++ {
 				c.Until(time.Now().Add(-time.Second)) // over: the sweep may strike at any moment
 				c.Until(time.Now().Add(time.Hour))
 				if _, err := c.Write(p); err != nil {
@@ -241,6 +243,7 @@ func TestWakeClearStress(t *testing.T) {
 				default:
 					c.Wake(errMoved)
 					_ = c.Left()
+					runtime.Gosched()
 				}
 			}
 		})
@@ -263,15 +266,12 @@ func TestWakeClearStress(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 1000 {
+	for i, end := 0, time.Now().Add(time.Second); woken == 0 || i < 1000 && time.Now().Before(end); i++ {
 		step()
 	}
 	close(stop)
 	wakers.Wait()
 	c.Clear()
-	if woken == 0 {
-		t.Error("never woken")
-	}
 	before := woken
 	for range 10 {
 		step()
