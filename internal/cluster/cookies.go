@@ -19,9 +19,6 @@ import (
 // SealedCookies is the name of the sealed record with the cookie secrets.
 const SealedCookies = "dns-cookies"
 
-// tendEvery is how often secrets are looked at when nothing happens: times run out.
-const tendEvery = time.Second
-
 // CookieOptions of KeepCookies.
 type CookieOptions struct {
 	Rules roll.Rules
@@ -44,17 +41,7 @@ type rollAsk struct {
 // next step of their change and seals records anew after a change of the seal key. It returns when ctx ends.
 func (c *Cluster) KeepCookies(ctx context.Context, o CookieOptions) {
 	k := cookieKeeper{c: c, o: o}
-	tick := time.NewTicker(tendEvery)
-	defer tick.Stop()
-	for {
-		k.look(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-c.secrets.wake:
-		}
-	}
+	tend(ctx, c.secrets.wake, k.look)
 }
 
 type cookieKeeper struct {

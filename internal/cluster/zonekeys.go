@@ -54,17 +54,7 @@ func (c *Cluster) KeepZoneKeys(ctx context.Context, o ZoneKeyOptions) {
 	for zone, s := range o.Earlier {
 		k.zones[zone] = &zoneInUse{set: s}
 	}
-	tick := time.NewTicker(tendEvery)
-	defer tick.Stop()
-	for {
-		k.look(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-c.secrets.wakeKeys:
-		}
-	}
+	tend(ctx, c.secrets.wakeKeys, k.look)
 }
 
 type zoneKeeper struct {
