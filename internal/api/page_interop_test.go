@@ -9,18 +9,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"jurymast/internal/testbed"
 )
 
 // TestInteropPageInABrowser draws the page as an operator sees it, light, dark and on a narrow screen, and looks that there is more on it
 // than one colour.
 func TestInteropPageInABrowser(t *testing.T) {
-	browser, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed; scripts/packages.txt names its package")
-	}
+	browser := testbed.Tool(t, "chromium")
 	r := troubledPage(t)
 	for _, scheme := range []string{"light", "dark", "narrow"} {
 		size := "1280,1000"

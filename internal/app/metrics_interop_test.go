@@ -4,23 +4,18 @@ package app_test
 
 import (
 	"net/http"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
+
+	"jurymast/internal/testbed"
 )
 
 // TestInteropMetrics has Prometheus' own tool judge /metrics of a node that has carried good and bad requests, held some
 // and failed over.
 func TestInteropMetrics(t *testing.T) {
-	tool, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	tool := testbed.Tool(t, "promtool")
 	s := newSite(t)
 	s.up()
 	for range 20 {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"jurymast/internal/testbed"
 	"jurymast/internal/witness/trace"
 )
 
@@ -72,13 +73,7 @@ func rootServer(t *testing.T, at, server netip.AddrPort) {
 // recursion, allow_snoop answers them from the cache.
 func unbound(t *testing.T, root netip.AddrPort, access string) netip.AddrPort {
 	t.Helper()
-	path, err := exec.LookPath("unbound")
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("unbound is not installed")
-		}
-		t.Skip("unbound is not installed")
-	}
+	path := testbed.Tool(t, "unbound")
 	dir, ip := t.TempDir(), loopback()
 	at := netip.MustParseAddrPort(ip + ":5300")
 	conf, hints := filepath.Join(dir, "unbound.conf"), filepath.Join(dir, "hints")

@@ -18,6 +18,7 @@ import (
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/dnstap"
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // tapped asks a server that writes dnstap and closes it: 20 questions over UDP, as many over TCP.
@@ -51,7 +52,7 @@ func tapped(t *testing.T, o dnstap.Options) {
 // readTap is what BIND's reader makes of a file: one line a message.
 func readTap(t *testing.T, file string) (lines []string) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), tool(t, "dnstap-read"), file).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), testbed.Tool(t, "dnstap-read"), file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("dnstap-read: %v: %s", err, out)
 	}
@@ -79,7 +80,7 @@ func fortyEach(t *testing.T, lines []string) {
 
 // TestInteropDnstapFile: BIND's reader finds every question and answer of a file.
 func TestInteropDnstapFile(t *testing.T) {
-	tool(t, "dnstap-read")
+	testbed.Tool(t, "dnstap-read")
 	file := filepath.Join(t.TempDir(), "tap")
 	tapped(t, dnstap.Options{File: file})
 	fortyEach(t, readTap(t, file))
@@ -87,8 +88,8 @@ func TestInteropDnstapFile(t *testing.T) {
 
 // TestInteropDnstapCollector: fstrm's collector takes them over a unix socket, and over TCP.
 func TestInteropDnstapCollector(t *testing.T) {
-	capture := tool(t, "fstrm_capture")
-	tool(t, "dnstap-read")
+	capture := testbed.Tool(t, "fstrm_capture")
+	testbed.Tool(t, "dnstap-read")
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			dir, err := os.MkdirTemp("", "tap") //nolint:usetesting // the name of the test would make the path of a socket too long

@@ -33,7 +33,7 @@ type cable struct {
 
 func newCable(t *testing.T) *cable {
 	t.Helper()
-	tool(t, "ip")
+	testbed.Tool(t, "ip")
 	c := &cable{Cable: testbed.NewCable(t), t: t}
 	// A virtual cable sends what a driver answers only if there is a program at its other end, too.
 	peer, err := xdp.Load(xdp.Options{Answers: 1, Slots: 1, UDPSize: 1232, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.9")}})

@@ -21,6 +21,7 @@ import (
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/tap"
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // authority is a file with what the fixture's clients trust.
@@ -63,7 +64,7 @@ func output(t *testing.T, name string, args ...string) string {
 
 // TestInteropKdigEncrypted asks over every transport, with verification and without.
 func TestInteropKdigEncrypted(t *testing.T) {
-	kdig := tool(t, "kdig")
+	kdig := testbed.Tool(t, "kdig")
 	s := encrypted(t, nameserver.TCP{})
 	ca := "+tls-ca=" + s.authority(t)
 	for _, c := range []struct {
@@ -98,7 +99,7 @@ func TestInteropKdigEncrypted(t *testing.T) {
 
 // TestInteropCurl asks by hand over both versions of HTTP, and lets curl look up a name by itself.
 func TestInteropCurl(t *testing.T) {
-	curl := tool(t, "curl")
+	curl := testbed.Tool(t, "curl")
 	s := encrypted(t, nameserver.TCP{})
 	q := query("web.dr.example.", dns.TypeA)
 	pkt, _ := q.Pack()
@@ -130,7 +131,7 @@ func TestInteropCurl(t *testing.T) {
 
 // TestInteropCertificatesSwapped loads DNS over TLS and HTTPS while certificates change each second: nothing is lost.
 func TestInteropCertificatesSwapped(t *testing.T) {
-	dnsperf, h2load := tool(t, "dnsperf"), tool(t, "h2load")
+	dnsperf, h2load := testbed.Tool(t, "dnsperf"), testbed.Tool(t, "h2load")
 	s := encrypted(t, nameserver.TCP{})
 	dir := t.TempDir()
 	questions, question := filepath.Join(dir, "questions"), filepath.Join(dir, "question")

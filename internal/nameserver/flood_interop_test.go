@@ -97,7 +97,7 @@ type battlefield struct {
 }
 
 func newBattlefield(t *testing.T) *battlefield {
-	tool(t, "ip")
+	testbed.Tool(t, "ip")
 	b := &battlefield{Cable: testbed.NewCable(t), t: t, length: 12 * time.Second, began: time.Now()}
 	if text := os.Getenv(floodVar); text != "" {
 		d, err := time.ParseDuration(text)

@@ -3,29 +3,17 @@
 package nameserver_test
 
 import (
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// tool finds a program, or skips the test unless everything is said to be installed.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatalf("%s is not installed", name)
-		}
-		t.Skipf("%s is not installed; scripts/packages.txt names its package", name)
-	}
-	return path
-}
+	"jurymast/internal/testbed"
+)
 
 // TestInteropDig asks as RFC 8906 section 8 does: an answer to everything, and the right one.
 func TestInteropDig(t *testing.T) {
-	dig := tool(t, "dig")
+	dig := testbed.Tool(t, "dig")
 	f := standardFixture(t, "127.0.0.1:0", "[::1]:0")
 	f.serve(t)
 	cases := []struct {
@@ -68,7 +56,7 @@ func TestInteropDig(t *testing.T) {
 
 // TestInteropSubnet asks with client subnets, as resolvers do for their clients.
 func TestInteropSubnet(t *testing.T) {
-	dig := tool(t, "dig")
+	dig := testbed.Tool(t, "dig")
 	f := methods(t, "127.0.0.1:0")
 	at := f.serve(t)
 	for args, want := range map[string][]string{
@@ -95,7 +83,7 @@ func TestInteropKdigAndDrill(t *testing.T) {
 	f := standardFixture(t, "127.0.0.1:0")
 	at := f.serve(t)
 	port := strconv.Itoa(int(at.Port()))
-	kdig, drill := tool(t, "kdig"), tool(t, "drill")
+	kdig, drill := testbed.Tool(t, "kdig"), testbed.Tool(t, "drill")
 	for _, transport := range []string{"+notcp", "+tcp"} {
 		expectOutput(t, kdig, []string{"@127.0.0.1", "-p", port, transport, "+edns", "dr.example", "a"}, []string{"status: NOERROR", "192.0.2.1", "192.0.2.2"})
 		expectOutput(t, kdig, []string{"@127.0.0.1", "-p", port, transport, "+edns", "host.moved.dr.example", "a"}, []string{"DNAME", "CNAME", "192.0.2.44"})

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // peer is another name server that runs on loopback for one test, with the same zones as ours.
@@ -48,7 +49,7 @@ func startPeer(t *testing.T, name string, zones []*profile.Zone, arrange func(di
 // startProgram is startPeer for any program with a port.
 func startProgram(t *testing.T, name string, arrange func(dir string, port int) []string) (p *peer, ended <-chan struct{}) {
 	t.Helper()
-	path := tool(t, name)
+	path := testbed.Tool(t, name)
 	dir := t.TempDir()
 	p = &peer{name: name, at: freePort(t), log: filepath.Join(dir, "log")}
 	log, err := os.Create(p.log)

@@ -19,6 +19,7 @@ import (
 	"jurymast/internal/nameserver"
 	"jurymast/internal/nameserver/wire"
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // aboutName is one name that every row is asked for, and what is said of it.
@@ -95,7 +96,7 @@ const largeKeys = `
 
 // TestInteropRFC8906 asks every row for every kind of name, over UDP and TCP, IPv4 and IPv6.
 func TestInteropRFC8906(t *testing.T) {
-	dig := tool(t, "dig")
+	dig := testbed.Tool(t, "dig")
 	p := service("addr", names("addr.dr.example"), addrs("192.0.2.70", "192.0.2.71"))
 	f := create(nameserver.Options{Listen: []string{"127.0.0.1:0", "[::1]:0"}, EDNS: nameserver.EDNS{NSID: "n1"}})
 	key := strings.Repeat("QUJD", 80)

@@ -24,6 +24,7 @@ import (
 
 	"jurymast/internal/health"
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // gdnsdInterval is the shortest gdnsd takes. Its manual says 1 s, the program refuses less than 2.
@@ -118,12 +119,7 @@ type logEntry struct {
 
 func newOracle(t *testing.T) *oracle {
 	for _, name := range []string{"gdnsd", "gdnsdctl"} {
-		if _, err := exec.LookPath(name); err != nil {
-			if os.Getenv("JURYMAST_INTEROP") == "strict" {
-				t.Fatalf("%s is not installed", name)
-			}
-			t.Skipf("%s is not installed; scripts/packages.txt names its package", name)
-		}
+		testbed.Tool(t, name)
 	}
 	return &oracle{t: t, dir: t.TempDir()}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"jurymast/internal/profile"
+	"jurymast/internal/testbed"
 )
 
 // malloryKey is known to primaries and to ours under one name, with two secrets.
@@ -162,7 +163,7 @@ func keyFor(zone, none string) string {
 // startSource runs a program as the primary of zones, by their names, and notifies the server at tell.
 func startSource(t *testing.T, name string, tell netip.AddrPort, zones map[string]string) *source {
 	t.Helper()
-	tool(t, name)
+	testbed.Tool(t, name)
 	s := &source{t: t, dir: t.TempDir()}
 	s.peer = &peer{name: name, at: freePort(t), log: filepath.Join(s.dir, "log")}
 	if err := os.Mkdir(filepath.Join(s.dir, "zones"), 0o700); err != nil {
@@ -198,7 +199,7 @@ func (s *source) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.cmd = exec.Command(tool(s.t, s.name), s.args...)
+	s.cmd = exec.Command(testbed.Tool(s.t, s.name), s.args...)
 	s.cmd.Stdout, s.cmd.Stderr, s.cmd.Dir = log, log, s.dir
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := s.cmd.Start(); err != nil {
