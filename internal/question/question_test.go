@@ -181,7 +181,7 @@ func TestAsk(t *testing.T) {
 		{"another kind of message, then right", lie(func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify }, good), Way{}, right, "udp"},
 		{"the name in other letters", lie(func(m *dns.Msg) { m.Question[0].Name = "X.tEsT." }, mute), Way{}, wrong, "udp"},
 		{"from another port", func(w dns.ResponseWriter, q *dns.Msg, _ int) {
-			if c, err := net.Dial("udp", w.RemoteAddr().String()); err == nil { //nolint:noctx // loopback
+			if c, err := net.Dial("udp", w.RemoteAddr().String()); err == nil {
 				pkt, _ := reply(q, "192.0.2.66").Pack()
 				_, _ = c.Write(pkt)
 				_ = c.Close()
@@ -392,7 +392,7 @@ func FuzzAnswer(f *testing.F) {
 		var conn io.Reader = packets(pkt)
 		if stream {
 			pkt = pkt[:min(len(pkt), dns.MaxMsgSize)]
-			conn = bytes.NewReader(append(binary.BigEndian.AppendUint16(nil, uint16(len(pkt))), pkt...)) //nolint:gosec // cut above
+			conn = bytes.NewReader(append(binary.BigEndian.AppendUint16(nil, uint16(len(pkt))), pkt...))
 		}
 		m, err := answer(conn, q, stream)
 		if (m == nil) == (err == nil) {
