@@ -27,6 +27,8 @@ type h1 struct {
 	minor  int
 	closes bool // after this exchange
 	served int  // requests
+	pace   inbound.Pace // of the request's body
+	taking inbound.Pace // of the answer
 	halted bool // somebody was stopped who read the body
 	taken  int  // bytes in the lap's buffer
 
@@ -36,7 +38,6 @@ type h1 struct {
 // The ends of a client that does not take its answer, proxy.md 11.
 const (
 	clientPause = 60 * time.Second // without a byte taken
-	bodyPause   = 30 * time.Second // without a byte given
 	lingerBytes = 64 << 10
 	lingerTime  = 2 * time.Second
 )
@@ -156,6 +157,7 @@ func (h *h1) open(head []byte) *exchange {
 	x.line.Time = time.Now()
 	h.door.shard.Begin()
 	h.out.Reset(h.Conn.Conn, l.reply[:0])
+	h.pace, h.taking = inbound.BodyPace, inbound.AnswerPace
 	h.served++
 	h.door.served++
 	return x
@@ -245,8 +247,10 @@ func (h *h1) linger() {
 }
 
 func (h *h1) next() ([]byte, error) {
-	h.Until(time.Now().Add(bodyPause))
-	return h.in.Next()
+	h.Until(h.pace.Wait(time.Now()))
+	piece, err := h.in.Next()
+	h.pace.Moved(len(piece), time.Now())
+	return piece, err //nolint:wrapcheck // upload reads it
 }
 
 func (h *h1) ready() ([]byte, bool, error) {
@@ -286,9 +290,18 @@ func (h *h1) begin(a *reply) error {
 	return nil
 }
 
+// longAnswer is from where on a client is held to a rate: what is less stands in the kernel's buffers.
+const longAnswer = 64 << 10
+
 func (h *h1) write(p []byte) error {
-	h.Until(time.Now().Add(clientPause))
-	return h.out.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
+	if h.out.Total() < longAnswer {
+		h.Until(time.Now().Add(clientPause))
+		return h.out.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
+	}
+	h.Until(h.taking.Wait(time.Now()))
+	err := h.out.Write(p)
+	h.taking.Moved(len(p), time.Now())
+	return err //nolint:wrapcheck // as above
 }
 
 func (h *h1) flush() error {

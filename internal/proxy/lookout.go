@@ -193,7 +193,7 @@ func (s *service) look(now time.Time) (anybody bool) {
 				a.callOff(calledGone)
 			}
 		}
-		if waited >= stallAfter && a.phase.Load() == phaseSending {
+		if waited >= stallAfter && a.waits() {
 			slow = true
 		}
 	})
@@ -203,8 +203,8 @@ func (s *service) look(now time.Time) (anybody bool) {
 	links := map[*link][]time.Time{}
 	charged := map[*link]*choice{}
 	s.each(func(a *attempt) {
-		if a.phase.Load() == phaseSending {
-			links[a.link] = append(links[a.link], a.start)
+		if a.waits() {
+			links[a.link] = append(links[a.link], a.since())
 			charged[a.link] = a.c
 		}
 	})
@@ -215,4 +215,15 @@ func (s *service) look(now time.Time) (anybody bool) {
 		}
 	}
 	return anybody
+}
+
+// waits reports that the endpoint has all of the request: what a client takes long to send is not its fault.
+func (a *attempt) waits() bool { return a.phase.Load() == phaseSending && a.x.up().over.Load() }
+
+// since is when the endpoint had all of the request.
+func (a *attempt) since() time.Time {
+	if sent := a.x.up().sent.Load(); sent > a.start.UnixNano() {
+		return time.Unix(0, sent)
+	}
+	return a.start
 }

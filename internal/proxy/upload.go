@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"jurymast/internal/proxy/body"
 	"jurymast/internal/proxy/http1"
@@ -23,11 +24,13 @@ type upload struct {
 	x      *exchange
 	inline bool   // kept is all of it
 	kept   []byte // what has been read, unless lost
-	max    int64
+	max    int64  // of kept
+	most   int64  // of the body: limits.body; 0: no limit
 
 	lost atomic.Bool  // kept is incomplete
 	read atomic.Int64 // bytes of data
 	over atomic.Bool  // the client has sent all of it, and it was written to the attempt's connection
+	sent atomic.Int64 // when that was, if not with the head; unix nanoseconds
 
 	// Of the goroutine. The lock is held while it writes: whoever closes the connection gets it.
 	mu      sync.Mutex
@@ -41,11 +44,14 @@ type upload struct {
 
 // begin looks at what came with the head. An error: the body is malformed already.
 func (u *upload) begin(x *exchange) error {
-	u.x, u.max = x, int64(x.settings.Retry.BodyBuffer)
+	u.x, u.max, u.most = x, int64(x.settings.Retry.BodyBuffer), int64(x.settings.Limits.Body)
 	if x.req().Body == http1.BodyNone {
 		u.inline = true
 		u.over.Store(true)
 		return nil
+	}
+	if u.most > 0 && x.req().Length > u.most {
+		return errTooLong
 	}
 	for {
 		piece, over, err := x.source.ready()
@@ -64,6 +70,14 @@ func (u *upload) begin(x *exchange) error {
 	if u.inline {
 		u.read.Store(int64(len(u.kept)))
 		u.over.Store(true)
+	}
+	return u.within()
+}
+
+// within holds the body to its limit.
+func (u *upload) within() error {
+	if u.most > 0 && u.read.Load() > u.most {
+		return errTooLong
 	}
 	return nil
 }
@@ -168,11 +182,11 @@ func (u *upload) take(p []byte, err error) bool {
 	if u.stopped {
 		return false
 	}
-	if err != nil {
-		u.err = err
-	} else {
+	if err == nil {
 		u.keep(p)
+		err = u.within()
 	}
+	u.err = err
 	u.pass(p, err)
 	if err != nil && !errors.Is(err, io.EOF) && u.current != nil {
 		u.x.svc.callOff(u.current, calledUpload)
@@ -187,6 +201,9 @@ func (u *upload) pass(p []byte, err error) {
 	if w == nil {
 		return
 	}
+	// The origin has its time from the end of the body on; until then it has as long for each piece.
+	now := time.Now()
+	u.current.conn.Until(now.Add(u.x.settings.Timeouts.Response))
 	switch {
 	case err == nil:
 		if err = w.Write(p); err == nil {
@@ -194,6 +211,7 @@ func (u *upload) pass(p []byte, err error) {
 		}
 	case errors.Is(err, io.EOF):
 		if err = w.End(u.x.source.tail()); err == nil {
+			u.sent.Store(now.UnixNano())
 			u.over.Store(true)
 		}
 	}
