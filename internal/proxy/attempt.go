@@ -174,7 +174,7 @@ func (a *attempt) failed(err error) *failure {
 	x := a.x
 	wrote := a.wrote()
 	if a.conn != nil {
-		a.conn.Close()
+		_ = a.conn.Close() // it is of no use any more
 	}
 	x.up().detach()
 	x.spent += time.Since(a.start)
@@ -214,7 +214,7 @@ func (a *attempt) run() error {
 		if err == nil || !a.replaceable() {
 			return err
 		}
-		a.conn.Close()
+		_ = a.conn.Close() // it is of no use any more
 		a.x.up().detach()
 		a.x.fresh, a.x.replaced = true, true
 		a.x.route.figures(a.x.p).Retry(retryStale)

@@ -30,7 +30,11 @@ func blackhole(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*unix.SockaddrInet4).Port}).String()
+	at, ok := name.(*unix.SockaddrInet4)
+	if !ok {
+		t.Fatalf("the socket's name is %T", name)
+	}
+	addr := (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: at.Port}).String()
 	for { // until one more does not get through
 		c, err := net.DialTimeout("tcp", addr, 100*time.Millisecond)
 		if err != nil {

@@ -34,7 +34,7 @@ type door struct {
 // keep keeps an origin's connection for this client's next request.
 func (d *door) keep(c *origins.Conn) {
 	if d.private != nil && d.private != c {
-		d.private.Close()
+		_ = d.private.Close() // it is of no use any more
 	}
 	d.private = c
 }
@@ -47,7 +47,7 @@ func (d *door) own(p *origins.Pool) *origins.Conn {
 	}
 	d.private = nil
 	if !c.Usable() {
-		c.Close()
+		_ = c.Close() // it is dead already
 		return nil
 	}
 	return c
@@ -56,7 +56,7 @@ func (d *door) own(p *origins.Pool) *origins.Conn {
 // shut ends what the connection has kept.
 func (d *door) shut() {
 	if d.private != nil {
-		d.private.Close()
+		_ = d.private.Close() // it is of no use any more
 		d.private = nil
 	}
 }

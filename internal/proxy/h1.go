@@ -25,12 +25,12 @@ type h1 struct {
 	in     body.Reader // of the request's body
 	out    body.Writer // of the answer's
 	minor  int
-	closes bool // after this exchange
-	served int  // requests
+	closes bool         // after this exchange
+	served int          // requests
 	pace   inbound.Pace // of the request's body
 	taking inbound.Pace // of the answer
-	halted bool // somebody was stopped who read the body
-	taken  int  // bytes in the lap's buffer
+	halted bool         // somebody was stopped who read the body
+	taken  int          // bytes in the lap's buffer
 
 	headTime, idleTime time.Duration // as the last profile has them
 }

@@ -64,12 +64,11 @@ func (s *h2) read(x *exchange) bool {
 	b, rule := s.render((*l.in)[:0])
 	*l.in = b[:cap(b)]
 	l.req.Reset(x.p.limits)
-	n, fault := 0, (*http1.Fault)(nil)
 	if rule != "" {
-		fault = &http1.Fault{Rule: rule}
-	} else {
-		n, fault = l.req.Parse(b)
+		x.refuse(&http1.Fault{Rule: rule})
+		return false
 	}
+	n, fault := l.req.Parse(b)
 	if fault == nil && n != len(b) {
 		fault = &http1.Fault{Rule: http1.EmptyLines}
 	}

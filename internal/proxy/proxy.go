@@ -93,8 +93,8 @@ func New(o Options) (*Proxy, error) {
 	if o.Registerer != nil {
 		for _, c := range p.collectors() {
 			if err := o.Registerer.Register(c); err != nil {
-				p.front.Close()
-				return nil, err //nolint:wrapcheck // prometheus names the metric
+				_ = p.front.Close() // nothing was accepted yet
+				return nil, err     //nolint:wrapcheck // prometheus names the metric
 			}
 		}
 	}
@@ -127,7 +127,7 @@ func (p *Proxy) close(ctx context.Context) error {
 		v.(*service).closeTunnels() //nolint:errcheck // only services are stored
 		return true
 	})
-	p.front.Close()
+	err = errors.Join(err, p.front.Close())
 	close(p.stop)
 	p.running.Wait()
 	p.services.Range(func(_, v any) bool {
@@ -159,7 +159,7 @@ func (x *exchange) now() time.Time { return time.Now() }
 func (x *exchange) timed() bool { return true }
 
 // dice throws a number below n.
-func (p *Proxy) dice(n int) int { return rand.IntN(n) }
+func (p *Proxy) dice(n int) int { return rand.IntN(n) } //nolint:gosec // it spreads, it hides nothing
 
 func (p *Proxy) collectors() []prometheus.Collector {
 	return []prometheus.Collector{p.figures, p.front}

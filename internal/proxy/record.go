@@ -35,10 +35,9 @@ func (x *exchange) account() {
 	l := &x.line
 	l.Total = time.Since(l.Time)
 	x.door.shard.End()
-	switch {
-	case x.route == nil:
+	if x.route == nil {
 		x.p.figures.None().Done(x.door.shard, l.Status, l.Reason)
-	default:
+	} else {
 		if x.counts == nil {
 			x.counts = x.route.figures(x.p).Endpoint(l.Endpoint)
 		}

@@ -70,7 +70,7 @@ func (x *exchange) relay(c *choice) {
 		x.svc.charge(c, KindBroken)
 		_ = x.sink.flush() // a client that saw no byte at all would take the closed connection for a stale one
 	}
-	a.conn.Close()
+	_ = a.conn.Close() // it is of no use any more
 }
 
 // copy moves the body as it comes. fromOrigin tells whose fault an error is.
@@ -149,7 +149,7 @@ func (x *exchange) recycle(a *attempt) {
 	in := &x.lap.answered
 	resp := &x.lap.resp
 	if resp.Closes || !in.Over() || len(in.Rest()) > 0 || !x.up().over.Load() || a.called.Load() != calledNot {
-		a.conn.Close()
+		_ = a.conn.Close() // it is of no use any more
 		return
 	}
 	a.conn.Until(time.Time{})

@@ -73,18 +73,15 @@ func (t *table) matchHost(host []byte) *route {
 		room[n] = c
 		n++
 	}
-	if n > 0 && room[n-1] == '.' {
-		n--
-	}
-	name := room[:n]
+	name := bytes.TrimSuffix(room[:n], []byte{'.'})
 	if t == nil {
 		return nil
 	}
 	if r := t.exact[string(name)]; r != nil {
 		return r
 	}
-	if i := bytes.IndexByte(name, '.'); i >= 0 {
-		return t.wild[string(name[i+1:])]
+	if _, rest, ok := bytes.Cut(name, []byte{'.'}); ok {
+		return t.wild[string(rest)]
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ func (u *upload) begin(x *exchange) error {
 			return err
 		}
 		if over && u.kept == nil {
-			u.kept = piece[:len(piece):len(piece)] // where it stands: nothing overwrites it any more
+			u.kept = slices.Clip(piece) // where it stands: nothing overwrites it any more
 		} else if len(piece) > 0 {
 			u.keep(piece)
 		}
