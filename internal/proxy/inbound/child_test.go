@@ -181,7 +181,9 @@ func BenchmarkConnections(b *testing.B) {
 			if _, err = c.Read(answer); err != nil {
 				b.Error(err)
 			}
-			_ = c.(*net.TCPConn).SetLinger(0) // no address is left waiting
+			if tcp, ok := c.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0) // no address is left waiting
+			}
 			c.Close()
 		}
 	})

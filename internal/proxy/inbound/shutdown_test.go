@@ -49,11 +49,35 @@ func TestShutdownOfIdle(t *testing.T) {
 	secure := r.on(s)
 	secure.get("/")
 	r.eventually("both are idle", func() bool { return r.state(Idle) == 2 })
-	begun := time.Now()
 	r.ends(r.shutdown(patience), a, secure)
-	if took := time.Since(begun); took > freshGrace {
-		t.Errorf("idle connections took %v", took)
+}
+
+// TestSweep: idle connections go at once, fresh ones when their grace is over, busy ones stay.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	idle, fresh, busy := r.dial("", r.plain), r.dial("", r.plain), r.dial("", r.plain)
+	idle.get("/")
+	busy.send("GET /slow HTTP/1.1\r\n\r\n")
+	<-r.waiting
+	r.eventually("all are in", func() bool { return r.state(Idle) == 1 && r.state(Fresh) == 1 && r.state(Busy) == 1 })
+	var since time.Time
+	r.front.book.each(func(c *Conn) {
+		if c.State() == Fresh {
+			since = c.Since
+		}
+	})
+	for grace, left := range []int{2, 1} {
+		r.front.sweep(since.Add(time.Duration(grace) * freshGrace))
+		r.eventually("who is asked goes", func() bool { return r.front.Connections() == left })
+		if grace == 0 && r.state(Fresh) != 1 {
+			t.Error("the fresh connection was not spared")
+		}
 	}
+	idle.over()
+	fresh.over()
+	close(r.release)
+	busy.answer()
 }
 
 func TestShutdownOfBusy(t *testing.T) {
