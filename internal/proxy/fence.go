@@ -58,12 +58,3 @@ func (o *outlook) cuts(d destination) bool {
 	}
 	return o.all.ok && o.fates[d] == fateNone
 }
-
-// spread is the time over which tunnels are cut, so that their clients do not come back as one herd. Fenced ones end at
-// once: another endpoint is about to take over.
-func (o *outlook) spread() time.Duration {
-	if o.strict {
-		return 0
-	}
-	return cutSpread
-}

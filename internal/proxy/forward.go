@@ -145,6 +145,9 @@ func (x *exchange) outgoing(b []byte) []byte {
 	b = append(b, ' ')
 	b = x.appendTarget(b)
 	b = append(b, " HTTP/1.1\r\n"...)
+	if req.Has(http1.Host) == 0 { // HTTP/1.0 with an absolute target
+		b = append(append(append(b, "Host: "...), req.Host.Of(x.head)...), "\r\n"...)
+	}
 	b = x.appendRequestFields(b)
 	if req.Body == http1.BodyChunked {
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
@@ -191,6 +194,10 @@ func (x *exchange) passes(k http1.Known) bool {
 		return false // said anew
 	case http1.ForwardedHost, http1.ForwardedPort, http1.ForwardedProto, http1.Forwarded:
 		return x.door.trusted
+	case http1.ClientCert, http1.ClientCertChain:
+		return false // only a proxy says them [RFC 9440]
+	case http1.Expect:
+		return x.req().Continue // others mean nothing, and upset servers
 	}
 	return true
 }

@@ -148,7 +148,7 @@ func (s *service) closeTunnels() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for t := range s.tunnels {
-		t.close()
+		t.Close()
 	}
 }
 

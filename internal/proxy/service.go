@@ -144,7 +144,7 @@ func (s *service) follow(o *outlook) {
 		s.p.pools.Drop(d.addr)
 	}
 	for i, t := range cut { // spread, so that the clients do not come back as one herd
-		t.cutAfter(o.spread() * time.Duration(i) / time.Duration(len(cut)))
+		t.end(cutSpread*time.Duration(i)/time.Duration(len(cut)), o.strict)
 	}
 }
 
