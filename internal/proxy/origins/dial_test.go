@@ -46,7 +46,7 @@ func (b *book) LookupNetIP(ctx context.Context, network, host string) ([]netip.A
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if network != "ip" || host != "origin.example" {
+	if network != "ip" || host != "origin.example." {
 		return nil, errors.New("unexpected question " + network + " " + host)
 	}
 	return slices.Clone(b.addrs), b.err

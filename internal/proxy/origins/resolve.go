@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ const (
 //	stop ends all of them.
 type name struct {
 	set  *Pools
-	host string
+	host string                       // as configured
 	good atomic.Pointer[[]netip.Addr] // nil: no answer yet
 
 	mu      sync.Mutex
@@ -85,7 +86,7 @@ func (n *name) ask() <-chan struct{} {
 func (n *name) lookUp() {
 	ctx, cancel := context.WithTimeout(n.set.ctx, resolveLimit)
 	defer cancel()
-	addrs, err := n.set.o.Resolver.LookupNetIP(ctx, resolverClass, n.host)
+	addrs, err := n.set.o.Resolver.LookupNetIP(ctx, resolverClass, absolute(n.host))
 	if err == nil && len(addrs) == 0 {
 		err = &net.DNSError{Err: "the answer has no address", Name: n.host, IsNotFound: true}
 	}
@@ -108,6 +109,14 @@ func (n *name) lookUp() {
 		again = resolveAgain
 	}
 	n.timer = time.AfterFunc(jitter(again), func() { n.ask() })
+}
+
+// absolute keeps search domains away, as probes do: a missing name must not send requests to somebody else's server.
+func absolute(host string) string {
+	if strings.Contains(host, ".") && !strings.HasSuffix(host, ".") {
+		return host + "."
+	}
+	return host
 }
 
 // learn makes addrs the good answer. Connections to addresses that are gone leave the pools with the next sweep or use.
