@@ -69,11 +69,6 @@ func notYetZone(r *report, a *at, z *Zone) {
 func notYetProfile(r *report, a *at, p *Profile) {
 	r.notYet(a.child("answer"), later[p.Answer], "resolving the targets ourselves", "use answer: auto, or write the targets' addresses")
 	if p.Proxy != nil {
-		for i := range p.Endpoints {
-			e := a.child("endpoints").element(i)
-			r.notYet(e.child("proxy_protocol"), p.Endpoints[i].ProxyProtocol.Version() != 0,
-				"the PROXY protocol to origins", "leave it out: origins read the client's address from X-Forwarded-For")
-		}
 		proxy := a.child("proxy")
 		r.notYet(proxy.child("mode"), later[p.Proxy.Mode], "spreading requests over several endpoints", "use mode: failover")
 		r.notYet(proxy.child("sessions"), p.Proxy.Sessions != nil, "session affinity", "leave sessions out and write failback: {mode: manual}, so that no living instance loses its users")

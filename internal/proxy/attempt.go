@@ -232,16 +232,16 @@ func (a *attempt) replaceable() bool {
 // connect takes a connection from the pool or makes one.
 func (a *attempt) connect() error {
 	pool := a.x.pool(a.c, a.link)
-	if own := a.x.door.own(pool); own != nil {
+	trust := origins.Unsafe
+	if a.x.mayResend() {
+		trust = origins.Any
+	}
+	if own := a.x.door.own(pool, trust); own != nil {
 		a.pooled = true
 		a.bind(own)
 		return nil
 	}
 	if !a.x.fresh {
-		trust := origins.Unsafe
-		if a.x.mayResend() {
-			trust = origins.Any
-		}
 		if conn := pool.Take(trust); conn != nil {
 			a.pooled = true
 			a.bind(conn)
@@ -253,7 +253,7 @@ func (a *attempt) connect() error {
 	defer cancel()
 	a.dialling(cancel)
 	a.dialled++
-	conn, err := pool.Dial(ctx, min(a.x.settings.Timeouts.Connect, time.Until(a.limit)))
+	conn, err := pool.DialFor(ctx, min(a.x.settings.Timeouts.Connect, time.Until(a.limit)), a.x.introduced(pool))
 	if err != nil {
 		a.dialling(nil)
 		return err //nolint:wrapcheck // classify reads it

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"time"
 
 	"jurymast/internal/proxy/figures"
 	"jurymast/internal/proxy/http1"
@@ -28,6 +29,7 @@ type door struct {
 	served   uint64 // requests so far
 	source   string // where peer is from
 	shard    *figures.Shard
+	ends     *inbound.Conn // nil: unknown
 	private  *origins.Conn // an origin's connection that is this client's alone
 }
 
@@ -39,14 +41,18 @@ func (d *door) keep(c *origins.Conn) {
 	d.private = c
 }
 
-// own is the private connection to an origin, if there is one that can be used.
-func (d *door) own(p *origins.Pool) *origins.Conn {
+// own is the private connection to an origin, if there is one that can be used. One that merely begins with the client's
+// address is trusted no longer than any other, since a new one is as good; one that carries a logon is used regardless.
+func (d *door) own(p *origins.Pool, trust time.Duration) *origins.Conn {
 	c := d.private
 	if c == nil || c.Pool() != p {
 		return nil
 	}
 	d.private = nil
-	if !c.Usable() {
+	if p.Key().Proxy == 0 {
+		trust = origins.Any
+	}
+	if !c.Usable(trust) {
 		_ = c.Close() // it is dead already
 		return nil
 	}
@@ -67,7 +73,7 @@ const requestsPerConnection = 10000
 
 func (p *Proxy) doorOf(c *inbound.Conn) door {
 	d := door{
-		listener: c.Listener, peer: c.Peer.Addr().Unmap().WithZone(""), scheme: "http", port: strconv.AppendUint(nil, uint64(c.Local.Port()), 10),
+		ends: c, listener: c.Listener, peer: c.Peer.Addr().Unmap().WithZone(""), scheme: "http", port: strconv.AppendUint(nil, uint64(c.Local.Port()), 10),
 		most: requestsPerConnection - p.dice(requestsPerConnection/10), number: p.numbers.Add(1), source: "socket", shard: p.figures.Shard(),
 	}
 	if c.TLS != nil {

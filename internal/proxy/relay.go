@@ -154,12 +154,16 @@ func (x *exchange) recycle(a *attempt) {
 	}
 	a.conn.Until(time.Time{})
 	if resp.KeepFor >= 0 {
-		a.conn.KeepFor = time.Duration(max(resp.KeepFor-1, 0)) * time.Second
+		a.conn.KeepFor = time.Duration(resp.KeepFor-1) * time.Second
+		if a.conn.KeepFor == 0 { // which would be "not said"
+			a.conn.KeepFor = -1
+		}
 	}
 	if resp.Bound { // it is this client's from now on, proxy.md 9.2
 		a.conn.Private()
 	}
 	if a.conn.IsPrivate() {
+		a.conn.Rest()
 		x.door.keep(a.conn)
 		return
 	}

@@ -34,6 +34,7 @@ type route struct {
 type destination struct {
 	secure bool
 	addr   string // host:port
+	header uint8  // version of the PROXY protocol header that begins each connection; 0: none
 	none   string // why there is no destination; "" when there is one
 }
 
@@ -161,6 +162,12 @@ func (t *table) collect(r *route, prefix string, out, seen map[string]bool) {
 
 // destinationOf reads endpoint.origin, else http://target.
 func destinationOf(e *profile.Endpoint) (destination, error) {
+	d, err := placeOf(e)
+	d.header = e.ProxyProtocol.Version()
+	return d, err
+}
+
+func placeOf(e *profile.Endpoint) (destination, error) {
 	if e.Origin != "" {
 		return parseOrigin(e.Origin)
 	}

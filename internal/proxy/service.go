@@ -91,7 +91,7 @@ func (x *exchange) link(c *choice) *link {
 // pool is the connections to c's endpoint that may carry this request: with TLS the name the client asked for is SNI and
 // is verified.
 func (x *exchange) pool(c *choice, l *link) *origins.Pool {
-	key := origins.Key{Secure: c.dest.secure, Addr: c.dest.addr}
+	key := origins.Key{Secure: c.dest.secure, Addr: c.dest.addr, Proxy: c.dest.header}
 	if !c.dest.secure {
 		if p := l.plain.Load(); p != nil && !p.Gone() && p.Key() == key {
 			return p
@@ -173,16 +173,16 @@ func (p *Proxy) follow() {
 
 // retire forgets what a new configuration no longer names: pools, metrics of endpoints, idle services.
 func (p *Proxy) retire(old, t *table) {
-	addrs := map[string]bool{}
+	wanted := map[destination]bool{}
 	for _, r := range t.byName {
 		for i := range r.profile.Endpoints {
 			if d, err := destinationOf(&r.profile.Endpoints[i]); err == nil {
-				addrs[d.scheme()+d.addr] = true
+				wanted[d] = true
 			}
 		}
 	}
 	p.pools.Keep(func(k origins.Key) bool {
-		return addrs[destination{secure: k.Secure, addr: k.Addr}.scheme()+k.Addr]
+		return wanted[destination{secure: k.Secure, addr: k.Addr, header: k.Proxy}]
 	})
 	if old == nil {
 		return

@@ -49,8 +49,9 @@ func (c *Conn) IsPrivate() bool { return c.private }
 
 // Usable says whether a connection that the owner kept for himself (Private) may carry another request: as Take does it
 // for pooled ones, with the same limits of age, number of requests and idleness. When false the owner closes it.
-func (c *Conn) Usable() bool {
-	if !c.pool.fit(c, c.pool.set.now()) || c.KeepFor < 0 {
+func (c *Conn) Usable(unusedFor time.Duration) bool {
+	now := c.pool.set.now()
+	if !c.pool.fit(c, now) || c.KeepFor < 0 || now-c.since > int64(unusedFor) {
 		return false
 	}
 	if !c.Alive() {

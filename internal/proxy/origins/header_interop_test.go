@@ -115,7 +115,7 @@ func view(t *testing.T, p *Pool, client *Client) (string, error) {
 	r := bufio.NewReader(c)
 	var body []byte
 	for range 2 {
-		if p.Key().Proxy != 0 && len(body) > 0 && !c.Usable() {
+		if p.Key().Proxy != 0 && len(body) > 0 && !c.Usable(Any) {
 			return "", errors.New("not usable for the second request")
 		}
 		if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: origin.example\r\n\r\n")); err != nil {

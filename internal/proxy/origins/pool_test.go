@@ -363,7 +363,7 @@ func TestPrivateConnectionsAreNotShared(t *testing.T) {
 		t.Errorf("%+v", f)
 	}
 	c.Rest()
-	if !c.Usable() || !c.IsPrivate() || c.Requests() != 2 {
+	if !c.Usable(Any) || !c.IsPrivate() || c.Requests() != 2 {
 		t.Error("its owner could go on using it")
 	}
 	p.Put(c)
@@ -388,14 +388,14 @@ func TestPrivateConnectionsRetire(t *testing.T) {
 	dropped.Private()
 	ended.Private()
 	end(t, ended, peer)
-	if ended.Usable() {
+	if ended.Usable(Any) {
 		t.Error("usable although the origin closed it")
 	}
-	if !dropped.Usable() {
+	if !dropped.Usable(Any) {
 		t.Error("not usable before the drop")
 	}
 	s.Drop(o.Addr)
-	if dropped.Usable() {
+	if dropped.Usable(Any) {
 		t.Error("usable although the endpoint was dropped")
 	}
 }
