@@ -24,7 +24,7 @@ func TestOriginsSeeTheClientByProxyProtocol(t *testing.T) {
 	for _, header := range []profile.OriginHeader{profile.ProxyProtocolV1, profile.ProxyProtocolV2} {
 		var made atomic.Int32
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprint(w, r.RemoteAddr) //nolint:gosec // a test reads it
+			fmt.Fprint(w, r.RemoteAddr)
 		}))
 		s.Listener = &proxyproto.Listener{Listener: s.Listener} // which requires the header
 		s.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -38,13 +38,6 @@ type destination struct {
 	none   string // why there is no destination; "" when there is one
 }
 
-func (d destination) scheme() string {
-	if d.secure {
-		return "https"
-	}
-	return "http"
-}
-
 // match finds the profile of a host name: exactly, then with its first label as a wildcard.
 func (t *table) match(name string) *route {
 	if t == nil {

@@ -153,7 +153,7 @@ func startServer(t *testing.T, ca *authority, name, conf string, args []string) 
 	ports := [2]int{freePort(t), freePort(t)}
 	write(t, filepath.Join(dir, "both.pem"), pemOf(t, ca.issue("origin.example")))
 	write(t, filepath.Join(dir, "conf"), fmt.Appendf(nil, conf, ports[0], ports[1]))
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, append(args, "conf")...) //nolint:gosec // the programs of the table
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, append(args, "conf")...)
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr, cmd.Dir = &log, &log, dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
