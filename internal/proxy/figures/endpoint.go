@@ -22,7 +22,7 @@ const reasonOK = "OK"
 type Endpoint struct {
 	f             *Figures
 	profile, name string
-	asked         bool // since the last scrape; guarded by the figures' mu
+	life          life
 
 	hot  []atomic.Pointer[hot] // by shard, made when first needed
 	cold atomic.Pointer[cold]  // made when first needed

@@ -9,14 +9,14 @@ import (
 
 // Options of Figures. Words that labels may have come in lists; nil has "other" alone.
 type Options struct {
-	Reasons    []string // two capital letters each; other texts are "other"
-	Kinds      []string // of passive signals
-	Attempts   []string // how attempts end, beside AttemptOK
-	Retries    []string // why a request is sent again
-	Holds      []string // how waiting ends
-	Rules      []string // that clients' messages break
+	Reasons  []string // two capital letters each; other texts are "other"
+	Kinds    []string // of passive signals
+	Attempts []string // how attempts end, beside AttemptOK
+	Retries  []string // why a request is sent again
+	Holds    []string // how waiting ends
+	Rules    []string // that clients' messages break
 
-	// Live is asked once per scrape, with a lock held, and returns what the configuration in force has: a profile
+	// Live is asked once per scrape, and returns what the configuration in force has: a profile
 	// (endpoint "") and its endpoints. nil: everything lives.
 	Live func() func(profile, endpoint string) bool
 
@@ -45,17 +45,17 @@ type Figures struct {
 	shards []Shard
 	next   atomic.Uint32
 
-	panics     atomic.Uint64
-	rejected   []atomic.Uint64 // by rule
+	panics   atomic.Uint64
+	rejected []atomic.Uint64 // by rule
 
-	mu       sync.Mutex
-	profiles map[string]*Profile
+	profiles sync.Map // name -> *Profile
 	none     *Endpoint
+	scraping sync.Mutex // one scrape after the other
 }
 
 // words are the label values of each list.
 type words struct {
-	reasons                                            codes
+	reasons                                codes
 	kinds, attempts, retries, holds, rules list
 }
 
@@ -79,7 +79,7 @@ func New(o Options) *Figures {
 		n *= 2
 	}
 	f := &Figures{
-		o: o, shards: make([]Shard, n), profiles: map[string]*Profile{},
+		o: o, shards: make([]Shard, n),
 		words: words{
 			reasons: codesOf(o.Reasons), kinds: listOf(o.Kinds), attempts: listOf(o.Attempts), retries: listOf(o.Retries),
 			holds: listOf(o.Holds), rules: listOf(o.Rules),
@@ -104,17 +104,21 @@ func (s *Shard) Begin() { s.inflight.Add(1) }
 // End is described at Begin.
 func (s *Shard) End() { s.inflight.Add(-1) }
 
-// Profile is where the requests of a profile are counted: always the same, as long as the configuration has it.
+// Profile is where the requests of a profile are counted: always the same, as long as the configuration has it. No scrape
+// keeps anybody waiting here.
 func (f *Figures) Profile(name string) *Profile {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	p := f.profiles[name]
-	if p == nil {
-		p = newProfile(f, name)
-		f.profiles[name] = p
+	for {
+		kept, _ := f.profiles.Load(name)
+		p, known := kept.(*Profile)
+		switch {
+		case known && p.life.ask():
+			return p
+		case known:
+			f.profiles.CompareAndDelete(name, p) // it is being forgotten at this moment
+		default:
+			f.profiles.LoadOrStore(name, newProfile(f, name)) // or somebody was faster
+		}
 	}
-	p.asked = true
-	return p
 }
 
 // None is where requests are counted that no profile was found for.
@@ -128,42 +132,71 @@ func (f *Figures) Rejected(rule string) { f.rejected[f.words.rules.index(rule)].
 
 // Sweep forgets what the configuration no longer has and nobody has asked for since the last scrape or Sweep. Scrapes do
 // it too: this is for a node that nobody scrapes.
-func (f *Figures) Sweep() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.living(func(*Profile, bool, []*Endpoint) {})
-}
+func (f *Figures) Sweep() { f.living(func(*Profile, bool, []*Endpoint) {}) }
 
-// living tells every profile, whether the configuration has it, and those of its endpoints that it has. It needs mu:
-// who counts into an endpoint has read the configuration before, so the one that is read here is as new or newer.
+// living tells every profile, whether the configuration has it, and those of its endpoints that it has.
 //
 //	in the configuration   -> told
-//	not, but asked for     -> not told; the asker prepares a configuration that may come into force
+//	not, but asked for     -> not told; the asker may have read a newer configuration
 //	not, for a second time -> forgotten, unless requests of the profile still wait or tunnels are open
 func (f *Figures) living(tell func(p *Profile, live bool, endpoints []*Endpoint)) {
+	f.scraping.Lock()
+	defer f.scraping.Unlock()
 	has := func(string, string) bool { return true }
 	if f.o.Live != nil {
 		has = f.o.Live()
 	}
-	for name, p := range f.profiles {
-		live := has(name, "")
-		if !live && !p.asked && p.quiet() {
-			delete(f.profiles, name)
-			continue
+	f.profiles.Range(func(_, v any) bool {
+		p := v.(*Profile) //nolint:errcheck // only profiles are stored
+		live := has(p.name, "")
+		if !live && p.quiet() && p.life.end() {
+			f.profiles.CompareAndDelete(p.name, p)
+			return true
 		}
-		p.asked = false
-		told := make([]*Endpoint, 0, len(p.endpoints))
-		for label, e := range p.endpoints {
+		var told []*Endpoint
+		for name, e := range *p.endpoints.Load() {
 			switch {
-			case live && (label == "" || has(name, label)):
+			case live && (name == "" || has(p.name, name)):
 				told = append(told, e)
-			case live && !e.asked:
-				delete(p.endpoints, label)
+			case live && e.life.end():
+				p.forget(e)
 			}
-			e.asked = false
 		}
 		tell(p, live, told)
+		return true
+	})
+}
+
+// life is whether somebody has asked for something since the last scrape.
+//
+//	asked --scrape, not in the configuration--> idle --the same--> over
+//	  ^------------- asked for -----------------'                   \-> who asks gets a new one
+type life struct{ state atomic.Int32 }
+
+const (
+	lifeAsked int32 = iota
+	lifeIdle
+	lifeOver
+)
+
+// ask keeps it for one more scrape; false: it is over.
+func (l *life) ask() bool {
+	for {
+		switch l.state.Load() {
+		case lifeAsked:
+			return true
+		case lifeOver:
+			return false
+		}
+		if l.state.CompareAndSwap(lifeIdle, lifeAsked) {
+			return true
+		}
 	}
+}
+
+// end brings it one step nearer to its end; true: it is over.
+func (l *life) end() bool {
+	return !l.state.CompareAndSwap(lifeAsked, lifeIdle) && l.state.CompareAndSwap(lifeIdle, lifeOver)
 }
 
 // Wait is one request that waits. Its zero value is ready; it must not be copied between Wait and Waited.

@@ -124,36 +124,36 @@ func TestAllFigures(t *testing.T) {
 		p.Waited(&second, "released")
 		want := map[string]float64{
 			"inflight": 1, "panics_total": 1, "log_dropped_total": 3,
-			"requests_total{class=2xx,endpoint=eu,profile=shop,reason=OK}":       9,
-			"requests_total{class=5xx,endpoint=us,profile=shop,reason=UN}":       1,
-			"requests_total{class=other,endpoint=us,profile=shop,reason=OK}":     1,
-			"requests_total{class=none,endpoint=us,profile=shop,reason=other}":   1,
-			"requests_total{class=2xx,endpoint=us,profile=shop,reason=OF}":       1,
-			"requests_total{class=5xx,endpoint=,profile=shop,reason=DN}":         1,
-			"requests_total{class=4xx,endpoint=,profile=,reason=PR}":             1,
-			"attempts_total{endpoint=eu,profile=shop,result=ok}":                 9,
-			"attempts_total{endpoint=eu,profile=shop,result=lost}":               1,
-			"attempts_total{endpoint=us,profile=shop,result=other}":              1,
-			"passive_signals_total{endpoint=eu,kind=refused,profile=shop}":       1,
-			"passive_signals_total{endpoint=eu,kind=other,profile=shop}":         1,
-			"retries_total{cause=lost,profile=shop}":                             1,
-			"retries_total{cause=other,profile=shop}":                            1,
-			"requests_moved_total{profile=shop}":                                 1,
-			"requests_cut_total{profile=shop}":                                   1,
-			"tunnels{profile=shop}":                                              1,
-			"held{profile=shop}":                                                 2,
-			"held_oldest_seconds{profile=shop}":                                  3,
-			"hold_total{profile=shop,result=released}":                           1,
-			"rejected_total{rule=bare-lf}":                                       1,
-			"rejected_total{rule=other}":                                         1,
-			"pool_connections{origin=eu:443,state=idle}":                         2,
-			"pool_connections{origin=eu:443,state=busy}":                         1,
-			"pool_stale_total{origin=eu:443}":                                    4,
-			"pool_dials_total{origin=eu:443,result=ok}":                          9,
-			"request_seconds_count{profile=shop}":                                3,
-			"request_seconds_sum{profile=shop}":                                  120.008,
-			"first_byte_seconds_count{profile=shop}":                             2,
-			"first_byte_seconds_sum{profile=shop}":                               0.006,
+			"requests_total{class=2xx,endpoint=eu,profile=shop,reason=OK}":     9,
+			"requests_total{class=5xx,endpoint=us,profile=shop,reason=UN}":     1,
+			"requests_total{class=other,endpoint=us,profile=shop,reason=OK}":   1,
+			"requests_total{class=none,endpoint=us,profile=shop,reason=other}": 1,
+			"requests_total{class=2xx,endpoint=us,profile=shop,reason=OF}":     1,
+			"requests_total{class=5xx,endpoint=,profile=shop,reason=DN}":       1,
+			"requests_total{class=4xx,endpoint=,profile=,reason=PR}":           1,
+			"attempts_total{endpoint=eu,profile=shop,result=ok}":               9,
+			"attempts_total{endpoint=eu,profile=shop,result=lost}":             1,
+			"attempts_total{endpoint=us,profile=shop,result=other}":            1,
+			"passive_signals_total{endpoint=eu,kind=refused,profile=shop}":     1,
+			"passive_signals_total{endpoint=eu,kind=other,profile=shop}":       1,
+			"retries_total{cause=lost,profile=shop}":                           1,
+			"retries_total{cause=other,profile=shop}":                          1,
+			"requests_moved_total{profile=shop}":                               1,
+			"requests_cut_total{profile=shop}":                                 1,
+			"tunnels{profile=shop}":                                            1,
+			"held{profile=shop}":                                               2,
+			"held_oldest_seconds{profile=shop}":                                3,
+			"hold_total{profile=shop,result=released}":                         1,
+			"rejected_total{rule=bare-lf}":                                     1,
+			"rejected_total{rule=other}":                                       1,
+			"pool_connections{origin=eu:443,state=idle}":                       2,
+			"pool_connections{origin=eu:443,state=busy}":                       1,
+			"pool_stale_total{origin=eu:443}":                                  4,
+			"pool_dials_total{origin=eu:443,result=ok}":                        9,
+			"request_seconds_count{profile=shop}":                              3,
+			"request_seconds_sum{profile=shop}":                                120.008,
+			"first_byte_seconds_count{profile=shop}":                           2,
+			"first_byte_seconds_sum{profile=shop}":                             0.006,
 		}
 		for _, le := range []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60} {
 			n := 2.0
@@ -333,13 +333,41 @@ func TestWhatOutlivesItsProfile(t *testing.T) {
 		}
 	}
 	p.Tunnel(-1)
-	if got := scrape(t, f); len(got) != 2 {
-		t.Errorf("%v", got)
+	for range 2 {
+		if got := scrape(t, f); len(got) != 2 {
+			t.Errorf("%v", got)
+		}
 	}
 	gone.Store(false)
 	if f.Profile("shop") == p {
 		t.Error("it is not forgotten")
 	}
+}
+
+// A scrape that does not come to its end keeps no request waiting, not even one that looks for its profile (case 30).
+func TestSlowScrape(t *testing.T) {
+	f := figures.New(words)
+	f.Profile("shop").Endpoint("eu").Done(f.Shard(), 200, "OK")
+	to, done := make(chan prometheus.Metric), make(chan struct{})
+	go func() { defer close(done); f.Collect(to) }()
+	<-to // and no more for now
+	s := f.Shard()
+	for _, name := range []string{"shop", "mail"} {
+		p := f.Profile(name)
+		for _, endpoint := range []string{"", "eu", "us"} {
+			p.Endpoint(endpoint).Done(s, 502, "UN")
+			p.Endpoint(endpoint).Signal("refused")
+		}
+		var w figures.Wait
+		p.Wait(&w, time.Now())
+		p.Waited(&w, "released")
+	}
+	go func() {
+		for range to { // the rest
+		}
+	}()
+	<-done
+	close(to)
 }
 
 // Configurations come and go while requests end and somebody scrapes.

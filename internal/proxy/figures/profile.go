@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,12 +9,11 @@ import (
 
 // Profile counts what belongs to no single endpoint of a profile.
 type Profile struct {
-	f    *Figures
-	name string
-
-	// Guarded by the figures' mu.
-	endpoints map[string]*Endpoint
-	asked     bool // since the last scrape
+	f         *Figures
+	name      string
+	life      life
+	endpoints atomic.Pointer[map[string]*Endpoint] // replaced as a whole
+	none      *Endpoint                            // the one without a name
 
 	spread     []atomic.Pointer[spread] // by shard, made when first needed
 	holds      []atomic.Uint64          // by result
@@ -29,24 +29,54 @@ type Profile struct {
 }
 
 func newProfile(f *Figures, name string) *Profile {
-	return &Profile{
-		f: f, name: name, endpoints: map[string]*Endpoint{}, spread: make([]atomic.Pointer[spread], len(f.shards)),
+	p := &Profile{
+		f: f, name: name, spread: make([]atomic.Pointer[spread], len(f.shards)),
 		holds: f.words.holds.counters(), retries: f.words.retries.counters(),
 	}
+	p.none = p.newEndpoint("")
+	p.endpoints.Store(&map[string]*Endpoint{"": p.none})
+	return p
+}
+
+func (p *Profile) newEndpoint(name string) *Endpoint {
+	return &Endpoint{f: p.f, profile: p.name, name: name, hot: make([]atomic.Pointer[hot], len(p.f.shards))}
 }
 
 // Endpoint is where requests to an endpoint are counted, "" for those that went to none: always the same, as long as the
-// configuration has it. Look it up when a configuration is read, not for every request.
+// configuration has it. Look others up when a configuration is read, not for every request.
 func (p *Profile) Endpoint(name string) *Endpoint {
-	p.f.mu.Lock()
-	defer p.f.mu.Unlock()
-	e := p.endpoints[name]
-	if e == nil {
-		e = &Endpoint{f: p.f, profile: p.name, name: name, hot: make([]atomic.Pointer[hot], len(p.f.shards))}
-		p.endpoints[name] = e
+	if name == "" {
+		return p.none
 	}
-	e.asked = true
-	return e
+	for {
+		now := p.endpoints.Load()
+		e := (*now)[name]
+		switch {
+		case e != nil && e.life.ask():
+			return e
+		case e != nil:
+			p.forget(e) // it is being forgotten at this moment
+		default:
+			next := maps.Clone(*now)
+			next[name] = p.newEndpoint(name)
+			p.endpoints.CompareAndSwap(now, &next) // or somebody was faster
+		}
+	}
+}
+
+// forget takes an endpoint out.
+func (p *Profile) forget(e *Endpoint) {
+	for {
+		now := p.endpoints.Load()
+		if (*now)[e.name] != e {
+			return
+		}
+		next := maps.Clone(*now)
+		delete(next, e.name)
+		if p.endpoints.CompareAndSwap(now, &next) {
+			return
+		}
+	}
 }
 
 // Observe enters a sample: the whole time, and the time to the first byte of the origin's answer, 0 if none came.
