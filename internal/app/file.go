@@ -168,9 +168,9 @@ func (a *App) watchFile(ctx context.Context) {
 			return
 		case <-a.o.Reload:
 			_ = notifySystemd(ctx, reloading())
+			a.requests.Reopen() // whoever moved the file says so by this signal
 			if a.queries != nil {
-				a.requests.Reopen()
-				a.queries.Reopen() // whoever moved the file says so by this signal
+				a.queries.Reopen()
 			}
 			if a.wire != nil {
 				a.wire.Reopen()
