@@ -29,6 +29,7 @@ type h1 struct {
 	served int          // requests
 	pace   inbound.Pace // of the request's body
 	taking inbound.Pace // of the answer
+	began  time.Time    // of the head; zero: it was there when we looked
 	halted bool         // somebody was stopped who read the body
 	taken  int          // bytes in the lap's buffer
 
@@ -86,7 +87,7 @@ func (h *h1) busy() (goesOn bool) {
 func (h *h1) head() (n int, ok bool) {
 	l := h.lap
 	l.req.Reset(h.p.limits)
-	var limit time.Time
+	h.began = time.Time{}
 	for {
 		if h.taken > 0 {
 			n, fault := l.req.Parse((*l.in)[:h.taken])
@@ -101,9 +102,9 @@ func (h *h1) head() (n int, ok bool) {
 				h.grow()
 			}
 		}
-		if limit.IsZero() {
-			limit = time.Now().Add(h.headTime)
-			h.Until(limit)
+		if h.began.IsZero() {
+			h.began = time.Now()
+			h.Until(h.began.Add(h.headTime))
 		}
 		got, err := h.Read((*l.in)[h.taken:])
 		h.taken += got
@@ -155,6 +156,9 @@ func (h *h1) open(head []byte) *exchange {
 	x := &l.x
 	*x = exchange{p: h.p, lap: l, door: &h.door, head: head, source: h, sink: h}
 	x.line.Time = time.Now()
+	if !h.began.IsZero() {
+		x.line.Head = x.line.Time.Sub(h.began)
+	}
 	h.door.shard.Begin()
 	h.out.Reset(h.Conn.Conn, l.reply[:0])
 	h.pace, h.taking = inbound.BodyPace, inbound.AnswerPace

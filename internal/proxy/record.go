@@ -65,13 +65,18 @@ func (x *exchange) describe() {
 		l.Proto = "HTTP/1." + strconv.Itoa(req.Minor)
 	}
 	l.Method, l.Host, l.Target = req.Method.Of(x.head), req.Host.Of(x.head), req.Target.Of(x.head)
+	parents := 0
 	for i := range req.Fields {
 		switch name := req.Fields[i].Name.Of(x.head); {
 		case equalWord(name, "user-agent"):
 			l.UserAgent = req.Fields[i].Value.Of(x.head)
 		case equalWord(name, "traceparent"):
 			l.TraceParent = req.Fields[i].Value.Of(x.head)
+			parents++
 		}
+	}
+	if parents > 1 { // none of them is valid
+		l.TraceParent = nil
 	}
 	if req.Body != http1.BodyNone {
 		l.BytesIn = x.up().read.Load()
@@ -86,7 +91,10 @@ func (x *exchange) describe() {
 func (x *exchange) note(a *attempt, err error) {
 	l := &x.line
 	l.Endpoint, l.Epoch, l.OriginAddr = a.c.endpoint, a.c.epoch, a.c.dest.addr
-	l.Reused = a.pooled
+	l.Reused, l.Handshake = a.pooled, 0
+	if a.conn != nil && !a.pooled {
+		l.Handshake = a.conn.Shook
+	}
 	if !a.connected.IsZero() {
 		l.Connect = a.connected.Sub(a.start)
 	}

@@ -8,7 +8,7 @@ import (
 // Record is what is known of one request at its end. Its slices and strings are not kept after Add. Of a message that
 // could not be read, only those parts are set that were.
 type Record struct {
-	Time     time.Time // first byte of the request head
+	Time     time.Time // the request head was complete
 	Listener string    // address listened on
 	Conn     uint64    // number of the client connection, from 1 since the start
 	Request  uint64    // number of the request on it, from 1
@@ -38,7 +38,7 @@ type Record struct {
 	SessionNew   bool
 
 	BytesIn, BytesOut int64 // of bodies, as transferred
-	Head              time.Duration
+	Head              time.Duration // from the first byte of the request head to Time
 	Connect           time.Duration // to a connection, of the last attempt
 	Handshake         time.Duration // TLS with the origin, part of Connect
 	FirstByte         time.Duration // of the origin's answer, since Time

@@ -13,6 +13,7 @@ import (
 type Conn struct {
 	*wire.Conn
 	Reused  bool          // it has carried a request before
+	Shook   time.Duration // how long the TLS handshake took; 0 without TLS
 	KeepFor time.Duration // how long the origin keeps it idle: its Keep-Alive: timeout= less 1 s. 0: not said; below 0: not at all
 
 	pool        *Pool

@@ -55,7 +55,7 @@ func (p *Pool) Dial(ctx context.Context, timeout time.Duration) (*Conn, error) {
 // is private to it: the caller keeps it with its client connection. Without, client is not looked at.
 func (p *Pool) DialFor(ctx context.Context, timeout time.Duration, client *Client) (*Conn, error) {
 	gen := p.gen.Load() // now: a Drop during the dial counts
-	c, remote, err := p.open(ctx, timeout, client)
+	c, remote, shook, err := p.open(ctx, timeout, client)
 	if err != nil {
 		if ctx.Err() != nil {
 			p.tally.dialed(gaveUp)
@@ -69,7 +69,9 @@ func (p *Pool) DialFor(ctx context.Context, timeout time.Duration, client *Clien
 		return nil, failed
 	}
 	p.tally.dialed(dialOK)
-	return p.adopt(c, remote, gen), nil
+	out := p.adopt(c, remote, gen)
+	out.Shook = shook
+	return out, nil
 }
 
 // adopt makes a new connection one of the pool's, lent to the caller.
@@ -91,31 +93,31 @@ func (p *Pool) adopt(c *wire.Conn, remote netip.Addr, gen uint64) *Conn {
 }
 
 // open connects, says for whom, and agrees on TLS.
-func (p *Pool) open(ctx context.Context, timeout time.Duration, client *Client) (*wire.Conn, netip.Addr, error) {
+func (p *Pool) open(ctx context.Context, timeout time.Duration, client *Client) (c *wire.Conn, remote netip.Addr, shook time.Duration, err error) {
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
 	plain, remote, err := p.connect(ctx, timeout)
 	if err != nil {
-		return nil, remote, err
+		return nil, remote, 0, err
 	}
 	if p.key.Proxy != 0 {
 		if err := introduce(plain, p.key.Proxy, client); err != nil {
 			discard(plain)
-			return nil, remote, err
+			return nil, remote, 0, err
 		}
 	}
 	if p.tls == nil {
-		return wire.Plain(plain), remote, nil
+		return wire.Plain(plain), remote, 0, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, tlsTimeout)
 	defer cancel()
-	secure := tls.Client(plain, p.tls)
+	secure, began := tls.Client(plain, p.tls), time.Now()
 	if err := secure.HandshakeContext(ctx); err != nil {
 		discard(plain)
-		return nil, remote, &DialError{Handshake, fmt.Errorf("TLS handshake with %s as %s: %w", p.key.Addr, p.key.ServerName, err)}
+		return nil, remote, 0, &DialError{Handshake, fmt.Errorf("TLS handshake with %s as %s: %w", p.key.Addr, p.key.ServerName, err)}
 	}
-	return wire.Wrap(secure), remote, nil
+	return wire.Wrap(secure), remote, time.Since(began), nil
 }
 
 // introduce sends the PROXY protocol header. It fits into an empty socket buffer, so nothing waits.
