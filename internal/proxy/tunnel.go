@@ -67,8 +67,8 @@ func (x *exchange) tunnel(a *attempt, why Reason) {
 	}
 }
 
-// end ends the tunnel because its endpoint is no longer the active one: after some time and with a goodbye, or at once,
-// so that not a byte more gets there.
+// end ends the tunnel because its endpoint is no longer the active one, with a goodbye: after some time, or at once, so
+// that not a byte more gets there.
 func (t *tunnel) end(after time.Duration, atOnce bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -76,7 +76,7 @@ func (t *tunnel) end(after time.Duration, atOnce bool) {
 		return
 	}
 	if t.cut = true; atOnce {
-		t.Close()
+		t.CutNow()
 	} else if t.timer == nil {
 		t.timer = time.AfterFunc(after, t.Cut)
 	}

@@ -8,6 +8,7 @@
 //	relaying -> one connection broke                     *BrokenError
 //	relaying -> Close                                    ErrClosed
 //	relaying -> Cut -> the frame under way ends -> close frame, end -> the client's end or patience -> ErrCut
+//	            CutNow: the same, but a frame under way is lost
 //	                \-> no websocket, frames lost, or patience over -> plain close                  -> ErrCut
 //
 // A silent direction holds neither a buffer nor a pipe; a busy one holds one buffer of 16 KiB or 64 KiB. Bulk between two plain

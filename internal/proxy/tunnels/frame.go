@@ -4,12 +4,14 @@ import "encoding/binary"
 
 // Of the header of a frame, RFC 6455 section 5.2.
 const (
-	final   = 0x80
-	opMask  = 0x0f
-	opClose = 8
-	masked  = 0x80
-	length2 = 126
-	length8 = 127
+	final    = 0x80
+	opMask   = 0x0f
+	opKind   = 0x07 // of data and of control frames
+	opClose  = 8
+	opBinary = 2 // the last one, and 10 among control frames
+	masked   = 0x80
+	length2  = 126
+	length8  = 127
 
 	serviceRestart = 1012 // the registered close code, RFC 6455 section 11.7
 )
@@ -83,6 +85,10 @@ func (f *follower) size() int {
 func (f *follower) begin() {
 	f.have = 0
 	f.last = f.header[0] & opMask
+	if f.last&opKind > opBinary { // reserved: this is no websocket, or none that we know
+		f.lost = true
+		return
+	}
 	switch n := f.header[1] &^ masked; n {
 	case length2:
 		f.left = int64(binary.BigEndian.Uint16(f.header[2:]))

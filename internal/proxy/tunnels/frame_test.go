@@ -52,6 +52,10 @@ func TestFollower(t *testing.T) {
 		t.Error("the close frame was not seen")
 	}
 	f = follower{}
+	if f.skip([]byte("text, no frames")); !f.lost {
+		t.Error("a reserved opcode was believed")
+	}
+	f = follower{}
 	if f.skip([]byte{0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0, 9, 9}); !f.lost || f.boundary() {
 		t.Error("an impossible length was believed")
 	}

@@ -60,9 +60,10 @@ type Tunnel struct {
 	o              Options
 	renew          func()
 
-	cut    atomic.Bool
-	closed atomic.Bool
-	toOver atomic.Bool // the direction to the client has ended
+	cut     atomic.Bool
+	stopped atomic.Bool // CutNow
+	closed  atomic.Bool
+	toOver  atomic.Bool // the direction to the client has ended
 
 	in, out atomic.Int64
 
@@ -140,6 +141,15 @@ func (t *Tunnel) Cut() {
 	t.origin.Wake(ErrCut) // the client is left alone: a TLS connection does not survive an interrupted write
 }
 
+// CutNow is Cut where the origin must not get another byte: its connection is reset before CutNow returns. The client
+// is told when no frame is under way; the rest of one that is will not come.
+func (t *Tunnel) CutNow() {
+	t.because(ErrCut)
+	t.stopped.Store(true)
+	_ = t.origin.Reset() // it is over in any case
+	t.Cut()
+}
+
 // Close ends the tunnel without a goodbye. Everybody may call it, any number of times.
 func (t *Tunnel) Close() {
 	t.because(ErrClosed)
@@ -147,6 +157,9 @@ func (t *Tunnel) Close() {
 	t.client.Wake(ErrClosed)
 	t.origin.Wake(ErrClosed)
 }
+
+// cutting says whether an error of the origin may come from a cut.
+func (t *Tunnel) cutting() bool { return t.cut.Load() || t.stopped.Load() }
 
 // because keeps the first reason.
 func (t *Tunnel) because(why error) {
@@ -179,7 +192,7 @@ func (t *Tunnel) toOrigin() {
 		_ = halfClose(t.origin) // a broken origin is found by the other direction
 		return
 	}
-	if side == wire.Sink && t.cut.Load() && !t.closed.Load() {
+	if side == wire.Sink && t.cutting() && !t.closed.Load() {
 		if err = drop(t.client); err == nil {
 			return
 		}
@@ -213,7 +226,10 @@ func (t *Tunnel) toClient() {
 		p.frames = &follower{}
 	}
 	side, err := p.run()
-	if side == wire.Source && errors.Is(err, ErrCut) {
+	if err == nil && t.stopped.Load() { // an end that we have made
+		side, err = wire.Source, ErrCut
+	}
+	if side == wire.Source && err != nil && t.cutting() {
 		t.origin.Clear()
 		if t.closed.Load() { // its Wake may have been cleared with the cut's
 			t.broke(false, ErrClosed)

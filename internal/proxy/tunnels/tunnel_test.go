@@ -129,6 +129,37 @@ func TestCutWithinFrame(t *testing.T) {
 	}
 }
 
+// TestCutNow: the origin's connection is broken at once; the client is told, unless a frame is under way.
+func TestCutNow(t *testing.T) {
+	for sent, want := range map[string]string{
+		"":                   "\x88\x02\x03\xf4",
+		"\x81\x02hi":         "\x81\x02hi\x88\x02\x03\xf4",
+		"\x81\x02h":          "\x81\x02h",
+		"\x81\x02hi\x81\x7e": "\x81\x02hi\x81\x7e",
+	} {
+		client, origin, r := raw(t, tunnels.Options{WebSocket: true})
+		if _, err := io.WriteString(origin, sent); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(sent))
+		if _, err := io.ReadFull(client, got); err != nil {
+			t.Fatal(err)
+		}
+		r.tunnel.CutNow()
+		if _, err := origin.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
+			t.Errorf("the origin saw %v, no reset", err)
+		}
+		rest, err := io.ReadAll(client)
+		if err != nil || string(got)+string(rest) != want {
+			t.Errorf("the client got %q%q, not %q, %v", got, rest, want, err)
+		}
+		_ = client.Close()
+		if o := r.wait(); !errors.Is(o.why, tunnels.ErrCut) {
+			t.Errorf("ended with %+v", o)
+		}
+	}
+}
+
 func websocketFrame(size int) []byte {
 	head := []byte{0x82, byte(size)}
 	switch {
