@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -24,29 +23,46 @@ func reasonsInCode(t *testing.T) (codes map[string]string, own map[string]bool) 
 	codes, own = map[string]string{}, map[string]bool{}
 	ast.Inspect(f, func(n ast.Node) bool {
 		v, ok := n.(*ast.ValueSpec)
-		if !ok {
+		if !ok || len(v.Values) != 1 {
 			return true
 		}
-		if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Reason" && len(v.Values) == 1 {
-			code, err := strconv.Unquote(v.Values[0].(*ast.BasicLit).Value)
-			if err != nil {
-				t.Fatal(err)
+		if typ, ok := v.Type.(*ast.Ident); ok && typ.Name == "Reason" {
+			if text, ok := v.Values[0].(*ast.BasicLit); ok {
+				codes[v.Names[0].Name] = strings.Trim(text.Value, `"`)
 			}
-			codes[v.Names[0].Name] = code
 		}
-		if v.Names[0].Name == "ownAnswers" {
-			for _, e := range v.Values[0].(*ast.CompositeLit).Elts {
-				pair := e.(*ast.KeyValueExpr)
-				for _, field := range pair.Value.(*ast.CompositeLit).Elts {
-					if field.(*ast.KeyValueExpr).Key.(*ast.Ident).Name == "status" {
-						own[pair.Key.(*ast.Ident).Name] = true
-					}
+		if list, ok := v.Values[0].(*ast.CompositeLit); ok && v.Names[0].Name == "ownAnswers" {
+			for _, e := range list.Elts {
+				if name, fields := pairOf(e); fields != nil && slices.ContainsFunc(fields.Elts, isStatus) {
+					own[name] = true
 				}
 			}
 		}
 		return true
 	})
 	return codes, own
+}
+
+// pairOf reads NAME: {FIELDS}.
+func pairOf(e ast.Expr) (name string, fields *ast.CompositeLit) {
+	pair, _ := e.(*ast.KeyValueExpr)
+	if pair == nil {
+		return "", nil
+	}
+	if key, ok := pair.Key.(*ast.Ident); ok {
+		name = key.Name
+	}
+	fields, _ = pair.Value.(*ast.CompositeLit)
+	return name, fields
+}
+
+func isStatus(e ast.Expr) bool {
+	pair, _ := e.(*ast.KeyValueExpr)
+	if pair == nil {
+		return false
+	}
+	key, ok := pair.Key.(*ast.Ident)
+	return ok && key.Name == "status"
 }
 
 var docRow = regexp.MustCompile(`(?m)^\| ([A-Z]{2}(?:, [A-Z]{2})*) \| .* \| (.*) \|$`)

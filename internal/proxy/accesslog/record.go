@@ -37,7 +37,7 @@ type Record struct {
 	Key, KeyHash string // which key a session is bound by, and a hash of its value
 	SessionNew   bool
 
-	BytesIn, BytesOut int64 // of bodies, as transferred
+	BytesIn, BytesOut int64         // of bodies, as transferred
 	Head              time.Duration // from the first byte of the request head to Time
 	Connect           time.Duration // to a connection, of the last attempt
 	Handshake         time.Duration // TLS with the origin, part of Connect
