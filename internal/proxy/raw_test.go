@@ -21,7 +21,7 @@ import (
 // deliberately dumb and shares nothing with the proxy's.
 
 // patience is how long anything may take that is not expected to take time at all.
-const patience = 10 * time.Second
+const patience = 5 * time.Second
 
 // The ways a body can be framed.
 const (
