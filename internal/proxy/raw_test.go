@@ -140,13 +140,15 @@ func readMessage(br *bufio.Reader, response, bodiless bool) (*message, error) {
 }
 
 func (m *message) readLength(br *bufio.Reader, length string) error {
-	n, err := strconv.Atoi(length)
+	n, err := strconv.ParseInt(length, 10, 64)
 	if err != nil {
 		return err
 	}
-	b := make([]byte, n)
-	n, err = io.ReadFull(br, b)
-	m.body = string(b[:n])
+	b, err := io.ReadAll(io.LimitReader(br, n))
+	m.body = string(b)
+	if err == nil && int64(len(b)) < n {
+		err = io.ErrUnexpectedEOF
+	}
 	return err
 }
 
