@@ -92,10 +92,18 @@ func (s *h2) render(b []byte) ([]byte, http1.Rule) {
 	if !http1.IsValue(r.Host) {
 		return b, http1.HostForm
 	}
+	if rule := s.length(); rule != "" {
+		return b, rule
+	}
+	for _, v := range r.Header["Host"] { // beside or in the place of :authority
+		if !strings.EqualFold(v, r.Host) {
+			return b, http1.HostTarget
+		}
+	}
 	b = append(append(append(b, r.Method...), ' '), r.RequestURI...)
 	b = append(append(append(b, " HTTP/1.1\r\nhost: "...), r.Host...), "\r\n"...)
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
-		if name == "Content-Length" {
+		if name == "Content-Length" || name == "Host" {
 			continue
 		}
 		for _, v := range r.Header[name] {
@@ -122,6 +130,20 @@ func (s *h2) render(b []byte) ([]byte, http1.Rule) {
 		b = append(b, "transfer-encoding: chunked\r\n"...)
 	}
 	return append(b, "\r\n"...), ""
+}
+
+// length judges the client's Content-Length [RFC 9113 8.1.1]; the data itself net/http counts.
+func (s *h2) length() http1.Rule {
+	told := s.r.Header["Content-Length"]
+	switch {
+	case len(told) == 0:
+		return ""
+	case len(told) > 1:
+		return http1.LengthRepeated
+	case told[0] != strconv.FormatInt(max(s.r.ContentLength, 0), 10):
+		return http1.LengthForm
+	}
+	return ""
 }
 
 func (s *h2) next() ([]byte, error) {
