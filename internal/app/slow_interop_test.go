@@ -49,7 +49,7 @@ func TestInteropSlowClients(t *testing.T) {
 	for name, args := range slowAttacks {
 		attacks.Go(func() {
 			all := append(slices.Clone(args), "-c", "200", "-r", "100", "-i", "1", "-l", "14", "-p", "3", "-d", s.web, "-u", "http://"+host+"/http/health")
-			out, err := exec.CommandContext(ctx, tool, all...).CombinedOutput() //nolint:gosec // the test's own arguments
+			out, err := exec.CommandContext(ctx, tool, all...).CombinedOutput()
 			judgeSlow(t, name, colour.ReplaceAllString(string(out), ""), err)
 		})
 	}

@@ -9,18 +9,6 @@ import (
 	"time"
 )
 
-// telling answers each request with its target, kept as the origin's own connection allows.
-func telling(p *peer) {
-	for {
-		m := p.request()
-		if m == nil {
-			return
-		}
-		target := strings.Fields(m.first)[1]
-		p.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(target), target))
-	}
-}
-
 // Who wants another request on a connection, and who gets it.
 func TestConnectionIsKept(t *testing.T) {
 	const length, chunks, until = "Content-Length: 2\r\n\r\nok", "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "\r\nok"

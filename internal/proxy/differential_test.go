@@ -34,7 +34,6 @@ func (o *recorder) serve(p *peer) {
 
 // endsConnection says what RFC 9112 9.3 and 6.3 say of this exchange.
 func endsConnection(m *message, answer string) bool {
-	at := strings.LastIndex(answer, "HTTP/1.")
 	if strings.HasPrefix(answer, "HTTP/1.1 1") { // what stands behind 1xx is the plain answer
 		return false
 	}
@@ -43,7 +42,7 @@ func endsConnection(m *message, answer string) bool {
 	none := m.method() == "HEAD" || strings.Contains(head[:12], " 204") || strings.Contains(head[:12], " 304")
 	framed := none || strings.Contains(low, "\r\ncontent-length:") || strings.Contains(low, "\r\ntransfer-encoding:")
 	old := strings.HasPrefix(answer, "HTTP/1.0") && !strings.Contains(low, "keep-alive")
-	return at >= 0 && (!framed || old || strings.Contains(low, "\r\nconnection: close"))
+	return !framed || old || strings.Contains(low, "\r\nconnection: close")
 }
 
 // exchange sends one pair to an address: what the origin got, and what the client got, 1xx first.
@@ -53,7 +52,7 @@ func (o *recorder) exchange(t *testing.T, addr string, p pair) (got *message, an
 	o.answer, o.got = p.answer, nil
 	o.mu.Unlock()
 	c := dial(t, addr)
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	go c.send(p.request)
 	request := strings.TrimPrefix(p.request, "\r\n")
 	hints, m, err := c.answer(request[:strings.Index(request, " ")])

@@ -57,9 +57,28 @@ func refusedStreams() (out []stream) {
 		out = append(out, stream{name: fmt.Sprintf("name %q", n), fields: over("GET", n, "1")})
 	}
 	for _, f := range [][]string{
-		{"connection", "close"}, {"connection", "x-a"}, {"transfer-encoding", "chunked"}, {"upgrade", "websocket"}, {"keep-alive", "timeout=5"}, {"proxy-connection", "keep-alive"}, {"te", "gzip"}, {"te", "trailers, gzip"},
-		{"content_length", "5"}, {"transfer_encoding", "chunked"}, {"x_forwarded_for", "192.0.2.1"}, {"content-length", "3, 3"}, {"content-length", "+0"}, {"content-length", ""}, {"host", "b.example"}, {"expect", "200-ok"},
-		{":path", "/b"}, {":method", "POST"}, {":authority", "b.example"}, {":scheme", "http"}, {":other", "x"}, {":status", "200"},
+		{"connection", "close"},
+		{"connection", "x-a"},
+		{"transfer-encoding", "chunked"},
+		{"upgrade", "websocket"},
+		{"keep-alive", "timeout=5"},
+		{"proxy-connection", "keep-alive"},
+		{"te", "gzip"},
+		{"te", "trailers, gzip"},
+		{"content_length", "5"},
+		{"transfer_encoding", "chunked"},
+		{"x_forwarded_for", "192.0.2.1"},
+		{"content-length", "3, 3"},
+		{"content-length", "+0"},
+		{"content-length", ""},
+		{"host", "b.example"},
+		{"expect", "200-ok"},
+		{":path", "/b"},
+		{":method", "POST"},
+		{":authority", "b.example"},
+		{":scheme", "http"},
+		{":other", "x"},
+		{":status", "200"},
 	} {
 		out = append(out, stream{name: fmt.Sprintf("field %q", f), fields: over("GET", f...)})
 	}
@@ -121,11 +140,11 @@ func TestMalformedStreamsReachNobody(t *testing.T) {
 // open2 opens one stream on a connection of its own and says how it ended: with a status, a reset, or the connection.
 func open2(t *testing.T, addr string, s stream) string {
 	t.Helper()
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addr, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{"h2"}}) //nolint:gosec // a certificate of the test's own
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", addr, &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(c, http2.ClientPreface)
 	fr := http2.NewFramer(c, c)

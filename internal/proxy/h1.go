@@ -39,7 +39,8 @@ type h1 struct {
 // The ends of a client that does not take its answer, proxy.md 11.
 const (
 	clientPause = 60 * time.Second // without a byte taken
-	lingerBytes = 64 << 10
+	lingerBytes = 64 << 10         // read of a body for the sake of the connection
+	lingerMost  = 16 << 20         // read of anything for the sake of the answer
 	lingerTime  = 2 * time.Second
 )
 
@@ -241,7 +242,7 @@ func (h *h1) linger() {
 	}
 	h.Until(time.Now().Add(lingerTime))
 	buf := *h.lap.in
-	for n := 0; n < lingerBytes; {
+	for n := 0; n < lingerMost; {
 		got, err := h.Read(buf)
 		if err != nil {
 			return

@@ -339,17 +339,11 @@ func (s *scripted) end() {
 
 func (s *scripted) addr() string { return s.ln.Addr().String() }
 
-// accepted is the number of connections so far, open the number of those that have not ended.
+// accepted is the number of connections so far.
 func (s *scripted) accepted() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.n
-}
-
-func (s *scripted) open() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
 }
 
 // inFrontOf is a proxy whose first endpoint is an origin of bytes.

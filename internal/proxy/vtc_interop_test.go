@@ -30,7 +30,7 @@ func TestInteropVarnishtest(t *testing.T) {
 		t.Run(filepath.Base(script), func(t *testing.T) {
 			origin := free(t)
 			r := newRig(t, func(_ *proxy.Options, p *profile.Profile) { p.Endpoints[0].Origin = "http://" + origin })
-			out, err := exec.CommandContext(t.Context(), tool, "-t", "20", "-Dproxy="+r.addr, "-Dorigin="+origin, script).CombinedOutput() //nolint:gosec // the test's own scripts
+			out, err := exec.CommandContext(t.Context(), tool, "-t", "20", "-Dproxy="+r.addr, "-Dorigin="+origin, script).CombinedOutput()
 			if err != nil {
 				t.Errorf("%v\n%s", err, out)
 			}
@@ -45,6 +45,6 @@ func free(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
 }
