@@ -122,15 +122,13 @@ func misdeed(p *peer, do []string, answer string) (goesOn bool) {
 		}
 		return false
 	case "slow":
-		for len(answer) > 0 {
+		for range 20 {
 			n := min(7, len(answer))
-			if len(answer) < 60 || !strings.Contains(answer, "\r\n\r\n") {
-				n = len(answer)
-			}
 			p.send(answer[:n])
 			answer = answer[n:]
 			runtime.Gosched()
 		}
+		p.send(answer)
 	case "delay":
 		tick := time.NewTimer(time.Duration(n) * time.Millisecond)
 		<-tick.C
