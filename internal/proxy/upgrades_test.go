@@ -192,9 +192,7 @@ func TestEndsOfATunnel(t *testing.T) {
 			if l := r.lines(1)[0]; l["status"] != 101.0 || l["upgrade"] != "websocket" || l["reason"] != "OK" && l["reason"] != "CD" && l["reason"] != "UD" {
 				t.Errorf("log %v", l)
 			}
-			if n := r.metric("jurymast_proxy_tunnels"); n != 0 {
-				t.Errorf("%v tunnels", n)
-			}
+			r.eventually("no tunnel is counted", func() bool { return r.metric("jurymast_proxy_tunnels") == 0 })
 			if k := r.kinds(); len(k) > 0 {
 				t.Errorf("charged: %v", k)
 			}
