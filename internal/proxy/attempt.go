@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -148,7 +149,9 @@ func dialKind(e *origins.DialError) Kind {
 func (x *exchange) attempt(c *choice) *failure {
 	a := &x.lap.a
 	*a = attempt{x: x, c: c, link: x.link(c)}
-	a.start = x.now()
+	if a.start = x.line.Time; x.line.Attempts > 0 || x.line.Held > 0 {
+		a.start = x.now()
+	}
 	a.limit = a.start.Add(x.settings.Timeouts.Response - x.spent)
 	x.sent = c
 	x.line.Attempts++
@@ -292,7 +295,7 @@ func (a *attempt) bind(conn *origins.Conn) {
 			conn.Wake(errCalledOff)
 		}
 	}
-	if a.x.timed() {
+	if a.connected = a.start; !a.pooled {
 		a.connected = time.Now()
 	}
 }
@@ -360,6 +363,9 @@ func (a *attempt) receive() error {
 			wire.Put(l.back)
 			l.back = larger
 		}
+		if a.got == 0 {
+			runtime.Gosched() // the origin cannot have answered yet: asking too early costs a system call
+		}
 		n, err := a.conn.Read((*l.back)[a.got:])
 		if n == 0 {
 			if err == nil || errors.Is(err, io.EOF) {
@@ -403,7 +409,7 @@ func (a *attempt) inform(used int) {
 	r := &a.x.lap.resp
 	b := (*a.x.lap.back)[:used]
 	a.relayed = true
-	_ = a.x.sink.begin(&reply{status: r.Status, line: statusLine(r, b), head: r, bytes: b})
+	_ = a.x.sink.begin(&reply{at: time.Now(), status: r.Status, line: statusLine(r, b), head: r, bytes: b})
 }
 
 // statusLine is the status line behind the version: the reason stays as it came.

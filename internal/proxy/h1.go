@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -27,9 +28,10 @@ type h1 struct {
 	minor  int
 	closes bool         // after this exchange
 	served int          // requests
+	stamp  time.Time    // about now: when something was last waited for
 	pace   inbound.Pace // of the request's body
 	taking inbound.Pace // of the answer
-	began  time.Time    // of the head; zero: it was there when we looked
+	began  time.Time    // of the head
 	halted bool         // somebody was stopped who read the body
 	taken  int          // bytes in the lap's buffer
 
@@ -46,7 +48,7 @@ const (
 
 // serveHTTP1 carries the requests of one connection, one after the other.
 func (p *Proxy) serveHTTP1(c *inbound.Conn) {
-	h := &h1{Conn: c, p: p, headTime: headTimeout, idleTime: idleTimeout}
+	h := &h1{Conn: c, p: p, headTime: headTimeout, idleTime: idleTimeout, stamp: time.Now()}
 	h.door = p.doorOf(c)
 	defer h.door.shut()
 	for h.wait() {
@@ -62,7 +64,8 @@ func (h *h1) wait() bool {
 	if h.served == 0 {
 		limit = h.headTime
 	}
-	h.Until(time.Now().Add(limit))
+	h.Until(h.stamp.Add(limit))
+	runtime.Gosched() // the client may be about to send: asking too early costs a system call
 	return h.Next() == nil
 }
 
@@ -88,8 +91,10 @@ func (h *h1) busy() (goesOn bool) {
 func (h *h1) head() (n int, ok bool) {
 	l := h.lap
 	l.req.Reset(h.p.limits)
-	h.began = time.Time{}
-	for {
+	h.began = time.Now()
+	h.stamp = h.began
+	h.Until(h.began.Add(h.headTime))
+	for reads := 0; ; reads++ {
 		if h.taken > 0 {
 			n, fault := l.req.Parse((*l.in)[:h.taken])
 			if fault != nil {
@@ -97,15 +102,14 @@ func (h *h1) head() (n int, ok bool) {
 				return 0, false
 			}
 			if n > 0 {
+				if reads > 1 { // most heads come in one piece
+					h.stamp = time.Now()
+				}
 				return n, true
 			}
 			if h.taken == len(*l.in) {
 				h.grow()
 			}
-		}
-		if h.began.IsZero() {
-			h.began = time.Now()
-			h.Until(h.began.Add(h.headTime))
 		}
 		got, err := h.Read((*l.in)[h.taken:])
 		h.taken += got
@@ -156,10 +160,7 @@ func (h *h1) open(head []byte) *exchange {
 	l.up = upload{}
 	x := &l.x
 	*x = exchange{p: h.p, lap: l, door: &h.door, head: head, source: h, sink: h}
-	x.line.Time = time.Now()
-	if !h.began.IsZero() {
-		x.line.Head = x.line.Time.Sub(h.began)
-	}
+	x.line.Time, x.line.Head = h.stamp, h.stamp.Sub(h.began)
 	h.door.shard.Begin()
 	h.out.Reset(h.Conn.Conn, l.reply[:0])
 	h.pace, h.taking = inbound.BodyPace, inbound.AnswerPace
@@ -276,6 +277,7 @@ func (h *h1) halt() {
 func (h *h1) left() bool { return h.Left() }
 
 func (h *h1) begin(a *reply) error {
+	h.stamp = a.at
 	if a.status < http.StatusOK && a.status != http.StatusSwitchingProtocols {
 		if h.minor == 0 {
 			return nil // HTTP/1.0 knows none
@@ -300,7 +302,7 @@ const longAnswer = 64 << 10
 
 func (h *h1) write(p []byte) error {
 	if h.out.Total() < longAnswer {
-		h.Until(time.Now().Add(clientPause))
+		h.Until(h.stamp.Add(clientPause))
 		return h.out.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
 	}
 	h.Until(h.taking.Wait(time.Now()))
@@ -310,11 +312,11 @@ func (h *h1) write(p []byte) error {
 }
 
 func (h *h1) flush() error {
-	h.Until(time.Now().Add(clientPause))
+	h.Until(h.stamp.Add(clientPause))
 	return h.out.Flush() //nolint:wrapcheck // as above
 }
 
 func (h *h1) end(tail []byte) error {
-	h.Until(time.Now().Add(clientPause))
+	h.Until(h.stamp.Add(clientPause))
 	return h.out.End(tail) //nolint:wrapcheck // as above
 }

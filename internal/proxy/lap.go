@@ -17,11 +17,10 @@ const (
 // lap is the memory of one exchange after the other on a connection. A connection that waits for its next request has
 // none: thousands of idle ones cost next to nothing.
 type lap struct {
-	in      *[]byte // what came from the client: the head, what follows it
-	inLarge *[]byte // of a long request body
-	back    *[]byte // what came from the origin
-	toward  []byte  // what goes to the origin
-	reply   []byte  // what goes to the client
+	in     *[]byte // what came from the client: the head, what follows it
+	back   *[]byte // what came from the origin
+	toward []byte  // what goes to the origin
+	reply  []byte  // what goes to the client
 
 	req      http1.Request
 	resp     http1.Response
@@ -38,18 +37,27 @@ var laps = sync.Pool{New: func() any {
 
 func takeLap() *lap {
 	l := laps.Get().(*lap) //nolint:errcheck // only laps are in the pool
-	l.in, l.back = wire.Get(bufferUsual), wire.Get(bufferUsual)
+	if l.in == nil {
+		l.in = wire.Get(bufferUsual)
+	}
+	if l.back == nil {
+		l.back = wire.Get(bufferUsual)
+	}
 	return l
+}
+
+// usual gives a buffer back that is larger than most requests need.
+func usual(b *[]byte) *[]byte {
+	if len(*b) == bufferUsual {
+		return b
+	}
+	wire.Put(b)
+	return nil
 }
 
 // give returns the memory. Nobody else may hold any of it.
 func (l *lap) give() {
-	wire.Put(l.in)
-	wire.Put(l.back)
-	if l.inLarge != nil {
-		wire.Put(l.inLarge)
-	}
-	l.in, l.back, l.inLarge = nil, nil, nil
+	l.in, l.back = usual(l.in), usual(l.back)
 	if cap(l.toward) > bufferLarge {
 		l.toward = make([]byte, 0, bufferUsual)
 	}

@@ -155,9 +155,6 @@ func (s *service) closeTunnels() {
 // now is the time.
 func (x *exchange) now() time.Time { return time.Now() }
 
-// timed reports that somebody wants to know exactly how long things took.
-func (x *exchange) timed() bool { return true }
-
 // dice throws a number below n.
 func (p *Proxy) dice(n int) int { return rand.IntN(n) } //nolint:gosec // it spreads, it hides nothing
 

@@ -114,7 +114,7 @@ func (x *exchange) answerAs(why Reason, status int, detail string) {
 		add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 	b = x.debugHeaders(b, why)
-	a := reply{status: status, extra: b, body: http1.BodyLength, closes: x.head == nil || !x.requestRead()}
+	a := reply{at: x.now(), status: status, extra: b, body: http1.BodyLength, closes: x.head == nil || !x.requestRead()}
 	x.headPassed = true
 	if err := x.sink.begin(&a); err != nil {
 		x.broken = brokenEnd

@@ -44,7 +44,7 @@ func (x *exchange) relay(c *choice) {
 	}
 	bytes := (*x.lap.back)[:a.used]
 	out := reply{
-		status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, extra: x.debugHeaders(nil, why),
+		at: a.firstByte, status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, extra: x.debugHeaders(nil, why),
 		body: resp.Body, closes: !x.up().over.Load(),
 	}
 	in := &x.lap.answered
@@ -112,6 +112,9 @@ const longBody = 128 << 10
 // more waits for bytes of the answer, for slice at most. A long body goes straight from one socket to the other.
 func (x *exchange) more(in *body.Reader, a *attempt, slice time.Duration) (fromOrigin bool, err error) {
 	h, ok := x.sink.(*h1)
+	if ok {
+		h.stamp = time.Now()
+	}
 	if !ok || in.Left() < longBody || !h.IsPlain() || !a.conn.IsPlain() {
 		x.widen(in)
 		a.conn.Until(time.Now().Add(slice))

@@ -3,6 +3,7 @@ package proxy
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"jurymast/internal/proxy/http1"
 )
@@ -33,6 +34,7 @@ type sink interface {
 
 // reply is the head of an answer.
 type reply struct {
+	at     time.Time // about now
 	status int
 	line   []byte          // from an origin: the status line behind the version, with its CRLF; nil: of our own
 	head   *http1.Response // whose fields are passed on; nil: none

@@ -39,7 +39,7 @@ func (x *exchange) tunnel(a *attempt, why Reason) {
 		return
 	}
 	x.headPassed, x.tunnelled, x.line.Upgrade = true, true, "websocket"
-	out := reply{status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, hop: offer, extra: x.debugHeaders(nil, why)}
+	out := reply{at: a.firstByte, status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, hop: offer, extra: x.debugHeaders(nil, why)}
 	err := h.begin(&out)
 	if err == nil {
 		err = h.flush()
