@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -65,7 +64,6 @@ func (h *h1) wait() bool {
 		limit = h.headTime
 	}
 	h.Until(h.stamp.Add(limit))
-	runtime.Gosched() // the client may be about to send: asking too early costs a system call
 	return h.Next() == nil
 }
 
@@ -157,6 +155,7 @@ func (h *h1) refuse(fault *http1.Fault) {
 // open makes the lap's exchange ready. head is nil when there is none that could be relied on.
 func (h *h1) open(head []byte) *exchange {
 	l := h.lap
+	l.up.release()
 	l.up = upload{}
 	x := &l.x
 	*x = exchange{p: h.p, lap: l, door: &h.door, head: head, source: h, sink: h}
@@ -189,6 +188,8 @@ func (h *h1) one(n int) bool {
 		return false
 	case x.broken == brokenEnd, x.tunnelled:
 		return false
+	case h.closes && req.Closes && h.in.Over() && len(h.in.Rest()) == 0 && h.Alive():
+		return false // as the client wished, and nothing of it is on the way that would become a reset
 	case h.closes, !h.rest():
 		h.linger()
 		return false
@@ -253,6 +254,10 @@ func (h *h1) linger() {
 }
 
 func (h *h1) next() ([]byte, error) {
+	if h.lap.inLarge == nil && h.in.Total() >= bufferUsual/2 { // a long body; the head stays where it is
+		h.lap.inLarge = wire.Get(bufferLarge)
+		h.in.Use(*h.lap.inLarge)
+	}
 	h.Until(h.pace.Wait(time.Now()))
 	piece, err := h.in.Next()
 	h.pace.Moved(len(piece), time.Now())

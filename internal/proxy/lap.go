@@ -17,10 +17,11 @@ const (
 // lap is the memory of one exchange after the other on a connection. A connection that waits for its next request has
 // none: thousands of idle ones cost next to nothing.
 type lap struct {
-	in     *[]byte // what came from the client: the head, what follows it
-	back   *[]byte // what came from the origin
-	toward []byte  // what goes to the origin
-	reply  []byte  // what goes to the client
+	in      *[]byte // what came from the client: the head, what follows it
+	inLarge *[]byte // of a long request body
+	back    *[]byte // what came from the origin
+	toward  []byte  // what goes to the origin
+	reply   []byte  // what goes to the client
 
 	req      http1.Request
 	resp     http1.Response
@@ -58,6 +59,11 @@ func usual(b *[]byte) *[]byte {
 // give returns the memory. Nobody else may hold any of it.
 func (l *lap) give() {
 	l.in, l.back = usual(l.in), usual(l.back)
+	if l.inLarge != nil {
+		wire.Put(l.inLarge)
+		l.inLarge = nil
+	}
+	l.up.release()
 	if cap(l.toward) > bufferLarge {
 		l.toward = make([]byte, 0, bufferUsual)
 	}

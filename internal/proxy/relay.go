@@ -151,6 +151,7 @@ var errClientLeft = errors.New("the client left during the answer")
 func (x *exchange) recycle(a *attempt) {
 	in := &x.lap.answered
 	resp := &x.lap.resp
+	x.up().settle()
 	if resp.Closes || !in.Over() || len(in.Rest()) > 0 || !x.up().over.Load() || a.called.Load() != calledNot {
 		_ = a.conn.Close() // it is of no use any more
 		return

@@ -184,6 +184,7 @@ func (p *Proxy) retire(old, t *table) {
 	p.pools.Keep(func(k origins.Key) bool {
 		return wanted[destination{secure: k.Secure, addr: k.Addr, header: k.Proxy}]
 	})
+	p.figures.Sweep()
 	if old == nil {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"jurymast/internal/proxy/body"
 	"jurymast/internal/proxy/http1"
+	"jurymast/internal/proxy/inbound"
 	"jurymast/internal/proxy/wire"
 )
 
@@ -23,10 +24,11 @@ import (
 //	                                                    ^-- waits while there is no attempt
 type upload struct {
 	x      *exchange
-	inline bool   // kept is all of it
-	kept   []byte // what has been read, unless lost
-	max    int64  // of kept
-	most   int64  // of the body: limits.body; 0: no limit
+	inline bool    // kept is all of it
+	kept   []byte  // what has been read, unless lost
+	room   *[]byte // where it is kept; nil: with the head
+	max    int64   // of kept
+	most   int64   // of the body: limits.body; 0: no limit
 
 	lost atomic.Bool  // kept is incomplete
 	read atomic.Int64 // bytes of data
@@ -90,10 +92,33 @@ func (u *upload) keep(p []byte) {
 	case u.lost.Load():
 	case n > u.max && u.change != nil:
 		u.lost.Store(true)
-		u.kept = nil
+		u.release()
 	default:
+		if len(u.kept)+len(p) > cap(u.kept) {
+			u.enlarge(len(u.kept) + len(p))
+		}
 		u.kept = append(u.kept, p...)
 	}
+}
+
+// enlarge lends a buffer for n bytes: it would grow and become garbage with every request otherwise.
+func (u *upload) enlarge(n int) {
+	size := bufferUsual
+	if n > size {
+		size = max(n, bufferLarge)
+	}
+	larger := wire.Get(size)
+	kept := append((*larger)[:0], u.kept...)
+	u.release()
+	u.room, u.kept = larger, kept
+}
+
+// release forgets what is kept.
+func (u *upload) release() {
+	if u.room != nil {
+		wire.Put(u.room)
+	}
+	u.room, u.kept = nil, nil
 }
 
 // replayable reports that a new attempt can send the whole body, and may. Anybody may ask.
@@ -170,10 +195,45 @@ func (u *upload) start() {
 func (u *upload) run() {
 	defer close(u.done)
 	for u.await() {
-		if !u.take(u.x.source.next()) {
+		if !u.take(u.x.source.next()) || !u.straight() {
 			return
 		}
 	}
+}
+
+// straight moves the rest of a long body of which no copy is kept inside the kernel; false: there is no more.
+func (u *upload) straight() bool {
+	h, ok := u.x.source.(*h1)
+	if !ok || !u.lost.Load() || h.in.Left() < longBody || !h.IsPlain() {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped || u.target == nil || !u.current.conn.IsPlain() {
+		return true
+	}
+	conn := u.current.conn
+	renew := func() {
+		now := time.Now()
+		conn.Until(now.Add(u.x.settings.Timeouts.Response))
+		h.Until(now.Add(inbound.BodyPace.Pause))
+	}
+	renew()
+	n, err := wire.SpliceRenew(conn.Conn, h.Conn.Conn, h.in.Left(), renew)
+	h.in.Passed(n)
+	u.read.Add(n)
+	var side *wire.SideError
+	switch {
+	case err == nil:
+		u.err = io.EOF
+		u.pass(nil, io.EOF)
+	case errors.As(err, &side) && side.Side == wire.Sink:
+		u.err, u.target = err, nil // bytes may be lost on the way: nobody can have the rest
+	default:
+		u.err = err
+		u.x.svc.callOff(u.current, calledUpload)
+	}
+	return false
 }
 
 // take keeps a piece, or what ended the body, and passes it on; false: there is no more.
@@ -187,8 +247,20 @@ func (u *upload) take(p []byte, err error) bool {
 		u.keep(p)
 		err = u.within()
 	}
+	// A body whose length was told is over with its last byte, not when the next read says so: the origin may answer in
+	// between, and would look like one that does not want the rest.
+	last := err == nil && u.x.req().Body == http1.BodyLength && u.read.Load() == u.x.req().Length
+	if last {
+		u.over.Store(u.target != nil)
+	}
 	u.err = err
 	u.pass(p, err)
+	if last {
+		err = io.EOF
+		u.err = err
+		u.over.Store(u.target != nil)
+		u.pass(nil, err)
+	}
 	if err != nil && !errors.Is(err, io.EOF) && u.current != nil {
 		u.x.svc.callOff(u.current, calledUpload)
 	}
@@ -255,4 +327,12 @@ func (u *upload) stop() {
 		u.x.source.halt()
 	}
 	<-u.done
+}
+
+// settle waits for the goroutine, if it has nothing left to do: what it has written is on its way, and the connection may
+// be somebody else's soon.
+func (u *upload) settle() {
+	if u.change != nil && u.over.Load() {
+		<-u.done
+	}
 }

@@ -86,6 +86,7 @@ func (c *Conn) readSocket(p []byte) (int, error) {
 func (c *Conn) awaitSocket() error {
 	in := &c.sys.in
 	in.what, in.waited, in.err = opAwait, false, nil
+	runtime.Gosched() // when it is our turn again there is often something: a wait less, which costs two calls and the poller
 	err := c.raw.Read(c.sys.onRead)
 	if err == nil {
 		c.ended = in.err
