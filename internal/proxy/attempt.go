@@ -360,8 +360,7 @@ func (a *attempt) receive() error {
 		if a.got == len(*l.back) {
 			larger := wire.Get(4 * len(*l.back))
 			copy(*larger, *l.back)
-			wire.Put(l.back)
-			l.back = larger
+			l.trade(&l.back, larger)
 		}
 		if a.got == 0 {
 			runtime.Gosched() // the origin cannot have answered yet: asking too early costs a system call

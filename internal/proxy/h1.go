@@ -123,8 +123,7 @@ func (h *h1) grow() {
 	l := h.lap
 	larger := wire.Get(max(bufferLarge, 2*len(*l.in)))
 	copy(*larger, (*l.in)[:h.taken])
-	wire.Put(l.in)
-	l.in = larger
+	l.trade(&l.in, larger)
 }
 
 // headless ends a connection whose head never was complete.
@@ -195,7 +194,7 @@ func (h *h1) one(n int) bool {
 		return false
 	}
 	if rest := h.in.Rest(); len(rest) > len(*l.in) { // of a large buffer: the client sends ahead
-		l.in = wire.Get(len(rest))
+		l.trade(&l.in, wire.Get(len(rest)))
 	}
 	h.taken = copy(*l.in, h.in.Rest())
 	return true

@@ -141,8 +141,7 @@ func (x *exchange) widen(in *body.Reader) {
 	}
 	larger := wire.Get(bufferLarge)
 	in.Use(*larger)
-	wire.Put(l.back)
-	l.back = larger
+	l.trade(&l.back, larger)
 }
 
 var errClientLeft = errors.New("the client left during the answer")
