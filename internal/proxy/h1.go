@@ -71,6 +71,7 @@ func (h *h1) wait() bool {
 func (h *h1) busy() (goesOn bool) {
 	h.lap = takeLap()
 	defer func() {
+		h.in, h.out = body.Reader{}, body.Writer{} // they would keep the lap's memory alive while we are idle
 		h.lap.give()
 		h.lap = nil
 	}()

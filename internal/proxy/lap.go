@@ -30,6 +30,7 @@ type lap struct {
 	resp     http1.Response
 	upstream body.Writer // of the request's body
 	answered body.Reader // of the answer's body
+	out      reply       // its head
 	x        exchange
 	a        attempt
 	up       upload

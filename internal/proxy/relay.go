@@ -43,7 +43,8 @@ func (x *exchange) relay(c *choice) {
 		return
 	}
 	bytes := (*x.lap.back)[:a.used]
-	out := reply{
+	out := &x.lap.out
+	*out = reply{
 		at: a.firstByte, status: resp.Status, line: statusLine(resp, bytes), head: resp, bytes: bytes, extra: x.debugHeaders(nil, why),
 		body: resp.Body, closes: !x.up().over.Load(),
 	}
@@ -51,7 +52,7 @@ func (x *exchange) relay(c *choice) {
 	in.Reset(a.conn, *x.lap.back, a.used, a.got, resp.Body, resp.Length)
 	x.headPassed = true
 	fromOrigin := false
-	err := x.sink.begin(&out)
+	err := x.sink.begin(out)
 	if err == nil {
 		fromOrigin, err = x.copy(in, a)
 	}
