@@ -4,12 +4,18 @@
 // not idempotent, and never changes what client and origin say to each other beyond the hop-by-hop fields and
 // X-Forwarded-*.
 //
-//	listener -> exchange: route -> choice -> attempt -> classify -> again, hold, or relay
-//	                        |        |         |                        |
-//	                      table   outlook    sender (origin.go)       queue
-//	                              + turn
+//	inbound -> h1: head as bytes -> exchange: route -> choice -> attempt -> classify -> again, hold, or relay -> h1
+//	        -> h2: written as h1 --/              |        |        |                        |
+//	                                            table   outlook   origins, upload         queue
+//	                                                    + turn
+//
+// One goroutine does all of this for a client's connection: it reads, chooses, writes to the origin, waits for the answer
+// and writes it on. What it needs for that is a lap, which a connection has only while a request is there. Only a body
+// that is longer than what came with its head has a goroutine of its own (upload). Others wake a waiting one: a new
+// snapshot (service.follow), a client that left or an endpoint that hangs (lookout), a time that is over (wire.Watch).
 //
 // Input is snapshot.Snapshot; output are bytes, access log lines, metrics and Signals, the passive failures that make
-// the engine probe now. Three parts know nothing of each other: the listeners (listen.go), the exchange
-// (exchange.go, turn.go, attempt.go, hold.go) and what puts a request on a connection (sender, today http.Transport).
+// the engine probe now. The folders below know nothing of exchanges: http1 reads heads and framing, body moves bodies,
+// wire is one connection, inbound the listeners, origins the connections to origins, tunnels what follows an upgrade,
+// accesslog and figures what is told, and rawcases what tests send.
 package proxy

@@ -24,11 +24,12 @@ import (
 //	                                                    ^-- waits while there is no attempt
 type upload struct {
 	x      *exchange
-	inline bool    // kept is all of it
-	kept   []byte  // what has been read, unless lost
-	room   *[]byte // where it is kept; nil: with the head
-	max    int64   // of kept
-	most   int64   // of the body: limits.body; 0: no limit
+	inline bool          // kept is all of it
+	kept   []byte        // what has been read, unless lost
+	room   *[]byte       // where it is kept; nil: with the head
+	max    int64         // of kept
+	most   int64         // of the body: limits.body; 0: no limit
+	limit  time.Duration // for the origin to take a piece, and to answer after the last one
 
 	lost atomic.Bool  // kept is incomplete
 	read atomic.Int64 // bytes of data
@@ -48,6 +49,7 @@ type upload struct {
 // begin looks at what came with the head. An error: the body is malformed already.
 func (u *upload) begin(x *exchange) error {
 	u.x, u.max, u.most = x, int64(x.settings.Retry.BodyBuffer), int64(x.settings.Limits.Body)
+	u.limit = x.settings.Timeouts.Response
 	if x.req().Body == http1.BodyNone {
 		u.inline = true
 		u.over.Store(true)
@@ -215,7 +217,7 @@ func (u *upload) straight() bool {
 	conn := u.current.conn
 	renew := func() {
 		now := time.Now()
-		conn.Until(now.Add(u.x.settings.Timeouts.Response))
+		conn.Until(now.Add(u.limit))
 		h.Until(now.Add(inbound.BodyPace.Pause))
 	}
 	renew()
@@ -276,7 +278,7 @@ func (u *upload) pass(p []byte, err error) {
 	}
 	// The origin has its time from the end of the body on; until then it has as long for each piece.
 	now := time.Now()
-	u.current.conn.Until(now.Add(u.x.settings.Timeouts.Response))
+	u.current.conn.Until(now.Add(u.limit))
 	switch {
 	case err == nil:
 		if err = w.Write(p); err == nil {
