@@ -170,6 +170,16 @@ func (r *rig) documents(profiles ...*profile.Profile) {
 	r.hub.Publish(prep, views...)
 }
 
+// edit publishes a changed copy of the profile: whoever still reads the old one is not disturbed.
+func (r *rig) edit(change func(*profile.Profile)) {
+	r.t.Helper()
+	pr, settings := *r.profile, *r.profile.Proxy
+	pr.Proxy, pr.Endpoints = &settings, slices.Clone(pr.Endpoints)
+	change(&pr)
+	r.profile = &pr
+	r.documents(r.profile)
+}
+
 func (r *rig) view(pr *profile.Profile, active int) *health.View {
 	r.mu.Lock()
 	r.epoch++

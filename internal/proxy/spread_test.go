@@ -125,7 +125,7 @@ func TestWeightedWaitsWhenNobodyCanBeReached(t *testing.T) {
 	if a := r.must("POST", "/", strings.NewReader("x")); a.StatusCode != 503 || a.reason(t) != "DU" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	r.profile.Proxy.Hold.MaxWait = 5 * time.Second
+	r.edit(func(p *profile.Profile) { p.Proxy.Hold.MaxWait = 5 * time.Second })
 	got := make(chan answer, 1)
 	go func() { got <- r.must("POST", "/", strings.NewReader("x")) }()
 	r.eventually("it waits", func() bool { return r.metric("jurymast_proxy_held") == 1 })
@@ -136,7 +136,7 @@ func TestWeightedWaitsWhenNobodyCanBeReached(t *testing.T) {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 
-	r.profile.Proxy.Retry.Attempts = 0
+	r.edit(func(p *profile.Profile) { p.Proxy.Retry.Attempts = 0 })
 	r.origins[2].Kill()
 	if a := r.must("GET", "/", nil); a.StatusCode != 502 || a.reason(t) != "UC" {
 		t.Errorf("without retries: %d %s", a.StatusCode, a.body)
@@ -259,7 +259,7 @@ func TestGeographicByClientAddress(t *testing.T) {
 	}
 
 	// a client whose endpoint is down, with nothing to climb to, waits for it and not for the others
-	r.profile.Proxy.Hold.MaxWait = 5 * time.Second
+	r.edit(func(p *profile.Profile) { p.Proxy.Hold.MaxWait = 5 * time.Second })
 	r.tier("us", health.TierDown, health.Degraded)
 	got := make(chan answer, 1)
 	go func() { got <- r.must("GET", "/", nil, "X-Forwarded-For", "8.8.8.8") }()
@@ -267,8 +267,7 @@ func TestGeographicByClientAddress(t *testing.T) {
 	if a := r.must("GET", "/", nil, "X-Forwarded-For", "192.0.2.7"); a.body != "eu" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
-	r.profile.Endpoints[1].Geo = []string{"WORLD"}
-	r.publish(func(*health.View) {})
+	r.edit(func(p *profile.Profile) { p.Endpoints[1].Geo = []string{"WORLD"} })
 	if a := <-got; a.body != "us" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}

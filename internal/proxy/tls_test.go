@@ -201,7 +201,7 @@ func TestOriginTLS(t *testing.T) {
 	if k := r.kinds(); len(k) == 0 || k[0] != "eu tls" {
 		t.Errorf("signals %v", k)
 	}
-	r.profile.Proxy.Hold.MaxWait = 5 * time.Second
+	r.edit(func(p *profile.Profile) { p.Proxy.Hold.MaxWait = 5 * time.Second })
 	bad := make(chan answer, 1)
 	go func() { bad <- r.must("GET", "/", nil, "Host", "x.w.example") }()
 	r.eventually("the bad name waits", func() bool { return r.metric("jurymast_proxy_held") == 1 })
@@ -218,8 +218,7 @@ func TestOriginTLS(t *testing.T) {
 	if a := <-bad; a.body != "us" {
 		t.Errorf("%s %s", a.Status, a.body)
 	}
-	r.profile.Proxy.Retry.Attempts = 0
-	r.documents(r.profile)
+	r.edit(func(p *profile.Profile) { p.Proxy.Retry.Attempts = 0 })
 	if a := r.must("GET", "/", nil, "Host", "x.w.example"); a.StatusCode != 502 || a.reason(t) != "US" {
 		t.Errorf("%s %s", a.Status, a.body)
 	}

@@ -368,9 +368,9 @@ func TestDebugHeaders(t *testing.T) {
 	if a := r.must("GET", "/", nil); a.Header.Get("Jurymast-Reason") != "" {
 		t.Error("debug fields without being asked")
 	}
-	r.profile.Proxy.DebugHeaders = true
+	r.edit(func(p *profile.Profile) { p.Proxy.DebugHeaders = true })
 	a := r.must("GET", "/", nil)
-	if a.Header.Get("Jurymast-Endpoint") != "eu" || a.Header.Get("Jurymast-Epoch") != "1" || a.Header.Get("Jurymast-Reason") != "OK" {
+	if a.Header.Get("Jurymast-Endpoint") != "eu" || a.Header.Get("Jurymast-Epoch") != "2" || a.Header.Get("Jurymast-Reason") != "OK" {
 		t.Errorf("%v", a.Header)
 	}
 }
