@@ -39,9 +39,8 @@ type h1 struct {
 
 // The ends of a client that does not take its answer, proxy.md 11.
 const (
-	clientPause = 60 * time.Second // without a byte taken
-	lingerBytes = 64 << 10         // read of a body for the sake of the connection
-	lingerMost  = 16 << 20         // read of anything for the sake of the answer
+	lingerBytes = 64 << 10 // read of a body for the sake of the connection
+	lingerMost  = 16 << 20 // read of anything for the sake of the answer
 	lingerTime  = 2 * time.Second
 )
 
@@ -162,7 +161,7 @@ func (h *h1) open(head []byte) *exchange {
 	x.line.Time, x.line.Head = h.stamp, h.stamp.Sub(h.began)
 	h.door.shard.Begin()
 	h.out.Reset(h.Conn.Conn, l.reply[:0])
-	h.pace, h.taking = inbound.BodyPace, inbound.AnswerPace
+	h.pace, h.taking = h.p.paces[0], h.p.paces[1]
 	h.served++
 	h.door.served++
 	return x
@@ -307,7 +306,7 @@ const longAnswer = 64 << 10
 
 func (h *h1) write(p []byte) error {
 	if h.out.Total() < longAnswer {
-		h.Until(h.stamp.Add(clientPause))
+		h.Until(h.stamp.Add(h.taking.Pause))
 		return h.out.Write(p) //nolint:wrapcheck // the caller only asks whether it failed
 	}
 	h.Until(h.taking.Wait(time.Now()))
@@ -317,11 +316,11 @@ func (h *h1) write(p []byte) error {
 }
 
 func (h *h1) flush() error {
-	h.Until(h.stamp.Add(clientPause))
+	h.Until(h.stamp.Add(h.taking.Pause))
 	return h.out.Flush() //nolint:wrapcheck // as above
 }
 
 func (h *h1) end(tail []byte) error {
-	h.Until(h.stamp.Add(clientPause))
+	h.Until(h.stamp.Add(h.taking.Pause))
 	return h.out.End(tail) //nolint:wrapcheck // as above
 }

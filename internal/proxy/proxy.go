@@ -46,6 +46,8 @@ type Options struct {
 	// Confirmed is asked right before each send of a profile with fencing: strict: does the session with the store still
 	// live that the decision was had in? It must not block; nil: it never does, and nothing is sent.
 	Confirmed func(term uint64) bool
+
+	hurry *[2]inbound.Pace // of tests, in place of the paces of proxy.md 11
 }
 
 // Proxy is the HTTP front of one node.
@@ -54,6 +56,7 @@ type Proxy struct {
 	slot     snapshot.Slot
 	limits   http1.Limits
 	watch    *wire.Watch
+	paces    [2]inbound.Pace // of a request's body, and of a client reading its answer
 	front    *inbound.Front
 	pools    *origins.Pools
 	lookout  *lookout
@@ -84,6 +87,10 @@ func New(o Options) (*Proxy, error) {
 	p.limits = http1.Limits{Line: int(o.Limits.Line), Head: int(o.Limits.Head), Fields: o.Limits.Fields}
 	p.pools = origins.New(origins.Options{Roots: o.OriginRoots, Watch: p.watch, Logger: o.Logger})
 	p.lookout = newLookout(p)
+	p.paces = [2]inbound.Pace{inbound.BodyPace, inbound.AnswerPace}
+	if o.hurry != nil {
+		p.paces = *o.hurry
+	}
 	p.figures = p.newFigures()
 	p.certs.First = o.GetCertificate
 	p.certs.Use(o.Certificates)

@@ -124,7 +124,7 @@ func (x *exchange) more(in *body.Reader, a *attempt, slice time.Duration) (fromO
 	renew := func() {
 		now := time.Now()
 		a.conn.Until(now.Add(slice))
-		h.Until(now.Add(clientPause))
+		h.Until(now.Add(h.taking.Pause))
 	}
 	renew()
 	n, err := wire.SpliceRenew(h.Conn.Conn, a.conn.Conn, in.Left(), renew)

@@ -11,7 +11,6 @@ import (
 
 	"jurymast/internal/proxy/body"
 	"jurymast/internal/proxy/http1"
-	"jurymast/internal/proxy/inbound"
 	"jurymast/internal/proxy/wire"
 )
 
@@ -218,7 +217,7 @@ func (u *upload) straight() bool {
 	renew := func() {
 		now := time.Now()
 		conn.Until(now.Add(u.limit))
-		h.Until(now.Add(inbound.BodyPace.Pause))
+		h.Until(now.Add(h.pace.Pause))
 	}
 	renew()
 	n, err := wire.SpliceRenew(conn.Conn, h.Conn.Conn, h.in.Left(), renew)
