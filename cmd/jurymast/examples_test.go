@@ -64,6 +64,10 @@ var exampleSteps = map[string][]exampleStep{
 		{nil, []asked{{"integration", nowhere, "127.0.0.9"}}},
 		{[]int{1}, []asked{{"integration", nowhere, "127.0.0.9"}}},
 	},
+	"balancer": { // DNS leads past it
+		{nil, []asked{{"integration", nowhere, one}}},
+		{[]int{1}, []asked{{"integration", nowhere, two}}},
+	},
 	"flatten": { // the apex has the addresses of a name elsewhere
 		{nil, []asked{{"", nowhere, one + " " + two}}},
 		{[]int{1}, []asked{{"", nowhere, "127.0.0.21"}}},
