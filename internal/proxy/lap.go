@@ -82,7 +82,18 @@ func (l *lap) give() {
 	l.trade(&l.in, nil)
 	l.trade(&l.back, nil)
 	l.up.release()
+	if l.memory == nil {
+		return
+	}
 	l.own()
 	l.x, l.up = exchange{}, upload{}
 	laps.Put(l)
+}
+
+// strip lets go of the buffers of an exchange that will last: what is in them must have been copied.
+func (l *lap) strip() {
+	l.trade(&l.in, nil)
+	l.trade(&l.back, nil)
+	l.memory, l.toward, l.reply, l.owned = nil, nil, nil, [2][]byte{}
+	l.upstream, l.answered, l.out = body.Writer{}, body.Reader{}, reply{}
 }

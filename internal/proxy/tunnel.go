@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"jurymast/internal/proxy/body"
 	"jurymast/internal/proxy/tunnels"
 )
 
@@ -51,6 +52,9 @@ func (x *exchange) tunnel(a *attempt, why Reason) {
 	}
 	a.conn.Unread(slices.Clone((*l.back)[a.used:a.got]))
 	h.Unread(slices.Clone((*l.in)[len(x.head):h.taken]))
+	x.head = slices.Clone(x.head) // for the access log
+	h.in, h.out = body.Reader{}, body.Writer{}
+	l.strip() // thousands of tunnels cost little
 	t := &tunnel{dest: a.c.dest, Tunnel: tunnels.New(h.Conn.Conn, a.conn.Conn, tunnels.Options{Idle: x.settings.Timeouts.Tunnel, WebSocket: true, Patience: goodbye})}
 	h.Tunnelling()
 	x.svc.addTunnel(t)
