@@ -67,7 +67,16 @@ type Fault struct { //nolint:errname // a fault of the peer, looked at before it
 	At   int // byte of what was given at which it was noticed
 }
 
-func (f *Fault) Error() string { return "not HTTP/1.1 as RFC 9112 has it: " + string(f.Rule) }
+func (f *Fault) Error() string {
+	switch f.Status() {
+	case http.StatusBadRequest:
+		return "not HTTP/1.1 as RFC 9112 has it: " + string(f.Rule)
+	case http.StatusExpectationFailed:
+		return "only 100-continue may be expected: " + string(f.Rule)
+	default:
+		return "over a limit of this proxy: " + string(f.Rule)
+	}
+}
 
 // Status is what a client is told: 400, 414, 417 or 431.
 func (f *Fault) Status() int {
