@@ -4,6 +4,7 @@
 # and skips without them, unless JURYMAST_INTEROP=strict says that everything has been installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH=$PATH:/usr/sbin:/sbin # Debian's servers lie there
 
 loud() { printf '\n*** %s\n\n' "$*" >&2; }
 

@@ -11,14 +11,17 @@ import (
 
 // Forbidden finds words that speak of where and how the project is made instead of the project. The patterns are
 // written in pieces, so that this file does not find itself.
-var Forbidden = []*regexp.Regexp{
-	regexp.MustCompile(`(?i)\bissue` + ` #`),
-	regexp.MustCompile(`(^|[^\w./-])/wo` + `rk/`),
-	regexp.MustCompile(`(^|[^\w./-])/ro` + `ot/`),
-	regexp.MustCompile(`(?i)helper` + ` agent`),
-	regexp.MustCompile(`\b(proxy|sum)\.gol` + `ang\.org\b`),
-	regexp.MustCompile(`\bregistry\.npm` + `js\.org\b`),
-	regexp.MustCompile(`\bpy` + `pi\.org\b`),
+var Forbidden = []struct {
+	hint    string // in every match, in lower case: a text without it is not searched, which is slow
+	pattern *regexp.Regexp
+}{
+	{"issue" + " #", regexp.MustCompile(`(?i)\bissue` + ` #`)},
+	{"/wo" + "rk/", regexp.MustCompile(`(^|[^\w./-])/wo` + `rk/`)},
+	{"/ro" + "ot/", regexp.MustCompile(`(^|[^\w./-])/ro` + `ot/`)},
+	{"helper" + " agent", regexp.MustCompile(`(?i)helper` + ` agent`)},
+	{"gol" + "ang.org", regexp.MustCompile(`\b(proxy|sum)\.gol` + `ang\.org\b`)},
+	{"npm" + "js.org", regexp.MustCompile(`\bregistry\.npm` + `js\.org\b`)},
+	{"pi" + ".org", regexp.MustCompile(`\bpy` + `pi\.org\b`)},
 }
 
 // Words reports forbidden words in the named files; files that are not text are left alone.
@@ -29,9 +32,13 @@ func Words(fsys fs.FS, files []string) []string {
 		if err != nil || bytes.IndexByte(text[:min(len(text), 8000)], 0) >= 0 {
 			continue // a deleted file, a link or no text
 		}
-		for i, line := range bytes.Split(text, []byte("\n")) {
-			for _, re := range Forbidden {
-				if word := re.Find(line); word != nil {
+		lower := bytes.ToLower(text)
+		for _, f := range Forbidden {
+			if !bytes.Contains(lower, []byte(f.hint)) {
+				continue
+			}
+			for i, line := range bytes.Split(text, []byte("\n")) {
+				if word := f.pattern.Find(line); word != nil {
 					found = append(found, fmt.Sprintf("%s:%d: %q; the text speaks of the project alone", p, i+1, word))
 				}
 			}

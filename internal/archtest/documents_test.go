@@ -34,6 +34,7 @@ func TestEveryDependencyHasAReason(t *testing.T) {
 func TestWordsReports(t *testing.T) {
 	bad := []string{
 		"see Issue" + " #12", "in /wo" + "rk/main", "from https://proxy.gol" + "ang.org/x", "by a helper" + " agent", "~ /ro" + "ot/go",
+		"https://registry.npm" + "js.org/x", "HELPER" + " AGENT", "at py" + "pi.org",
 	}
 	good := []string{"golang/go#12", "net/work/shop", "https://go.dev/work/", "an issue of trust"}
 	fsys := fstest.MapFS{
