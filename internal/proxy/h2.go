@@ -28,11 +28,11 @@ type h2 struct {
 func (p *Proxy) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	l := takeLap()
 	defer l.give()
-	d := door{shard: p.figures.Shard(), served: 1}
+	d := door{shard: p.figures.Shard()}
 	if c := inbound.ConnOf(r.Context()); c != nil {
 		d = p.doorOf(c)
 	}
-	d.proto = r.Proto
+	d.proto, d.served = r.Proto, 1
 	defer d.shut()
 	s := &h2{w: w, rc: http.NewResponseController(w), r: r, buf: wire.Get(bufferUsual)}
 	defer wire.Put(s.buf)

@@ -106,6 +106,9 @@ func TestTLSAndHTTP2(t *testing.T) {
 		if protos[l["proto"]]++; l["tls"] != "1.3" || l["sni"] != "a.example" {
 			t.Errorf("log %v", l)
 		}
+		if l["proto"] == "HTTP/2.0" && l["req"] != 1.0 {
+			t.Errorf("request %v of its connection: %v", l["req"], l)
+		}
 	}
 	if protos["HTTP/1.1"] != 2 || protos["HTTP/2.0"] != 2 {
 		t.Errorf("log %v", protos)
