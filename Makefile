@@ -29,6 +29,7 @@ test: ## all tests that need no root and nothing but Go
 	$(if $(RACE),,@echo '*** no C compiler here: the race detector is LEFT OUT' >&2)
 	go test $(RACE) -vet=off -shuffle=on -timeout 8m ./...
 	go test -run Clusters ./internal/sim # all simulated clusters; under the race detector there are fewer
+	go test -vet=off -run ManyNamesAreSignedSoon ./internal/nameserver # all names, likewise
 
 test-interop: ## tests with Debian's DNS and HTTP tools, root and namespaces
 	scripts/interop.sh

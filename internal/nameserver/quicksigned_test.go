@@ -124,8 +124,12 @@ func TestManyNamesAreSignedSoon(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a second of every processor")
 	}
+	count := 10_000
+	if raceDetector {
+		count = 2000
+	}
 	for _, algorithm := range []uint8{sign.ECDSAP256, sign.Ed25519} {
-		f := manyProfiles(t, 10_000, profile.DNSSEC{Enabled: true})
+		f := manyProfiles(t, count, profile.DNSSEC{Enabled: true})
 		f.srv.UseKeys(newCSK(t, "dr.example", algorithm))
 		var before, after runtime.MemStats
 		runtime.GC()
@@ -137,7 +141,7 @@ func TestManyNamesAreSignedSoon(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		st := f.srv.SigningStatus("dr.example")
 		t.Logf("algorithm %d: %d sets in %v, %.1f MiB", algorithm, st.Sets, took.Round(time.Millisecond), float64(int64(after.HeapAlloc)-int64(before.HeapAlloc))/(1<<20))
-		if st.Sets < 50_000 || took > time.Minute {
+		if st.Sets < 5*count || took > time.Minute {
 			t.Errorf("%d sets in %v", st.Sets, took)
 		}
 		runtime.KeepAlive(f)
