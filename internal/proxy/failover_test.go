@@ -336,7 +336,8 @@ func TestHoldUntilThereIsADecision(t *testing.T) {
 			if a := r.must("GET", "/", nil); a.StatusCode != 503 || a.reason(t) != s.reason {
 				t.Errorf("%d %s, want 503 %s", a.StatusCode, a.body, s.reason)
 			}
-			r.profile.Proxy.Hold.MaxWait = 5 * time.Second
+			r.edit(func(p *profile.Profile) { p.Proxy.Hold.MaxWait = 5 * time.Second })
+			r.publish(s.change)
 			done := make(chan answer, 1)
 			go func() { done <- r.must("POST", "/", strings.NewReader("x")) }()
 			r.eventually("held", func() bool { return r.metric("jurymast_proxy_held") == 1 })
@@ -414,11 +415,13 @@ func TestHangIsSignalledAsStall(t *testing.T) {
 	r.origins[0].Misbehave(func(*http.Request) testbed.Fault { return testbed.Hang })
 	stalled := make(chan struct{})
 	var once sync.Once
+	r.mu.Lock()
 	r.onSignal = func(s proxy.Signal) {
 		if s.Kind == proxy.KindStall {
 			once.Do(func() { close(stalled); r.activate(1) })
 		}
 	}
+	r.mu.Unlock()
 	a := r.must("GET", "/", nil)
 	if a.body != "us" {
 		t.Fatalf("got %d %s, signals %v", a.StatusCode, a.body, r.kinds())
