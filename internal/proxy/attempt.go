@@ -47,6 +47,8 @@ type attempt struct {
 	c    *choice
 	link *link
 
+	under *outlook // that c was chosen under
+
 	phase  atomic.Int32
 	called atomic.Int32
 	conn   *origins.Conn      // set under the lock of the list, as dial
@@ -148,7 +150,7 @@ func dialKind(e *origins.DialError) Kind {
 // attempt sends the request to c's endpoint and waits for the head of the answer, which is then in the lap.
 func (x *exchange) attempt(c *choice) *failure {
 	a := &x.lap.a
-	*a = attempt{x: x, c: c, link: x.link(c)}
+	*a = attempt{x: x, c: c, link: x.link(c), under: x.seen}
 	if a.start = x.line.Time; x.line.Attempts > 0 || x.line.Held > 0 {
 		a.start = x.now()
 	}
@@ -321,9 +323,8 @@ func (a *attempt) mayWrite() bool {
 	if !a.pooled {
 		a.x.svc.queue.connected(a.c)
 	}
-	seen := a.x.seen
 	o := a.x.outlook()
-	return o == seen || o.all.ok && o.fates[a.c.dest] == fateOpen
+	return o == a.under || o.all.ok && o.fates[a.c.dest] == fateOpen
 }
 
 // errWrite marks errors of writing: the origin may have answered all the same.

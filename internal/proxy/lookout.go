@@ -34,9 +34,9 @@ func (s *service) enter(a *attempt) {
 	w.first = a
 	w.mu.Unlock()
 	s.p.lookout.wake()
-	if a.x.seen != a.x.outlook() { // the decision has changed since it was read
+	if o := a.x.outlook(); o != a.under { // the decision has changed since it was read
 		w.mu.Lock()
-		s.review(a, a.x.seen)
+		s.review(a, o)
 		w.mu.Unlock()
 	}
 }

@@ -91,7 +91,7 @@ func (u *upload) keep(p []byte) {
 	n := u.read.Add(int64(len(p)))
 	switch {
 	case u.lost.Load():
-	case n > u.max && u.change != nil:
+	case n > u.max && u.target != nil: // without one, another attempt still needs all of it
 		u.lost.Store(true)
 		u.release()
 	default:
