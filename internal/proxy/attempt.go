@@ -65,6 +65,7 @@ type attempt struct {
 	pooled       bool
 	dialled      int
 	relayed      bool // a 1xx went to the client
+	torn         bool // the origin has not got all of an inline body
 	got          int  // bytes in the buffer
 	used         int  // of them, the head of the answer
 }
@@ -184,11 +185,12 @@ func (a *attempt) failed(err error) *failure {
 	x.up().detach()
 	x.spent += time.Since(a.start)
 	x.note(a, err)
-	f := classify(facts{a.called.Load(), a.conn != nil, !a.firstByte.IsZero(), wrote, x.up().failed()}, err)
+	answered := !a.firstByte.IsZero() && (a.got > 0 || !a.relayed) // a 1xx alone is no answer that broke off
+	f := classify(facts{a.called.Load(), a.conn != nil, answered, wrote, x.up().failed()}, err)
 	if f.outcome == outcomeMoved && wrote > 0 && !x.mayResend() { // the body outgrew its buffer meanwhile
 		f.outcome, f.kind = outcomeLost, KindReset
 	}
-	if a.relayed && f.outcome == outcomeLost {
+	if a.relayed && f.outcome == outcomeLost && x.mayResend() {
 		f.outcome, f.kind = outcomeJunk, KindReset // the client has seen a part of the answer: no second one
 	}
 	x.countAttempt(a.c, f.outcome.String())
@@ -213,6 +215,7 @@ func (a *attempt) run() error {
 		err := a.send()
 		if err == nil || a.wrote() > 0 && errors.Is(err, errWrite) {
 			if got := a.receive(); got == nil || err == nil {
+				a.torn = err != nil // it answered a part of the request
 				err = got
 			}
 		}

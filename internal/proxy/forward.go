@@ -242,5 +242,5 @@ func (x *exchange) says(k http1.Known) bool { return !x.door.trusted || x.req().
 // wantsWebsocket: other upgrades are not carried, their offers are removed.
 func (x *exchange) wantsWebsocket() bool {
 	offer := x.req().Upgrades.Of(x.head)
-	return len(offer) > 0 && equalWord(offer, "websocket")
+	return len(offer) > 0 && equalWord(offer, "websocket") && x.req().Body == http1.BodyNone
 }

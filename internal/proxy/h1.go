@@ -207,13 +207,13 @@ func (h *h1) carry(x *exchange) {
 			h.closes = true
 			x.fault(fault, debug.Stack())
 		}
+		if h.halted {
+			h.halted, h.closes = false, true
+			h.Clear()
+		}
 	}()
 	x.run()
 	x.finish()
-	if h.halted {
-		h.halted, h.closes = false, true
-		h.Clear()
-	}
 }
 
 // rest reads what is left of the request's body, so that the connection can be used again; false: it is too much, or

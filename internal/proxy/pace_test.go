@@ -78,3 +78,71 @@ func TestSlowReader(t *testing.T) {
 		}
 	}
 }
+
+// An origin may be given less time to answer than a client has between two pieces of its body: it is not to blame.
+func TestSlowUploadOutlastsResponseTime(t *testing.T) {
+	r, _ := inFrontOf(t, func(p *peer) {
+		for m := p.request(); m != nil; m = p.request() {
+			p.send(plainAnswer)
+		}
+	}, func(_ *proxy.Options, p *profile.Profile) { p.Proxy.Timeouts.Response = 200 * time.Millisecond })
+	c := dial(t, r.addr)
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\n")
+	for range 4 {
+		<-time.After(150 * time.Millisecond) // a slow client
+		c.send("x")
+	}
+	if m := c.must("POST"); m.status() != 200 {
+		t.Errorf("%v", m)
+	}
+	if k := r.kinds(); len(k) != 0 {
+		t.Errorf("an endpoint was charged: %v", k)
+	}
+}
+
+// A client that knows no chunks sees that an answer broke off.
+func TestBrokenAnswerOfOldClient(t *testing.T) {
+	r, _ := inFrontOf(t, func(p *peer) {
+		if p.request() != nil {
+			p.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n5\r\nab")
+		}
+	}, nil)
+	c := dial(t, r.addr)
+	c.send("GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
+	if b, err := io.ReadAll(c); err == nil {
+		t.Errorf("it ended as if it were whole: %q", b)
+	}
+}
+
+// An upgrade with a body is none: what follows the head would be read as both.
+func TestNoUpgradeWithBody(t *testing.T) {
+	r, _ := inFrontOf(t, func(p *peer) {
+		for m := p.request(); m != nil; m = p.request() {
+			if v := m.values("Upgrade"); len(v) > 0 {
+				t.Errorf("the origin was offered %q", v)
+			}
+			p.send(plainAnswer)
+		}
+	}, nil)
+	c := dial(t, r.addr)
+	c.send("GET / HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc")
+	if m := c.must("GET"); m.status() != 200 {
+		t.Errorf("%v", m)
+	}
+}
+
+// Silence after a 103 is silence, not a broken answer.
+func TestSilenceAfterHints(t *testing.T) {
+	r, _ := inFrontOf(t, func(p *peer) {
+		if p.request() != nil {
+			p.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n")
+			_, _ = io.Copy(io.Discard, p)
+		}
+	}, func(_ *proxy.Options, p *profile.Profile) { p.Proxy.Timeouts.Response = 300 * time.Millisecond })
+	c := dial(t, r.addr)
+	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\n\r\n")
+	hints, m, err := c.answer("POST")
+	if err != nil || len(hints) != 1 || m.status() != 504 {
+		t.Errorf("%v %v %v", hints, m, err)
+	}
+}

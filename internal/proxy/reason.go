@@ -158,6 +158,8 @@ func (x *exchange) badBody(err error) {
 		x.refuse(fault)
 	case errors.Is(err, errTooLong):
 		x.answerAs(ReasonLimit, http.StatusRequestEntityTooLarge, err.Error())
+	case errors.Is(err, errFault):
+		x.answer(ReasonInternal, err.Error())
 	case errors.Is(err, wire.ErrTimeout):
 		x.answer(ReasonTooSlow, "the request body came too slowly")
 	default:
@@ -169,11 +171,17 @@ func (x *exchange) badBody(err error) {
 func (x *exchange) fault(what any, stack []byte) {
 	x.p.figures.Panic()
 	x.p.o.Logger.Error("a request hit a fault of the proxy itself", "fault", what, "stack", string(stack))
-	x.ended()
+	if x.svc != nil {
+		x.svc.leave(&x.lap.a)
+	}
+	if conn := x.lap.a.conn; conn != nil {
+		_ = conn.Close() // nobody knows how far it got
+	}
 	if x.headPassed {
 		x.line.Reason, x.broken = string(ReasonInternal), brokenReset
 	} else {
 		x.answer(ReasonInternal, "the proxy failed to carry this request")
 	}
+	x.ended()
 	x.account()
 }

@@ -16,6 +16,9 @@ func (x *exchange) finish() {
 
 // ended leaves everything the exchange was in.
 func (x *exchange) ended() {
+	if x.svc != nil {
+		x.svc.leave(&x.lap.a)
+	}
 	if x.lap.up.change != nil {
 		if conn := x.lap.a.conn; conn != nil && !x.lap.up.over.Load() {
 			_ = conn.Close() // the body's goroutine may be writing to it

@@ -31,6 +31,8 @@ const (
 // relay passes the origin's answer on.
 func (x *exchange) relay(c *choice) {
 	a, resp := &x.lap.a, &x.lap.resp
+	x.p.lookout.forget(x.watch) // writing tells whether the client is there
+	x.watch = nil
 	x.line.OriginStatus, x.line.Status = resp.Status, resp.Status
 	why := x.served(c)
 	x.line.Reason = string(why)
@@ -65,7 +67,7 @@ func (x *exchange) relay(c *choice) {
 		x.line.Reason, x.broken = string(ReasonClientLeft), brokenEnd
 	default:
 		x.line.Reason, x.broken = string(ReasonBroken), brokenEnd
-		if resp.Body == http1.BodyClose {
+		if resp.Body == http1.BodyClose || resp.Body == http1.BodyChunked && x.req().Minor == 0 {
 			x.broken = brokenReset
 		}
 		x.svc.charge(c, KindBroken)
@@ -151,8 +153,7 @@ var errClientLeft = errors.New("the client left during the answer")
 func (x *exchange) recycle(a *attempt) {
 	in := &x.lap.answered
 	resp := &x.lap.resp
-	x.up().settle()
-	if resp.Closes || !in.Over() || len(in.Rest()) > 0 || !x.up().over.Load() || a.called.Load() != calledNot {
+	if resp.Closes || !in.Over() || len(in.Rest()) > 0 || !x.up().over.Load() || a.torn || a.called.Load() != calledNot || !x.up().settle() {
 		_ = a.conn.Close() // it is of no use any more
 		return
 	}
@@ -171,7 +172,9 @@ func (x *exchange) recycle(a *attempt) {
 		x.door.keep(a.conn)
 		return
 	}
-	a.conn.Pool().Put(a.conn)
+	conn := a.conn
+	a.conn = nil // it is somebody else's from now on
+	conn.Pool().Put(conn)
 }
 
 // debugHeaders tells the client what was decided, when the profile wants that.
@@ -196,7 +199,7 @@ func (x *exchange) debugHeaders(b []byte, why Reason) []byte {
 // clientCut reports errors of a body that mean that its client has gone.
 func clientCut(err error) bool {
 	var fault *http1.Fault
-	return !errors.As(err, &fault) && !errors.Is(err, wire.ErrTimeout) && !errors.Is(err, errTooLong) || errors.Is(err, io.ErrUnexpectedEOF)
+	return !errors.As(err, &fault) && !errors.Is(err, wire.ErrTimeout) && !errors.Is(err, errTooLong) && !errors.Is(err, errFault) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // errTooLong says that a body is longer than the profile's limits.body.

@@ -65,6 +65,11 @@ func (x *exchange) tunnel(a *attempt, why Reason) {
 	x.svc.removeTunnel(t)
 	_ = a.conn.Close() // the pool learns that it is gone
 	x.line.TunnelIn, x.line.BytesOut = in, sent
+	if errors.Is(ended, tunnels.ErrFault) {
+		x.p.figures.Panic()
+		x.p.o.Logger.Error("a tunnel hit a fault of the proxy itself", "fault", ended)
+		x.line.Reason = string(ReasonInternal)
+	}
 	if errors.Is(ended, tunnels.ErrCut) || t.cut && errors.Is(ended, tunnels.ErrClosed) {
 		x.line.Reason = string(ReasonTunnelCut)
 		counts.Cut()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,7 +29,8 @@ type upload struct {
 	room   *[]byte       // where it is kept; nil: with the head
 	max    int64         // of kept
 	most   int64         // of the body: limits.body; 0: no limit
-	limit  time.Duration // for the origin to take a piece, and to answer after the last one
+	limit  time.Duration // for the origin to answer after the last piece
+	wait   time.Duration // for the origin and the client together, from piece to piece
 
 	lost atomic.Bool  // kept is incomplete
 	read atomic.Int64 // bytes of data
@@ -49,6 +51,7 @@ type upload struct {
 func (u *upload) begin(x *exchange) error {
 	u.x, u.max, u.most = x, int64(x.settings.Retry.BodyBuffer), int64(x.settings.Limits.Body)
 	u.limit = x.settings.Timeouts.Response
+	u.wait = max(u.limit, x.p.paces[0].Pause+waitMore)
 	if x.req().Body == http1.BodyNone {
 		u.inline = true
 		u.over.Store(true)
@@ -153,8 +156,15 @@ func (u *upload) send(a *attempt) error {
 	u.start()
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if u.err != nil && !errors.Is(u.err, io.EOF) { // it failed while there was no attempt to call off
+		u.x.svc.callOff(a, calledUpload)
+		return errCalledOff
+	}
 	err := u.replay(w, a.conn.Conn)
 	if err == nil {
+		if u.err == nil {
+			a.conn.Until(time.Now().Add(u.wait))
+		}
 		u.target, u.current = w, a
 		u.change.Signal()
 	}
@@ -195,6 +205,11 @@ func (u *upload) start() {
 
 func (u *upload) run() {
 	defer close(u.done)
+	defer func() {
+		if what := recover(); what != nil {
+			u.broke(what, debug.Stack())
+		}
+	}()
 	for u.await() {
 		if !u.take(u.x.source.next()) || !u.straight() {
 			return
@@ -209,32 +224,53 @@ func (u *upload) straight() bool {
 		return true
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.stopped || u.target == nil || !u.current.conn.IsPlain() {
+	a := u.current
+	if u.stopped || u.target == nil || !a.conn.IsPlain() {
+		u.mu.Unlock()
 		return true
 	}
-	conn := u.current.conn
+	conn := a.conn
+	u.mu.Unlock() // nobody else writes to it, and whoever closes it must not wait for us
 	renew := func() {
 		now := time.Now()
-		conn.Until(now.Add(u.limit))
+		conn.Until(now.Add(u.wait))
 		h.Until(now.Add(h.pace.Pause))
 	}
 	renew()
 	n, err := wire.SpliceRenew(conn.Conn, h.Conn.Conn, h.in.Left(), renew)
 	h.in.Passed(n)
 	u.read.Add(n)
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	var side *wire.SideError
 	switch {
+	case u.stopped:
 	case err == nil:
 		u.err = io.EOF
 		u.pass(nil, io.EOF)
 	case errors.As(err, &side) && side.Side == wire.Sink:
-		u.err, u.target = err, nil // bytes may be lost on the way: nobody can have the rest
+		u.target = nil // bytes may be lost on the way: nobody can have the rest
 	default:
 		u.err = err
-		u.x.svc.callOff(u.current, calledUpload)
+		u.x.svc.callOff(a, calledUpload)
 	}
 	return false
+}
+
+// errFault is what a body gets under which the proxy itself failed.
+var errFault = errors.New("the proxy failed to read this body")
+
+// broke contains a fault of our own to the request.
+func (u *upload) broke(what any, stack []byte) {
+	p := u.x.p
+	p.figures.Panic()
+	p.o.Logger.Error("a request's body hit a fault of the proxy itself", "fault", what, "stack", string(stack))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err, u.target = errFault, nil
+	if u.current != nil {
+		u.x.svc.callOff(u.current, calledUpload)
+	}
 }
 
 // take keeps a piece, or what ended the body, and passes it on; false: there is no more.
@@ -275,14 +311,15 @@ func (u *upload) pass(p []byte, err error) {
 	if w == nil {
 		return
 	}
-	// The origin has its time from the end of the body on; until then it has as long for each piece.
 	now := time.Now()
-	u.current.conn.Until(now.Add(u.limit))
+	conn := u.current.conn
+	conn.Until(now.Add(u.limit)) // the origin has its time from the end of the body on, and as long for each piece
 	switch {
 	case err == nil:
 		if err = w.Write(p); err == nil {
 			err = w.Flush()
 		}
+		conn.Until(time.Now().Add(u.wait)) // now it is the client's turn
 	case errors.Is(err, io.EOF):
 		if err = w.End(u.x.source.tail()); err == nil {
 			u.sent.Store(now.UnixNano())
@@ -330,10 +367,26 @@ func (u *upload) stop() {
 	<-u.done
 }
 
-// settle waits for the goroutine, if it has nothing left to do: what it has written is on its way, and the connection may
-// be somebody else's soon.
-func (u *upload) settle() {
-	if u.change != nil && u.over.Load() {
-		<-u.done
+// settle waits for the goroutine when it has nothing left to do: what it has written is on its way, and the connection
+// may be somebody else's soon. false: it is stuck, and the connection must be closed.
+func (u *upload) settle() bool {
+	if u.change == nil {
+		return true
+	}
+	select {
+	case <-u.done:
+		return true
+	default:
+	}
+	patience := time.NewTimer(time.Second)
+	defer patience.Stop()
+	select {
+	case <-u.done:
+		return true
+	case <-patience.C:
+		return false
 	}
 }
+
+// waitMore is how much longer than its client an origin is waited for while a body comes: so that it is not blamed.
+const waitMore = 5 * time.Second

@@ -25,6 +25,7 @@ var (
 	ErrIdle   = errors.New("nothing moved in the tunnel for too long")
 	ErrCut    = errors.New("the tunnel was cut")
 	ErrClosed = errors.New("the tunnel was closed")
+	ErrFault  = errors.New("the proxy itself failed")
 )
 
 // errOver ends the other direction when one has failed.
@@ -103,8 +104,14 @@ func Run(client, origin *wire.Conn, o Options) (in, out int64, why error) {
 func (t *Tunnel) Run() (in, out int64, why error) {
 	t.renew()
 	var inwards sync.WaitGroup
-	inwards.Go(t.toOrigin)
-	t.toClient()
+	inwards.Go(func() {
+		defer t.contain()
+		t.toOrigin()
+	})
+	func() {
+		defer t.contain()
+		t.toClient()
+	}()
 	t.toOver.Store(true)
 	inwards.Wait()
 	t.mu.Lock()
@@ -160,6 +167,15 @@ func (t *Tunnel) Close() {
 
 // cutting says whether an error of the origin may come from a cut.
 func (t *Tunnel) cutting() bool { return t.cut.Load() || t.stopped.Load() }
+
+// contain keeps a fault of our own to this tunnel.
+func (t *Tunnel) contain() {
+	if fault := recover(); fault != nil {
+		t.because(fmt.Errorf("%w: %v", ErrFault, fault))
+		t.client.Wake(errOver)
+		t.origin.Wake(errOver)
+	}
+}
 
 // because keeps the first reason.
 func (t *Tunnel) because(why error) {
