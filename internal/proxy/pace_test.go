@@ -88,9 +88,9 @@ func TestSlowUploadOutlastsResponseTime(t *testing.T) {
 	}, func(_ *proxy.Options, p *profile.Profile) { p.Proxy.Timeouts.Response = 200 * time.Millisecond })
 	c := dial(t, r.addr)
 	c.send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 4\r\n\r\n")
-	for range 4 {
-		<-time.After(150 * time.Millisecond) // a slow client
-		c.send("x")
+	for range 2 {
+		<-time.After(450 * time.Millisecond) // a slow client
+		c.send("xx")
 	}
 	if m := c.must("POST"); m.status() != 200 {
 		t.Errorf("%v", m)
