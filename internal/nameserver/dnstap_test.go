@@ -34,7 +34,7 @@ func TestDnstapTellsOfDroppedQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	asked, answered := 0, 0
 	hear := func() bool {
 		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
