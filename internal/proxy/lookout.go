@@ -60,13 +60,13 @@ func (s *service) leave(a *attempt) {
 	w.mu.Unlock()
 }
 
-// callOff ends an attempt from another goroutine of its exchange.
-func (s *service) callOff(a *attempt, why int32) {
+// failUpload calls an attempt off from the goroutine of its request's body, which failed.
+func (s *service) failUpload(a *attempt) {
 	w := &s.waiting[a.x.door.number%waiterLists]
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if a.list != nil {
-		a.callOff(why)
+		a.callOff(calledUpload)
 	}
 }
 

@@ -157,7 +157,7 @@ func (u *upload) send(a *attempt) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.err != nil && !errors.Is(u.err, io.EOF) { // it failed while there was no attempt to call off
-		u.x.svc.callOff(a, calledUpload)
+		u.x.svc.failUpload(a)
 		return errCalledOff
 	}
 	err := u.replay(w, a.conn.Conn)
@@ -252,7 +252,7 @@ func (u *upload) straight() bool {
 		u.target = nil // bytes may be lost on the way: nobody can have the rest
 	default:
 		u.err = err
-		u.x.svc.callOff(a, calledUpload)
+		u.x.svc.failUpload(a)
 	}
 	return false
 }
@@ -269,7 +269,7 @@ func (u *upload) broke(what any, stack []byte) {
 	defer u.mu.Unlock()
 	u.err, u.target = errFault, nil
 	if u.current != nil {
-		u.x.svc.callOff(u.current, calledUpload)
+		u.x.svc.failUpload(u.current)
 	}
 }
 
@@ -299,7 +299,7 @@ func (u *upload) take(p []byte, err error) bool {
 		u.pass(nil, err)
 	}
 	if err != nil && !errors.Is(err, io.EOF) && u.current != nil {
-		u.x.svc.callOff(u.current, calledUpload)
+		u.x.svc.failUpload(u.current)
 	}
 	return err == nil
 }
