@@ -63,7 +63,6 @@ type attempt struct {
 	base         int64     // what conn had written before this request
 	looked       time.Time // by the lookout, at the client
 	pooled       bool
-	dialled      int
 	relayed      bool // a 1xx went to the client
 	torn         bool // the origin has not got all of an inline body
 	got          int  // bytes in the buffer
@@ -153,7 +152,7 @@ func (x *exchange) attempt(c *choice) *failure {
 	a := &x.lap.a
 	*a = attempt{x: x, c: c, link: x.link(c), under: x.seen}
 	if a.start = x.line.Time; x.line.Attempts > 0 || x.line.Held > 0 {
-		a.start = x.now()
+		a.start = time.Now()
 	}
 	a.limit = a.start.Add(x.settings.Timeouts.Response - x.spent)
 	x.sent = c
@@ -260,7 +259,6 @@ func (a *attempt) connect() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	a.dialling(cancel)
-	a.dialled++
 	conn, err := pool.DialFor(ctx, min(a.x.settings.Timeouts.Connect, time.Until(a.limit)), a.x.introduced(pool))
 	if err != nil {
 		a.dialling(nil)
@@ -377,7 +375,7 @@ func (a *attempt) receive() error {
 			return err //nolint:wrapcheck // classify reads it
 		}
 		if a.got += n; a.firstByte.IsZero() {
-			a.firstByte = x.now()
+			a.firstByte = time.Now()
 		}
 		for {
 			used, fault := l.resp.Parse((*l.back)[:a.got], toHEAD)

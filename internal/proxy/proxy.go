@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -158,9 +157,6 @@ func (s *service) closeTunnels() {
 		t.Close()
 	}
 }
-
-// now is the time.
-func (x *exchange) now() time.Time { return time.Now() }
 
 // dice throws a number below n.
 func (p *Proxy) dice(n int) int { return rand.IntN(n) } //nolint:gosec // it spreads, it hides nothing

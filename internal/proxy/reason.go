@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"time"
 
 	"jurymast/internal/proxy/http1"
 	"jurymast/internal/proxy/wire"
@@ -106,7 +107,7 @@ func (x *exchange) answerAs(why Reason, status int, detail string) {
 	add("Content-Type", "application/problem+json")
 	add("Content-Length", strconv.Itoa(len(body)))
 	add("Cache-Control", "no-store")
-	add("Date", x.now().UTC().Format(http.TimeFormat))
+	add("Date", time.Now().UTC().Format(http.TimeFormat))
 	if after := ownAnswers[why].retryAfter; after > 0 {
 		add("Retry-After", strconv.Itoa(after))
 	}
@@ -114,7 +115,7 @@ func (x *exchange) answerAs(why Reason, status int, detail string) {
 		add("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 	}
 	b = x.debugHeaders(b, why)
-	a := reply{at: x.now(), status: status, extra: b, body: http1.BodyLength, closes: x.head == nil || !x.requestRead()}
+	a := reply{at: time.Now(), status: status, extra: b, body: http1.BodyLength, closes: x.head == nil || !x.requestRead()}
 	x.headPassed = true
 	if err := x.sink.begin(&a); err != nil {
 		x.broken = brokenEnd
