@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"jurymast/internal/testbed"
 )
 
 // slowAttacks of slowhttptest, all at once: 200 connections each, below what one address may have.
@@ -33,13 +34,7 @@ var (
 // TestInteropSlowClients: under every slow attack of slowhttptest the service stays available, by the tool's own word and
 // by that of clients who behave, and the connections of who is too slow are ended.
 func TestInteropSlowClients(t *testing.T) {
-	tool, err := exec.LookPath("slowhttptest")
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("slowhttptest is not installed")
-		}
-		t.Skip("slowhttptest is not installed")
-	}
+	tool := testbed.Tool(t, "slowhttptest")
 	s := newSite(t)
 	s.up()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -4,24 +4,18 @@ package proxy_test
 
 import (
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"jurymast/internal/profile"
 	"jurymast/internal/proxy"
+	"jurymast/internal/testbed"
 )
 
 // TestInteropVarnishtest runs the scripts of testdata/vtc, in which varnishtest is client and origin.
 func TestInteropVarnishtest(t *testing.T) {
-	tool, err := exec.LookPath("varnishtest")
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatal("varnishtest is not installed")
-		}
-		t.Skip("varnishtest is not installed")
-	}
+	tool := testbed.Tool(t, "varnishtest")
 	scripts, err := filepath.Glob("testdata/vtc/*.vtc")
 	if err != nil || len(scripts) == 0 {
 		t.Fatal("no scripts", err)

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"jurymast/internal/testbed"
 )
 
 // TestInteropAnnouncers: the headers of other people's balancers, version 1 and 2, before plain HTTP and before TLS that
@@ -84,7 +86,7 @@ func haproxy(t *testing.T, r *rig, pemFile string) map[string]string {
 func nginxStream(t *testing.T, r *rig, pemFile string) map[string]string {
 	const module = "/usr/lib/nginx/modules/ngx_stream_module.so"
 	if _, err := os.Stat(module); err != nil {
-		absent(t, "the stream module of nginx")
+		testbed.Absent(t, "the stream module of nginx")
 	}
 	addrs := map[string]string{"v1": free(t), "v1 through TLS": free(t), "v1 after TLS": free(t)}
 	dir := t.TempDir()
@@ -102,10 +104,7 @@ func nginxStream(t *testing.T, r *rig, pemFile string) map[string]string {
 // run starts a program until the test ends, and waits until it listens.
 func run(t *testing.T, addrs map[string]string, name string, args ...string) {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		absent(t, name)
-	}
+	path := testbed.Tool(t, name)
 	cmd := exec.CommandContext(t.Context(), path, args...)
 	out := &syncBuffer{}
 	cmd.Stdout, cmd.Stderr = out, out
@@ -133,14 +132,6 @@ func run(t *testing.T, addrs map[string]string, name string, args ...string) {
 			pause(20 * time.Millisecond)
 		}
 	}
-}
-
-func absent(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("JURYMAST_INTEROP") == "strict" {
-		t.Fatal(what + " is not installed")
-	}
-	t.Skip(what + " is not installed")
 }
 
 func free(t *testing.T) string {

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"jurymast/internal/testbed"
 )
 
 // The configurations answer with what they believe of the client. %[1]d is the plain port, %[2]d that with TLS.
@@ -139,16 +141,7 @@ func view(t *testing.T, p *Pool, client *Client) (string, error) {
 // startServer runs a program until the test ends. Without it the test is skipped, unless all has to be there.
 func startServer(t *testing.T, ca *authority, name, conf string, args []string) (plain, secure string) {
 	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath(filepath.Join("/usr/sbin", name))
-	}
-	if err != nil {
-		if os.Getenv("JURYMAST_INTEROP") == "strict" {
-			t.Fatalf("%s is not installed: scripts/packages.sh install", name)
-		}
-		t.Skipf("%s is not installed", name)
-	}
+	path := testbed.Tool(t, name)
 	dir := t.TempDir()
 	ports := [2]int{freePort(t), freePort(t)}
 	write(t, filepath.Join(dir, "both.pem"), pemOf(t, ca.issue("origin.example")))
